@@ -1,0 +1,1 @@
+"""Typer: options in, Outcome out; the one error boundary."""

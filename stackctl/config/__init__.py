@@ -1,0 +1,1 @@
+"""What the user wrote: the frozen models, loading with positions, secrets that never print."""

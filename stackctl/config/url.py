@@ -1,0 +1,144 @@
+"""The address of an Ollama server: parsed once, refused with the line to paste."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+DEFAULT_PORT = 11434
+LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
+HOST_ALIAS = "host.docker.internal"
+
+# A path that ends in one of these is an endpoint, not a prefix for the API
+# (routes of Ollama's server/routes.go).
+_ENDPOINT = re.compile(
+    r"/(?:api(?:/(?:generate|chat|tags|show|embed|embeddings|version|ps|pull|push|create|copy|delete|me|status))?"
+    r"|v1(?:/(?:models|chat(?:/completions)?|completions|embeddings|responses|messages))?)/*$"
+)
+_HOSTNAME = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$")
+
+
+class UrlError(ValueError):
+    """Why a URL is refused, and the corrected one (empty where none can be guessed)."""
+
+    def __init__(self, message: str, corrected: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.corrected = corrected
+
+
+@dataclass(frozen=True)
+class OllamaUrl:
+    """``scheme://host[:port][prefix]``; ``host`` without brackets, ``prefix`` without a slash at the end."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> OllamaUrl:
+        """Parse ``text``; raise :class:`UrlError` with the corrected URL where it is no base URL of an Ollama."""
+        return _parse(text)
+
+    @property
+    def netloc(self) -> str:
+        """``host`` or ``host:port``, bracketed for IPv6, the scheme's own port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """``host:port`` with the port always written, for ``OLLAMA_HOST``-like settings."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host means the machine itself: in a container, the container itself."""
+        if self.host.lower().rstrip(".") in LOOPBACK_NAMES:
+            return True
+        ip = self.ip
+        return ip is not None and (ip.is_loopback or ip.is_unspecified)
+
+    @property
+    def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host as an IP address, or None where it is a name."""
+        try:
+            return ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return None
+
+    def with_host(self, host: str) -> OllamaUrl:
+        """The same address on another host."""
+        return replace(self, host=host)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc}{self.prefix}"
+
+
+def _parse(text: str) -> OllamaUrl:
+    if not text or text.strip() != text or re.search(r"[\s\x00-\x1f\x7f]", text):
+        cleaned = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
+        if not cleaned:
+            raise UrlError("the URL is empty", "http://ollama.example:11434")
+        raise UrlError("the URL holds white space or control characters", _corrected(cleaned))
+    if "://" not in text:
+        raise UrlError("the URL has no scheme", _corrected(f"http://{text.lstrip('/')}"))
+    scheme, rest = text.split("://", 1)
+    if scheme.lower() not in ("http", "https"):
+        guess = "https" if scheme.lower() in ("wss", "https+unix", "ssl", "tls") else "http"
+        raise UrlError(f'the scheme "{scheme}" is neither http nor https', _corrected(f"{guess}://{rest}"))
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = parts.hostname or ""
+    except ValueError as error:
+        raise UrlError(f"the URL cannot be read ({error})") from None
+    if parts.username is not None or parts.password is not None:
+        bare = f"{scheme}://{rest.rsplit('@', 1)[-1] if '/' not in rest.split('@')[0] else rest}"
+        raise UrlError(
+            "the URL holds credentials; they belong in `auth:` as a ${NAME}",
+            _corrected(bare),
+        )
+    if not host:
+        raise UrlError("the URL has no host")
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host.partition("%")[0])
+        except ValueError:
+            raise UrlError(f'"{host}" is not an IPv6 address') from None
+    elif not _HOSTNAME.match(host):
+        raise UrlError(f'"{host}" is not a host name')
+    elif re.fullmatch(r"[0-9.]+", host):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            raise UrlError(f'"{host}" is not an IPv4 address') from None
+    if port == 0:
+        raise UrlError("port 0 is not a port", _corrected(text.replace(":0", f":{DEFAULT_PORT}", 1)))
+    if parts.query or parts.fragment or text.endswith(("?", "#")):
+        raise UrlError("the URL has a query or a fragment", _corrected(text.split("?")[0].split("#")[0]))
+    path = parts.path.rstrip("/")
+    if _ENDPOINT.search(path):
+        raise UrlError(
+            f'"{parts.path}" is an endpoint, not a prefix for the API',
+            _corrected(f"{scheme}://{parts.netloc}{_ENDPOINT.sub('', path)}"),
+        )
+    if path and ("//" in path or re.search(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/-]", path)):
+        raise UrlError(f'"{parts.path}" is not a path prefix')
+    return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], path)
+
+
+def _corrected(candidate: str) -> str:
+    """The candidate if it passes, itself corrected where one more step mends it, else nothing."""
+    for _ in range(4):
+        try:
+            return str(_parse(candidate))
+        except UrlError as error:
+            if not error.corrected or error.corrected == candidate:
+                return ""
+            candidate = error.corrected
+    return ""

@@ -1,0 +1,1 @@
+"""The table of checks, probes and their vantage points, causes, remedies."""

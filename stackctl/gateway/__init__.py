@@ -1,0 +1,1 @@
+"""The gateway's own configuration, rendered from instances and policy."""

@@ -1,0 +1,1 @@
+"""What an Ollama server needs of its host: rendered, and checked."""

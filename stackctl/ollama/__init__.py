@@ -1,0 +1,1 @@
+"""The Ollama API: client, instances, models, versions; no Docker here."""

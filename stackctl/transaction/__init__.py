@@ -1,0 +1,1 @@
+"""Observed state, plan, steps with undo, journal, apply."""
