@@ -1,0 +1,157 @@
+"""Resolve: from the configuration and a name or a URL to the one Ollama that is meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from stackctl.config.models import Instance, StackConfig
+from stackctl.config.secrets import SecretRef
+from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError
+from stackctl.errors import UsageError
+
+GATEWAY_SERVICE = "stackctl-gateway"
+HOST_GATEWAY = "host-gateway"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Ollama, as the consumers are to be told.
+
+    ``name`` is the profile's name, or the URL itself for one that the file does
+    not know. ``url`` is what consumers on a bridge network are told.
+    ``instances`` are the members behind it, best first (empty for ``local``).
+    ``pins`` are names that containers are to resolve to an address or to
+    ``host-gateway``. ``notes`` is what the user must be told about the choice.
+    """
+
+    kind: Literal["local", "instance", "gateway"]
+    name: str
+    url: OllamaUrl
+    models: tuple[str, ...] = ()
+    token: SecretRef | None = None
+    instances: tuple[str, ...] = ()
+    fallback: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the Ollama container of this stack is to run."""
+        return self.kind == "local" or "local" in self.instances
+
+    @property
+    def model(self) -> str | None:
+        """The model that ``{model}`` stands for, or None where the file names none."""
+        return self.models[0] if self.models else None
+
+    def with_pins(self, pins: Mapping[str, str]) -> Target:
+        """The same target with further pinned names."""
+        return replace(self, pins={**self.pins, **pins})
+
+
+def profile_names(config: StackConfig) -> list[str]:
+    """Every name that ``up`` and ``switch`` understand, ``local`` first."""
+    return ["local", *config.instances, *config.profiles]
+
+
+def default_profile(config: StackConfig, *, has_local: bool) -> str:
+    """What ``up`` means without a name and without a last verified target.
+
+    ``local`` where the project or the file speaks of a local Ollama, or where
+    there is nothing else; otherwise the enabled instance of the best priority.
+    """
+    if has_local or "local" in config.model_fields_set:
+        return "local"
+    enabled = [name for name, instance in config.instances.items() if instance.enabled]
+    return min(enabled, key=lambda name: config.instances[name].priority, default="local")
+
+
+def resolve(config: StackConfig, name: str) -> Target:
+    """The target for a profile name or a URL.
+
+    Raises :class:`UsageError` for an unknown name, a disabled instance, or a
+    URL that is no base URL of an Ollama.
+    """
+    if "://" in name or name.startswith("/"):
+        return _from_url(config, name)
+    if name == "local":
+        return _gated(config, name, ("local",), None) if config.gateway else _local(config)
+    if name in config.instances:
+        _enabled(config, name)
+        if config.gateway:
+            return _gated(config, name, (name,), None)
+        return _external(name, config.instances[name], config)
+    if name in config.profiles:
+        return _profile(config, name)
+    close = difflib.get_close_matches(name, profile_names(config), n=1, cutoff=0.5)
+    looks_like_host = "." in name or ":" in name
+    hint = (
+        f"did you mean `{close[0]}`?" if close
+        else f"for a server without an entry, write its URL: http://{name}" if looks_like_host
+        else f"known: {', '.join(profile_names(config))}"
+    )
+    raise UsageError(f'no profile "{name}"', hint=hint)
+
+
+def _from_url(config: StackConfig, text: str) -> Target:
+    try:
+        url = OllamaUrl.parse(text)
+    except UrlError as error:
+        hint = f"write {error.corrected}" if error.corrected else ""
+        raise UsageError(f"{text}: {error.message}", hint=hint) from None
+    for name, instance in config.instances.items():
+        if instance.url == url and instance.enabled:
+            return resolve(config, name)
+    return _external(text, Instance(url=text), config)  # type: ignore[arg-type]  # pydantic parses the text
+
+
+def _enabled(config: StackConfig, name: str) -> None:
+    if not config.instances[name].enabled:
+        raise UsageError(f'the instance "{name}" is disabled', hint=f"set `enabled: true` under instances.{name}")
+
+
+def _local(config: StackConfig) -> Target:
+    models = config.local.models if config.local.models is not None else config.models
+    return Target("local", "local", OllamaUrl("http", config.local.service, 11434), tuple(models))
+
+
+def _external(name: str, instance: Instance, config: StackConfig) -> Target:
+    url, notes = instance.url, []
+    pins: dict[str, str] = {}
+    if url.is_loopback:
+        told = url.with_host(HOST_ALIAS)
+        notes.append(f"{url} means the Docker host, so consumers are told {told}")
+        url = told
+    if url.host == HOST_ALIAS:
+        pins[HOST_ALIAS] = HOST_GATEWAY
+    if instance.address and url.ip is None:
+        pins[url.host] = instance.address
+    models = instance.models if instance.models is not None else config.models
+    token = instance.auth.bearer if instance.auth else None
+    return Target("instance", name, url, tuple(models), token, (name,), None, pins, tuple(notes))
+
+
+def _profile(config: StackConfig, name: str) -> Target:
+    profile = config.profiles[name]
+    members = [m for m in profile.use if m == "local" or config.instances[m].enabled]
+    if not members:
+        raise UsageError(f'every instance of the profile "{name}" is disabled', hint="enable one under `instances`")
+    if config.gateway:
+        return _gated(config, name, tuple(members), profile.fallback)
+    if members[0] == "local":
+        return replace(_local(config), name=name, fallback=profile.fallback)
+    return replace(_external(members[0], config.instances[members[0]], config), name=name, fallback=profile.fallback)
+
+
+def _gated(config: StackConfig, name: str, members: tuple[str, ...], fallback: str | None) -> Target:
+    """Behind the gateway: consumers are told its address for good, the members are its upstreams."""
+    ranked = sorted(members, key=lambda m: config.instances[m].priority if m in config.instances else 11)
+    best = ranked[0]
+    own = config.local.models if best == "local" else config.instances[best].models
+    return Target(
+        "gateway", name, OllamaUrl("http", GATEWAY_SERVICE, 11434),
+        tuple(own if own is not None else config.models), None, tuple(ranked), fallback,
+    )
