@@ -34,7 +34,7 @@ apt_source_options() {
 apt_install() {
   local missing=() package
   for package in "$@"; do
-    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
+    [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == 'install ok installed' ]] ||
       missing+=("$package")
   done
   if ((${#missing[@]} == 0)); then return; fi

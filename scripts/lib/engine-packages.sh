@@ -16,7 +16,7 @@ engine_pins=/etc/apt/preferences.d/stackctl-engine
 engine_known() {
   local package
   for package in "${engine_wanted[@]}"; do
-    if apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+    if [[ $(apt-cache policy "$package" 2>/dev/null) == *'Candidate: '[!\(]* ]]; then
       printf '%s\n' "$package"
     fi
   done
@@ -37,7 +37,7 @@ engine_version_of() {
 engine_can_install() {
   mapfile -t engine_packages < <(engine_known)
   engine_simulation=$(apt-get -s install --no-install-recommends "${engine_packages[@]}" 2>&1) || return 1
-  if grep -q '^Remv ' <<<"$engine_simulation"; then return 1; fi
+  if [[ $engine_simulation == *$'\nRemv '* ]]; then return 1; fi
   at_least "$(engine_version_of docker.io)" "$engine_needed" &&
     at_least "$(engine_version_of docker-compose)" "$compose_needed"
 }
