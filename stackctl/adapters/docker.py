@@ -1,0 +1,344 @@
+"""The Docker engine and Compose, behind :class:`stackctl.ports.Engine`.
+
+Reading goes through the ``docker`` command itself, because a second ``up`` that
+changes nothing must not pay for what it does not use; acting on containers,
+networks, volumes and images goes through python-on-whales, imported when first
+needed. Compose always runs through one gate here: python-on-whales keeps
+neither its standard error nor an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stackctl.adapters import enginefail, process
+from stackctl.errors import ComposeFileError, EngineUnusable, StepFailed
+from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
+
+T = TypeVar("T")
+READ_TIMEOUT = 60.0
+
+
+class DockerEngine:
+    """One engine: the default one, or that of a Docker context."""
+
+    def __init__(self, context: str | None = None, *, on_command: Callable[[str], None] | None = None) -> None:
+        self._context = context
+        self._say = on_command or (lambda _text: None)
+        self._program = shutil.which("docker")
+
+    # -- the two gates ---------------------------------------------------
+
+    def _argv(self, *arguments: str) -> list[str]:
+        if self._program is None:
+            raise enginefail.no_client()
+        return [self._program, *(["--context", self._context] if self._context else []), *arguments]
+
+    def cli(
+        self, arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
+        variables: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run ``docker ARGUMENTS``; raises :class:`EngineUnusable` where the engine is to blame."""
+        argv = self._argv(*arguments)
+        self._say(" ".join(["docker", *argv[1:]]))
+        done = self._started(lambda: process.run(argv, stdin=stdin, timeout=timeout, variables=variables))
+        if done.code and (reason := enginefail.classify(done.error_text)):
+            raise reason
+        return done
+
+    def compose_argv(self, call: ComposeCall) -> list[str]:
+        """``docker compose`` with the files, environment and profiles of ``call``."""
+        argv = self._argv("compose")
+        if call.project:
+            argv += ["--project-name", call.project]
+        argv += ["--project-directory", str(call.directory)]
+        for flag, values in (("--file", call.files), ("--env-file", call.env_files), ("--profile", call.profiles)):
+            for value in values:
+                argv += [flag, value]
+        return argv
+
+    def compose(
+        self, call: ComposeCall, arguments: Sequence[str], *, timeout: float | None = None, attached: bool = False,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run ``docker compose … ARGUMENTS`` in the project's directory."""
+        argv = [*self.compose_argv(call), *arguments]
+        self._say(" ".join(["docker", *argv[1:]]))
+        where = str(call.directory)
+        if attached:
+            return self._started(lambda: process.attach(argv, variables=call.variables, cwd=where))
+        done = self._started(
+            lambda: process.run(argv, timeout=timeout, variables=call.variables, cwd=where, limit=64 << 20, on_line=on_line)
+        )
+        if done.code and (reason := enginefail.classify(done.error_text)):
+            raise reason
+        return done
+
+    @staticmethod
+    def _started(start: Callable[[], Completed]) -> Completed:
+        try:
+            return start()
+        except FileNotFoundError as error:
+            raise enginefail.no_client() from error
+        except PermissionError as error:
+            raise EngineUnusable(f"the command `docker` cannot be run ({error.strerror})") from error
+
+    # -- what it is ------------------------------------------------------
+
+    def compose_version(self) -> str:
+        """Compose's version; raises :class:`EngineUnusable` where it is absent or too old."""
+        done = self.cli(["compose", "version", "--short"])
+        if done.code:
+            raise EngineUnusable(f"Docker Compose does not run: {done.error_text.strip()}")
+        enginefail.check_compose(done.text.strip())
+        return done.text.strip().lstrip("v")
+
+    def info(self) -> EngineInfo:
+        """``docker info``, and the versions."""
+        done = self.cli(["info", "--format", "{{json .}}"])
+        try:
+            raw = json.loads(done.text)
+        except ValueError:
+            raise EngineUnusable(f"`docker info` failed: {done.error_text.strip()}") from None
+        if not raw.get("ServerVersion"):
+            errors = "; ".join(raw.get("ServerErrors") or []) or done.error_text.strip()
+            raise enginefail.classify(errors) or EngineUnusable(f"the Docker engine does not answer: {errors}")
+        security = " ".join(raw.get("SecurityOptions") or [])
+        return EngineInfo(
+            version=raw["ServerVersion"],
+            compose_version=self.compose_version(),
+            local=self.is_local,
+            rootless="rootless" in security,
+            desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
+            runtimes=tuple(raw.get("Runtimes") or ()),
+            cdi_devices=tuple(d["ID"] for d in raw.get("DiscoveredDevices") or [] if d.get("Source") == "cdi"),
+            raw=raw,
+        )
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the engine listens on a socket of this machine."""
+        done = self.cli(["context", "inspect", *([self._context] if self._context else [])])
+        endpoints = json.loads(done.text or "[]") if not done.code else []
+        host = str(endpoints[0]["Endpoints"]["docker"].get("Host", "")) if endpoints else ""
+        return host.startswith(("unix://", "npipe://")) or host == ""
+
+    # -- Compose ---------------------------------------------------------
+
+    def config(self, call: ComposeCall, *, all_profiles: bool = False) -> dict[str, Any]:
+        """The resolved project as Compose's JSON."""
+        profiles = ("*",) if all_profiles else call.profiles
+        chosen = ComposeCall(call.directory, call.files, call.project, call.env_files, profiles, call.variables)
+        done = self.compose(chosen, ["config", "--format", "json"], timeout=READ_TIMEOUT)
+        if done.code:
+            raise compose_error(done)
+        self._say(done.error_text.strip())
+        result: dict[str, Any] = json.loads(done.text)
+        return result
+
+    def hashes(self, call: ComposeCall) -> dict[str, str]:
+        """Each active service and Compose's hash of it; this also validates the whole."""
+        done = self.compose(call, ["config", "--hash", "*"], timeout=READ_TIMEOUT)
+        if done.code:
+            raise compose_error(done)
+        return {name: digest for name, _, digest in (line.partition(" ") for line in done.text.splitlines()) if digest}
+
+    # -- containers ------------------------------------------------------
+
+    def containers(self, project: str) -> list[Container]:
+        """Every container of the project, one-off ones left out."""
+        label = f"label=com.docker.compose.project={project}"
+        listed = self.cli(["container", "ls", "--all", "--quiet", "--no-trunc", "--filter", label])
+        self._must(listed, "list the containers")
+        found = self.inspect(listed.text.split())
+        return [c for c in found if not c.one_off]
+
+    def inspect(self, containers: Sequence[str]) -> list[Container]:
+        """Inspect what is still there."""
+        return [Container(raw) for raw in self._inspect("container", containers)]
+
+    def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        if not names:
+            return []
+        done = self.cli([kind, "inspect", *names])
+        result: list[dict[str, Any]] = json.loads(done.text or "[]")
+        if done.code and not _says_gone(done.error_text):
+            self._must(done, f"inspect {' '.join(names)}")
+        return result
+
+    def exec(
+        self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
+        user: str | None = None, variables: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a process in a container."""
+        flags = ["--interactive"] if stdin is not None else []
+        flags += ["--user", user] if user else []
+        for name in variables or {}:
+            flags += ["--env", name]
+        return self.cli(["exec", *flags, container, *argv], stdin=stdin, timeout=timeout, variables=variables)
+
+    def run(
+        self, image: str, argv: Sequence[str], *, network: str = "none", labels: Mapping[str, str] | None = None,
+        extra_hosts: Sequence[str] = (), mounts: Sequence[str] = (), entrypoint: str | None = None,
+        stdin: bytes | None = None, timeout: float = 30.0, user: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """A short-lived container that removes itself."""
+        import secrets  # noqa: PLC0415
+
+        name = f"stackctl-probe-{secrets.token_hex(6)}"
+        flags = ["--rm", "--pull", "never", "--name", name, "--network", network, "--log-driver", "none"]
+        flags += ["--interactive"] if stdin is not None else []
+        flags += ["--user", user] if user else []
+        flags += ["--entrypoint", entrypoint] if entrypoint is not None else []
+        for flag, values in (("--add-host", extra_hosts), ("--volume", mounts)):
+            for value in values:
+                flags += [flag, value]
+        for key, value in {"io.stackctl.role": "probe", **(labels or {})}.items():
+            flags += ["--label", f"{key}={value}"]
+        for key in variables or {}:
+            flags += ["--env", key]
+        try:
+            done = self.cli(["run", *flags, image, *argv], stdin=stdin, timeout=timeout, variables=variables)
+        except BaseException:
+            self.remove(name, force=True)
+            raise
+        if done.timed_out:
+            self.remove(name, force=True)
+        return done
+
+    def stop(self, container: str, *, timeout: int = 10) -> None:
+        """Stop a container."""
+        self._whale(lambda d: d.container.stop(container, time=timeout), f"stop {container}")
+
+    def remove(self, container: str, *, force: bool = False) -> None:
+        """Remove a container."""
+        self._whale(lambda d: d.container.remove(container, force=force), f"remove {container}")
+
+    def start(self, container: str) -> None:
+        """Start a container."""
+        self._whale(lambda d: d.container.start(container), f"start {container}")
+
+    def logs(self, container: str, *, tail: int = 100) -> str:
+        """The last lines, both streams."""
+        done = self.cli(["logs", "--tail", str(tail), container])
+        return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+    # -- networks, volumes, images ---------------------------------------
+
+    def network(self, name: str) -> dict[str, Any] | None:
+        """Inspect a network."""
+        return next(iter(self._inspect("network", [name])), None)
+
+    def networks(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Networks by label."""
+        filters = [f for k, v in (labels or {}).items() for f in ("--filter", f"label={k}={v}")]
+        listed = self.cli(["network", "ls", "--quiet", "--no-trunc", *filters])
+        self._must(listed, "list the networks")
+        return self._inspect("network", listed.text.split())
+
+    def create_network(self, name: str, *, labels: Mapping[str, str]) -> None:
+        """Create a bridge network."""
+        self._whale(lambda d: d.network.create(name, labels=dict(labels)), f"create the network {name}")
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network."""
+        self._whale(lambda d: d.network.remove(name), f"remove the network {name}")
+
+    def connect_network(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
+        """Attach a container."""
+        flags = [flag for alias in aliases for flag in ("--alias", alias)]
+        done = self.cli(["network", "connect", *flags, network, container])
+        if done.code and not _says_gone(done.error_text):
+            raise StepFailed(f"cannot connect {container} to {network}: {_last_line(done.error_text)}")
+
+    def disconnect_network(self, network: str, container: str) -> None:
+        """Detach a container."""
+        self._whale(lambda d: d.network.disconnect(network, container), f"disconnect {container} from {network}")
+
+    def volume(self, name: str) -> dict[str, Any] | None:
+        """Inspect a volume."""
+        return next(iter(self._inspect("volume", [name])), None)
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """Inspect an image."""
+        return next(iter(self._inspect("image", [reference])), None)
+
+    def images(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Images by label, newest first."""
+        filters = [f for k, v in (labels or {}).items() for f in ("--filter", f"label={k}={v}")]
+        listed = self.cli(["image", "ls", "--quiet", "--no-trunc", *filters])
+        self._must(listed, "list the images")
+        found = self._inspect("image", list(dict.fromkeys(listed.text.split())))
+        return [
+            {"Id": i["Id"], "RepoTags": i.get("RepoTags") or [], "Labels": (i.get("Config") or {}).get("Labels") or {}}
+            for i in found
+        ]
+
+    def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> str:
+        """Import a tar archive as an image."""
+        changes = [c for k, v in labels.items() for c in ("--change", f"LABEL {k}={v}")]
+        done = self.cli(["import", *changes, "-", reference], stdin=archive)
+        self._must(done, f"import {reference}")
+        return done.text.strip()
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image."""
+        self._whale(lambda d: d.image.remove(reference), f"remove the image {reference}")
+
+    # -- python-on-whales ------------------------------------------------
+
+    @cached_property
+    def _whales(self) -> DockerClient:
+        from python_on_whales import DockerClient  # noqa: PLC0415  (0.2 s)
+
+        return DockerClient(context=self._context, client_call=[self._argv()[0]], client_type="docker")
+
+    def _whale(self, action: Callable[[DockerClient], object], doing: str) -> None:
+        from python_on_whales.exceptions import DockerException  # noqa: PLC0415  (0.2 s)
+
+        self._say(f"# {doing}")
+        try:
+            action(self._whales)
+        except DockerException as error:
+            # Its subclasses are guessed from words in stderr, so the words are judged here.
+            text = error.stderr or ""
+            if _says_gone(text):
+                return
+            raise enginefail.classify(text) or StepFailed(f"cannot {doing}: {_last_line(text)}") from None
+
+    @staticmethod
+    def _must(done: Completed, doing: str) -> None:
+        if done.code:
+            reason = "no answer in time" if done.timed_out else _last_line(done.error_text)
+            raise EngineUnusable(f"cannot {doing}: {reason}")
+
+
+def compose_error(done: Completed) -> ComposeFileError:
+    """Compose's own reason and, where it names one, its place."""
+    import re  # noqa: PLC0415
+
+    if done.timed_out:
+        return ComposeFileError(f"docker compose config gave no answer within {READ_TIMEOUT:.0f} s")
+    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
+    text = "\n".join(lines) or f"docker compose ended with code {done.code}"
+    place = re.search(r"(?:parsing |validating |in )?((?:/|\./)[^\s:]+\.ya?ml)(?::? *(?:yaml: )?line (\d+))?", text)
+    where = place[1] + (f":{place[2]}" if place[2] else "") if place else None
+    return ComposeFileError(f"Compose cannot read this project: {text}", where=where)
+
+
+def _says_gone(stderr: str) -> bool:
+    lower = stderr.lower()
+    return "no such" in lower or "not found" in lower or "removal of container" in lower and "in progress" in lower
+
+
+def _last_line(stderr: str) -> str:
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no reason given"

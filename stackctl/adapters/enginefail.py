@@ -1,0 +1,63 @@
+"""From what the Docker client prints to why the engine cannot be used, and the command that mends it.
+
+Texts are those of Docker CLI 20.10 to 28 and of Compose 2; seen on real engines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from stackctl.errors import EngineUnusable
+
+OLDEST_COMPOSE = (2, 24, 4)
+
+_ABSENT = re.compile(r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running|connection refused")
+_DENIED = re.compile(r"permission denied while trying to connect|dial unix .*: connect: permission denied")
+_NO_COMPOSE = re.compile(r"'compose' is not a docker command|unknown command: docker compose|unknown shorthand flag: 'p' in -p")
+_NO_CONTEXT = re.compile(r'context "([^"]*)": context not found|context "([^"]*)" does not exist')
+
+
+def classify(stderr: str) -> EngineUnusable | None:
+    """The reason in ``stderr`` why nothing can be done with this engine, or None where it is something else."""
+    last = stderr.strip().splitlines()[-1] if stderr.strip() else ""
+    if _DENIED.search(stderr):
+        return EngineUnusable(
+            "no permission on the Docker socket",
+            hint="sudo usermod -aG docker $USER && newgrp docker   (or run stackctl with sudo)",
+        )
+    if match := _NO_CONTEXT.search(stderr):
+        return EngineUnusable(f'no Docker context "{match[1] or match[2]}"', hint="docker context ls")
+    if _NO_COMPOSE.search(stderr):
+        return EngineUnusable(
+            "Docker has no Compose plugin (version 2.24.4 or later is needed)",
+            hint="install the package docker-compose-plugin (Docker's repository) or docker-compose (Debian 13 and later)",
+        )
+    if _ABSENT.search(stderr):
+        where = os.environ.get("DOCKER_HOST")
+        return EngineUnusable(
+            f"no Docker engine answers{f' at {where}' if where else ''}: {last}",
+            hint="sudo systemctl start docker   (in a checkout of stackctl: make setup)",
+        )
+    return None
+
+
+def no_client() -> EngineUnusable:
+    """No ``docker`` on PATH."""
+    return EngineUnusable(
+        "the command `docker` is not installed",
+        hint="install Docker Engine with Compose (https://docs.docker.com/engine/install/)",
+    )
+
+
+def check_compose(version: str) -> None:
+    """Raise :class:`EngineUnusable` where Compose is older than ``!override`` in override files (2.24.4)."""
+    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    if numbers is None:
+        # A development build without a number is newer than any release.
+        return
+    if tuple(int(n) for n in numbers.groups()) < OLDEST_COMPOSE:
+        raise EngineUnusable(
+            f"Docker Compose {numbers[0]} is too old: 2.24.4 or later is needed (`!override` in override files)",
+            hint="upgrade the package docker-compose-plugin, or put a newer plugin into ~/.docker/cli-plugins/docker-compose",
+        )

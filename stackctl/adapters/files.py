@@ -1,0 +1,139 @@
+"""Files: atomic writes with fsync, and the lock of a project."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stackctl.errors import ExpectedFailure, ProjectLocked, WrongInput
+
+
+class LocalFiles:
+    """Files of this machine, behind :class:`stackctl.ports.Files`."""
+
+    def read(self, path: Path, *, limit: int | None = None) -> bytes | None:
+        """The bytes; with ``limit``, at most one byte more than that."""
+        try:
+            with path.open("rb") as file:
+                return file.read(-1 if limit is None else limit + 1)
+        except FileNotFoundError:
+            return None
+        except IsADirectoryError:
+            raise WrongInput(f"{path} is a directory, not a file", where=str(path)) from None
+        except OSError as error:
+            raise WrongInput(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)) from None
+
+    def write(self, path: Path, data: bytes, *, mode: int = 0o600) -> bool:
+        """Write by rename: the file is either the old one or the new one, whatever happens."""
+        if self._same(path, data):
+            return False
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            temporary = Path(name)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    os.fchmod(file.fileno(), mode)
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+                _sync_directory(path.parent)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return True
+
+    @staticmethod
+    def _same(path: Path, data: bytes) -> bool:
+        try:
+            return path.stat().st_size == len(data) and path.read_bytes() == data
+        except OSError:
+            return False
+
+    def append(self, path: Path, line: str) -> None:
+        """Append one line and sync it; a line that another process half wrote stays its own."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, (line + "\n").encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a directory."""
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+    @contextmanager
+    def lock(self, path: Path, purpose: str) -> Iterator[None]:
+        """Hold an advisory lock. The kernel drops it with its holder, so a dead one is never in the way."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise _unwritable(path, error) from None
+                raise _held(os.pread(descriptor, 4096, 0), path) from None
+            holder = {"pid": os.getpid(), "since": time.time(), "purpose": purpose}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            yield
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+
+def _held(content: bytes, path: Path) -> ProjectLocked:
+    try:
+        holder = json.loads(content)
+        age = max(0.0, time.time() - float(holder["since"]))
+        who = f"process {holder['pid']}, for {age:.0f} s, doing: {holder['purpose']}"
+        hint = f"wait for it, or look at it: ps -fp {holder['pid']}"
+    except (ValueError, KeyError, TypeError):
+        who, hint = "a process that has not said which", f"fuser -v {path}"
+    return ProjectLocked(f"another stackctl is at work on this project ({who})", hint=hint)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> ExpectedFailure:
+    reasons = {
+        errno.ENOSPC: ("the disk is full", f"df -h {path.parent}"),
+        errno.EROFS: ("the file system is read-only", f"findmnt -T {path.parent}"),
+        errno.EACCES: ("no permission to write there", f"ls -ld {path.parent}"),
+        errno.EPERM: ("no permission to write there", f"ls -ld {path.parent}"),
+        errno.EDQUOT: ("the disk quota is used up", "quota -s"),
+    }
+    reason, hint = reasons.get(error.errno or 0, (error.strerror or "an I/O error", ""))
+    return ExpectedFailure(f"{path} cannot be written: {reason}", hint=hint, where=str(path))

@@ -1,0 +1,109 @@
+"""Run a process: bounded output, a timeout that ends its whole group, Ctrl-C kept for ourselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from stackctl.ports import Completed
+
+OUTPUT_LIMIT = 4 << 20
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+    variables: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    limit: int = OUTPUT_LIMIT,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run ``argv`` to its end and return what it said.
+
+    ``variables`` are added to the environment. Each stream is kept up to
+    ``limit`` bytes and read on to its end. ``on_line`` is given each line of
+    standard error as it comes. ``FileNotFoundError`` and ``PermissionError``
+    of the program itself are the caller's to word.
+    """
+    # A group of its own: the terminal's Ctrl-C must reach stackctl only, which undoes what had begun.
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(variables or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101
+    assert process.stderr is not None  # noqa: S101
+    out, err = bytearray(), bytearray()
+    readers = [
+        threading.Thread(target=_drain, args=(process.stdout, out, limit, None), daemon=True),
+        threading.Thread(target=_drain, args=(process.stderr, err, limit, on_line), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    if stdin is not None and process.stdin is not None:
+        threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
+    timed_out = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        _end(process)
+    except BaseException:
+        _end(process)
+        raise
+    for reader in readers:
+        reader.join(5)
+    return Completed(process.returncode, bytes(out), bytes(err), timed_out)
+
+
+def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, cwd: str | None = None) -> Completed:
+    """Run ``argv`` on our own terminal; it gets the signals that the terminal sends."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            argv, env={**os.environ, **(variables or {})}, cwd=cwd,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no thread runs yet)
+        )
+        return Completed(process.wait())
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _drain(stream: IO[bytes], into: bytearray, limit: int, on_line: Callable[[str], None] | None) -> None:
+    if on_line is not None:
+        for line in stream:
+            into += line[: max(0, limit - len(into))]
+            on_line(line.decode("utf-8", "replace").rstrip())
+        return
+    while chunk := stream.read1(65536):  # type: ignore[attr-defined]
+        into += chunk[: max(0, limit - len(into))]
+
+
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    try:
+        stream.write(data)
+        stream.close()
+    except (BrokenPipeError, OSError):
+        return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(3)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,38 @@
+"""What the override depends on besides the files: what was observed of the engine and of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+GpuKind = Literal["none", "keep", "nvidia", "cdi", "amd"]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU decision for the local server.
+
+    ``keep`` leaves what the project itself says. ``count`` is ``all`` or a
+    number, ``device_ids`` names devices instead (CDI names for ``cdi``).
+    ``groups`` are numeric IDs of the groups that own the AMD device files.
+    """
+
+    kind: GpuKind = "none"
+    count: int | str | None = None
+    device_ids: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Observed inputs of :func:`stackctl.project.override.render`.
+
+    ``extra_services`` and ``extra_top`` are whole fragments of others (the
+    gateway's) that the override is to carry.
+    """
+
+    gpu: Gpu = field(default_factory=Gpu)
+    default_image: str = "ollama/ollama:latest"
+    extra_services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extra_top: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -1,0 +1,328 @@
+"""The override: one YAML text that points a project at a target. A pure function.
+
+It merges after the user's files, so it says only what must differ: variables in
+map form merge with either form by key; an edge to a service that is off is
+reset, because a profile alone leaves a project that depends on an undefined
+service (Compose 2.40: "depends on undefined service").
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.config.models import StackConfig
+from stackctl.config.target import HOST_GATEWAY, Target
+from stackctl.config.url import HOST_ALIAS, OllamaUrl
+from stackctl.errors import UsageError
+from stackctl.project import localollama
+from stackctl.project.compose import ComposeProject, Service
+from stackctl.project.facts import Facts
+from stackctl.project.yamltext import Override as Replaced
+from stackctl.project.yamltext import Reset, Text, dump
+
+HEADER = """\
+# Written by stackctl; written anew at each change. Your own Compose files are never touched.
+# What it does: docs/override.md. To be rid of it: stackctl detach
+"""
+SHARED_NETWORK = "stackctl-shared"
+_PLACEHOLDER = re.compile(r"\{(url|scheme|host|port|model|token)\}")
+
+
+@dataclass(frozen=True)
+class OverrideFile:
+    """The text of the override and what follows from it.
+
+    ``told`` is the base URL that each consumer is given; ``off`` are services
+    that the target switches off; ``needs_network`` is the shared network that
+    must exist before Compose runs; ``secrets`` are the instances whose token
+    Compose must find in its environment; ``warnings`` are for the user.
+    """
+
+    text: str
+    told: Mapping[str, OllamaUrl]
+    off: tuple[str, ...] = ()
+    local_service: str | None = None
+    needs_network: str | None = None
+    token_variable: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def token_variable(target: Target) -> str | None:
+    """The environment variable under which Compose finds the target's token; None without one."""
+    if target.token is None:
+        return None
+    if target.token.source == "env":
+        return target.token.argument
+    return "STACKCTL_TOKEN_" + re.sub(r"[^A-Z0-9]+", "_", target.name.upper()).strip("_")
+
+
+def render(
+    project: ComposeProject,
+    config: StackConfig,
+    target: Target,
+    facts: Facts,
+    locate: Callable[[tuple[str | int, ...]], str | None] = lambda _path: None,
+) -> OverrideFile:
+    """Render the override for ``target``.
+
+    Raises :class:`UsageError` where the configuration names a service that the
+    project has not, or wants of Compose what it cannot do; ``locate`` gives the
+    place in ``stackctl.yaml`` of a configuration path.
+    """
+    _check_consumers(project, config, locate)
+    return _Renderer(project, config, target, facts, locate).render()
+
+
+def _check_consumers(project: ComposeProject, config: StackConfig, locate: Callable[..., str | None]) -> None:
+    for name in config.consumers:
+        if name not in project.services:
+            close = difflib.get_close_matches(name, list(project.services), n=1, cutoff=0.5)
+            hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(project.services)}"
+            raise UsageError(
+                f'the consumer "{name}" is no service of this Compose project', hint=hint,
+                where=locate(("consumers", name)),
+            )
+
+
+class _Renderer:
+    def __init__(
+        self, project: ComposeProject, config: StackConfig, target: Target, facts: Facts,
+        locate: Callable[[tuple[str | int, ...]], str | None],
+    ) -> None:
+        self.project, self.config, self.target, self.facts, self.locate = project, config, target, facts, locate
+        self.services: dict[str, dict[str, Any]] = {}
+        self.top: dict[str, dict[str, Any]] = {}
+        self.warnings: list[str] = list(target.notes)
+        self.own = project.services.get(config.local.service)
+
+    def service(self, name: str) -> dict[str, Any]:
+        return self.services.setdefault(name, {})
+
+    def render(self) -> OverrideFile:
+        told: dict[str, OllamaUrl] = {}
+        for name in self.config.consumers:
+            told[name] = self.url_for(name)
+            self.environment(name, told[name])
+            self.hosts(name)
+        off = () if self.target.is_local else self.switch_off()
+        if self.target.is_local:
+            self.local()
+        self.network()
+        for name, fragment in self.facts.extra_services.items():
+            self.service(name).update(fragment)
+        for key, section in self.facts.extra_top.items():
+            self.top.setdefault(key, {}).update(section)
+        document: dict[str, Any] = {}
+        if services := {n: self.services[n] for n in self.ordered() if self.services[n]}:
+            document["services"] = services
+        document.update({k: v for k, v in self.top.items() if v})
+        return OverrideFile(
+            text=HEADER + (dump(document) if document else "{}\n"),
+            told=told,
+            off=off,
+            local_service=self.config.local.service if self.target.is_local else None,
+            needs_network=self.config.network.shared,
+            token_variable=token_variable(self.target),
+            warnings=tuple(self.warnings),
+        )
+
+    def ordered(self) -> list[str]:
+        """The project's own order, then what is added."""
+        return [n for n in self.project.services if n in self.services] + [
+            n for n in self.services if n not in self.project.services
+        ]
+
+    # -- consumers -------------------------------------------------------
+
+    def url_for(self, name: str) -> OllamaUrl:
+        """What this consumer is told: on the host's own network the host is itself, and services have no names."""
+        url = self.target.url
+        mode = self.owner(name).network_mode
+        if self.target.kind == "local":
+            url = OllamaUrl("http", self.config.local.service, localollama.server_port(self.own))
+            if self.own is not None and self.own.network_mode == "host":
+                url = url.with_host("127.0.0.1" if mode == "host" else HOST_ALIAS)
+            elif mode == "host":
+                url = self.published_locally(name, url)
+        elif mode == "host" and url.host == HOST_ALIAS:
+            url = url.with_host("127.0.0.1")
+        if mode == "none":
+            raise UsageError(
+                f'the consumer "{name}" has network_mode: none and can reach no Ollama at all',
+                hint="remove network_mode from it, or remove it from `consumers`", where=self.locate(("consumers", name)),
+            )
+        return url
+
+    def published_locally(self, name: str, url: OllamaUrl) -> OllamaUrl:
+        publish = self.config.local.publish
+        if publish:
+            return OllamaUrl("http", "127.0.0.1", int(publish.rpartition(":")[2]))
+        for port in self.own.ports if self.own else []:
+            if port.get("target") == url.port and str(port.get("published", "")).isdigit():
+                return OllamaUrl("http", "127.0.0.1", int(port["published"]))
+        raise UsageError(
+            f'the consumer "{name}" is on the host\'s network and can reach the Ollama container by a published port only',
+            hint="local: {publish: 127.0.0.1:11434}", where=self.locate(("consumers", name)),
+        )
+
+    def owner(self, name: str) -> Service:
+        return self.project.services[self.project.network_owner(name)]
+
+    def environment(self, name: str, url: OllamaUrl) -> None:
+        templates = self.config.consumers[name].env
+        if not templates:
+            return
+        self.service(name)["environment"] = {
+            variable: Text(self.fill(template, url, name, variable)) for variable, template in templates.items()
+        }
+
+    def fill(self, template: str, url: OllamaUrl, consumer: str, variable: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            word = match[1]
+            if word == "model":
+                if self.target.model is None:
+                    raise UsageError(
+                        f'"{{model}}" stands in {consumer}.{variable}, and no model is named for {self.target.name}',
+                        hint="models: [qwen3:8b]", where=self.locate(("consumers", consumer, "env", variable)),
+                    )
+                return self.target.model
+            if word == "token":
+                variable_name = token_variable(self.target)
+                return f"${{{variable_name}}}" if variable_name else ""
+            return {"url": str(url), "scheme": url.scheme, "host": url.host, "port": str(url.port)}[word]
+
+        # A dollar sign of the template is meant as such; Compose would take it for a reference.
+        pieces = _PLACEHOLDER.split(template)
+        escaped = [p.replace("$", "$$") if i % 2 == 0 else replace_word(replace, p) for i, p in enumerate(pieces)]
+        return "".join(escaped)
+
+    def hosts(self, name: str) -> None:
+        owner = self.owner(name)
+        pins = dict(self.target.pins)
+        if self.target.kind == "local" and self.own is not None and self.own.network_mode == "host":
+            pins[HOST_ALIAS] = HOST_GATEWAY
+        if not pins or owner.network_mode == "host":
+            return
+        present = owner.extra_hosts
+        wanted = {host: address for host, address in pins.items() if present.get(host) != [address]}
+        if not wanted:
+            return
+        if any(host in present for host in wanted):
+            kept = [Text(f"{h}={a}") for h, addresses in present.items() if h not in wanted for a in addresses]
+            self.service(owner.name)["extra_hosts"] = Replaced([*kept, *(Text(f"{h}={a}") for h, a in wanted.items())])
+        else:
+            self.service(owner.name)["extra_hosts"] = [Text(f"{h}={a}") for h, a in wanted.items()]
+
+    # -- the local server ------------------------------------------------
+
+    def local(self) -> None:
+        networks: list[str] = []
+        for name in self.config.consumers:
+            owner = self.owner(name)
+            joined = owner.networks or ([] if owner.network_mode else ["default"])
+            own = set(self.own.networks) if self.own else set()
+            if not own & set(joined):
+                networks += [n for n in joined if n not in networks]
+        if self.own is None and not networks:
+            networks = ["default"]
+        if self.target.kind == "gateway" and self.own is None and "default" not in networks:
+            networks.append("default")
+        service, volumes = localollama.fragment(
+            self.project, self.config.local, self.facts.gpu, networks, self.facts.default_image
+        )
+        if service:
+            merged = self.service(self.config.local.service)
+            merged["environment"] = {**service.pop("environment", {}), **merged.get("environment", {})}
+            if not merged["environment"]:
+                del merged["environment"]
+            merged.update(service)
+        self.top.setdefault("volumes", {}).update(volumes)
+        if self.own is not None and "OLLAMA_NUM_CTX" in self.own.environment:
+            self.warnings.append(
+                f"{self.own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; the variable is OLLAMA_CONTEXT_LENGTH"
+            )
+
+    def switch_off(self) -> tuple[str, ...]:
+        """Switch the local server off, with helpers that serve nothing but it, and drop every edge to them."""
+        if self.own is None:
+            return ()
+        off = [self.own.name, *self.helpers(self.own)]
+        for name in off:
+            self.services.pop(name, None)
+            self.service(name)["profiles"] = Replaced([Text(localollama.OFF_PROFILE)])
+        for service in self.project:
+            if service.name in off:
+                continue
+            self.check_shared_namespaces(service, off)
+            edges = {name: Reset() for name in service.depends_on if name in off}
+            if edges:
+                self.service(service.name)["depends_on"] = edges
+            links = [str(link) for link in service.raw.get("links") or []]
+            if any(link.partition(":")[0] in off for link in links):
+                kept = [Text(link) for link in links if link.partition(":")[0] not in off]
+                self.service(service.name)["links"] = Replaced(kept)
+        return tuple(off)
+
+    def helpers(self, own: Service) -> list[str]:
+        """One-shot containers of Ollama's own image beside it, such as model pullers, that are no consumers."""
+        return [
+            service.name
+            for service in self.project
+            if service.name != own.name
+            and service.name not in self.config.consumers
+            and own.name in service.depends_on
+            and service.image == own.image
+            and service.image
+        ]
+
+    def check_shared_namespaces(self, service: Service, off: list[str]) -> None:
+        for key in ("network_mode", "pid", "ipc"):
+            value = str(service.raw.get(key) or "")
+            if value.startswith("service:") and value.removeprefix("service:") in off:
+                raise UsageError(
+                    f'{service.name} has `{key}: {value}`, so {value.removeprefix("service:")} cannot be switched off',
+                    hint=f"give {service.name} a network of its own, or stay on the local profile",
+                )
+
+    # -- networks --------------------------------------------------------
+
+    def network(self) -> None:
+        shared = self.config.network.shared
+        if not shared:
+            return
+        key = next(
+            (k for k, v in self.project.networks.items() if v.get("name") == shared), SHARED_NETWORK
+        )
+        if key == SHARED_NETWORK:
+            self.top.setdefault("networks", {})[key] = {"name": Text(shared), "external": True}
+        members = [self.project.network_owner(c) for c in self.config.consumers]
+        if self.target.is_local:
+            members.append(self.config.local.service)
+        for name in dict.fromkeys(members):
+            present = self.project.services.get(name)
+            if present is not None and present.network_mode:
+                continue
+            joined = self.services.get(name, {}).get("networks") or dict.fromkeys(
+                present.networks if present and present.networks else ["default"]
+            )
+            if key in joined:
+                continue
+            self.service(name)["networks"] = {**joined, key: None}
+
+
+def replace_word(replace: Callable[[re.Match[str]], str], word: str) -> str:
+    """The value of one placeholder, escaped for Compose unless it is itself a reference."""
+    match = _PLACEHOLDER.match(f"{{{word}}}")
+    assert match is not None  # noqa: S101  (the word came from the same pattern)
+    value = replace(match)
+    return value if word == "token" else value.replace("$", "$$")
