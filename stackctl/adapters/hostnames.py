@@ -1,0 +1,18 @@
+"""The resolver of this machine: ``/etc/hosts``, mDNS and DNS, as the machine is set up."""
+
+from __future__ import annotations
+
+import socket
+
+
+class SystemNames:
+    """Behind :class:`stackctl.ports.HostNames`."""
+
+    def resolve(self, name: str) -> list[str]:
+        """Addresses, IPv4 first, each once; empty where the name does not resolve."""
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []
+        addresses = [str(entry[4][0]) for entry in sorted(found, key=lambda e: e[0] != socket.AF_INET)]
+        return list(dict.fromkeys(addresses))

@@ -1,0 +1,68 @@
+"""The one error boundary: each kind of end has its exit code, and none is a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from stackctl.cli.globals import hoist
+from stackctl.errors import Interrupted, StackctlError, UsageError
+
+if TYPE_CHECKING:
+    from stackctl.adapters.console import Console
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line to its exit code."""
+    import typer  # noqa: PLC0415  (after the fast way out of `--version`)
+
+    from stackctl.cli.app import app  # noqa: PLC0415
+
+    settings, rest = hoist(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            result: Any = app(args=rest, prog_name="stackctl", standalone_mode=False, obj=settings)
+        except typer.TyperException as error:
+            if isinstance(error, StackctlError):
+                raise
+            raise UsageError(error.format_message(), hint=_help_hint(error)) from None
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _console(settings).error(Interrupted("interrupted"))
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except StackctlError as error:
+        return _console(settings).error(error)
+    except Exception as error:  # noqa: BLE001  (this is the boundary)
+        from stackctl.cli.bugreport import report  # noqa: PLC0415
+
+        return report(error, arguments, _console(settings))
+
+
+def _console(settings: Any) -> Console:
+    if settings.console is None:
+        from stackctl.adapters.console import Console  # noqa: PLC0415
+
+        settings.console = Console(
+            as_json=settings.json, quiet=settings.quiet, verbose=settings.verbose,
+            color=False if settings.no_color else None,
+        )
+    console: Console = settings.console
+    return console
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    # SIGTERM undoes what had begun just as Ctrl-C does.
+    raise KeyboardInterrupt
+
+
+def _help_hint(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "stackctl"
+    return f"{path} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""A bug: what is worth pasting into an issue, written to a file, without a secret in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackctl import __version__
+
+if TYPE_CHECKING:
+    from stackctl.adapters.console import Console
+
+CODE = 3
+
+
+def report(error: BaseException, arguments: list[str], console: Console) -> int:
+    """Write the report, say where it is, and return 3."""
+    from stackctl.errors import StackctlError  # noqa: PLC0415
+
+    text = "\n".join([
+        f"stackctl {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
+        f"command: stackctl {' '.join(arguments)}",
+        "",
+        # Frames only: the values in them may be secrets.
+        "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
+        f"{type(error).__name__}: {error}",
+    ])
+    for name, value in os.environ.items():
+        if len(value) >= 8 and any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY")):
+            text = text.replace(value, "********")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="stackctl-bug-", suffix=".txt")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+        where = str(Path(name))
+    except OSError:
+        where = "(it could not be written)"
+        sys.stderr.write(text + "\n")
+    bug = StackctlError(
+        f"a bug in stackctl: {type(error).__name__}: {error}",
+        hint=f"please report it with the contents of {where}",
+    )
+    bug.code = CODE
+    return console.error(bug)

@@ -1,0 +1,18 @@
+"""The JSON Schema of ``stackctl.yaml``, from the models that read it."""
+
+from __future__ import annotations
+
+import json
+
+from stackctl.commands.outcome import Outcome, Verbatim
+from stackctl.config.models import StackConfig
+
+
+def schema() -> Outcome:
+    """The schema, as text and as the JSON document itself."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "stackctl.yaml",
+        **StackConfig.model_json_schema(),
+    }
+    return Outcome("stackctl.schema/1", document, [Verbatim(json.dumps(document, indent=2) + "\n")])
