@@ -49,7 +49,10 @@ class ModelName:
             raise InvalidName("a name has at most three parts: host/namespace/model")
         host, namespace, model = ([DEFAULT_HOST, DEFAULT_NAMESPACE][: 3 - len(parts)] + parts)[-3:]
         for pattern, part, label in (
-            (_HOST, host, "host"), (_NAMESPACE, namespace, "namespace"), (_PART, model, "model"), (_PART, tag, "tag"),
+            (_HOST, host, "host"),
+            (_NAMESPACE, namespace, "namespace"),
+            (_PART, model, "model"),
+            (_PART, tag, "tag"),
         ):
             if not pattern.match(part):
                 raise InvalidName(f"the {label} is empty or has a character that is not allowed")

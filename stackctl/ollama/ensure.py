@@ -1,0 +1,130 @@
+"""Make models present on a server: several at once, one pull for one model, resumed when cut."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stackctl.ollama import names
+from stackctl.ollama.client import OllamaClient
+from stackctl.ollama.errors import Kind, OllamaError
+from stackctl.ollama.listing import missing_models
+from stackctl.ollama.pull import PullProgress
+from stackctl.ports import Progress, Reporter
+
+PARALLEL = 3
+ATTEMPTS = 5
+BACK_WITHIN = 60.0
+_CUT = frozenset({Kind.CUT, Kind.TIMEOUT, Kind.REFUSED, Kind.UPSTREAM})
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """How one pull ended: ``error`` is None for success. ``bytes`` were fetched now."""
+
+    model: str
+    bytes: int = 0
+    seconds: float = 0.0
+    error: OllamaError | None = None
+
+
+def ensure_models(client: OllamaClient, models: Sequence[str], reporter: Reporter) -> list[str]:
+    """Pull what is missing of ``models``; return the names that were pulled.
+
+    Raises the first :class:`OllamaError` after every other pull has ended.
+    """
+    missing = missing_models(models, client.tags())
+    ended = pull_all(client, missing, reporter)
+    for result in ended:
+        if result.error is not None:
+            raise result.error
+    return [result.model for result in ended]
+
+
+def pull_all(
+    client: OllamaClient, models: Sequence[str], reporter: Reporter, *, insecure: bool = False
+) -> list[Pulled]:
+    """Pull every model, several in parallel; two names of one model are one pull. Results in the given order.
+
+    An interrupt stops the pulls; the server keeps what was fetched.
+    """
+    wanted = list({names.key(model): model for model in reversed(models)}.values())[::-1]
+    stop = threading.Event()
+    events: queue.SimpleQueue[PullProgress | Pulled | BaseException] = queue.SimpleQueue()
+    work: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for model in wanted:
+        work.put(model)
+
+    def worker() -> None:
+        while not stop.is_set():
+            try:
+                model = work.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                events.put(_pull(client, model, events.put, stop, insecure=insecure))
+            except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
+                events.put(error)
+
+    for _ in range(min(PARALLEL, len(wanted))):
+        threading.Thread(target=worker, daemon=True, name="pull").start()
+    ended: dict[str, Pulled] = {}
+    try:
+        while len(ended) < len(wanted):
+            event = events.get()
+            if isinstance(event, BaseException):
+                raise event
+            if isinstance(event, Pulled):
+                ended[event.model] = event
+            else:
+                reporter.progress(_shown(event))
+    finally:
+        stop.set()
+    return [ended[model] for model in wanted]
+
+
+def _shown(progress: PullProgress) -> Progress:
+    return Progress(f"pull {progress.model}", progress.completed, progress.total, "bytes")
+
+
+def _pull(
+    client: OllamaClient, model: str, say: Callable[[PullProgress], None], stop: threading.Event, *, insecure: bool
+) -> Pulled:
+    begun, fetched, best = time.monotonic(), 0, -1
+    for attempt in range(1, ATTEMPTS + 1):
+        last: PullProgress | None = None
+        try:
+            for progress in client.pull(model, insecure=insecure):
+                last = progress
+                say(progress)
+                if stop.is_set():
+                    break
+            fetched += (last.completed - last.resumed) if last else 0
+            return Pulled(model, fetched, time.monotonic() - begun)
+        except OllamaError as error:
+            reached = last.completed if last else 0
+            fetched += (last.completed - last.resumed) if last else 0
+            gained, best = reached > best, max(best, reached)
+            if error.kind not in _CUT or not gained or attempt == ATTEMPTS or not _back(client, stop):
+                return Pulled(model, fetched, time.monotonic() - begun, error)
+    raise AssertionError("unreachable")
+
+
+def _back(client: OllamaClient, stop: threading.Event) -> bool:
+    """Wait until the server answers again; False when it does not, or when we are to stop."""
+    end = time.monotonic() + BACK_WITHIN
+    pause = 0.1
+    while time.monotonic() < end and not stop.is_set():
+        try:
+            client.version()
+        except OllamaError as error:
+            if not error.passing:
+                return False
+        else:
+            return True
+        stop.wait(pause)
+        pause = min(pause * 2, 5.0)
+    return False
