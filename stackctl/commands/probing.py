@@ -1,0 +1,202 @@
+"""Carry probe plans out where consumers are: one process a consumer, all consumers at once.
+
+A check runs inside the consumer with what its image has; where it has nothing,
+a short-lived container stands in its network namespace. What cannot be tried
+is reported as such (``Seen.able`` false), never as passed.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from stackctl.diagnose.answers import Seen, parse
+from stackctl.diagnose.plan import ProbePlan
+from stackctl.diagnose.render import for_python, for_shell
+from stackctl.errors import EngineUnusable, StackctlError
+from stackctl.ports import Completed, Engine
+
+GRACE = 6.0
+"""Seconds that a container may take to start and end, on top of the plan's own budget."""
+KNOWN_IMAGES = ("stackctl.local/python:base", "stackctl.local/backend:dev")
+
+
+@dataclass(frozen=True)
+class Standpoint:
+    """Where a consumer is, or would be.
+
+    ``container`` is the ID of its running container, empty where there is none;
+    then ``network`` is what a probe container joins (an engine network,
+    ``host``, ``none``, ``container:ID``; empty where it does not exist yet) and
+    ``extra_hosts`` (``name:address``) what it is told. ``image`` helps to find
+    one that is there.
+    """
+
+    consumer: str
+    container: str = ""
+    network: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    image: str = ""
+    fresh: bool = False
+    """Stand in the namespace from a container of our own even where exec would do."""
+
+
+@dataclass
+class Prober:
+    """Runs probes on one engine and keeps what it learned about images; close it when done."""
+
+    engine: Engine
+    images: Sequence[str] = ()
+    """Images of this project that are on the engine: candidates for the probe container."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    _image: _ProbeImage | None = None
+    _searched: bool = False
+
+    def __enter__(self) -> Prober:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the image that was made for probing, where one was."""
+        if self._image is not None and self._image.ours:
+            self.engine.remove_image(self._image.reference)
+        self._image, self._searched = None, False
+
+    def probe(self, jobs: Sequence[tuple[Standpoint, ProbePlan]]) -> list[Seen]:
+        """What each standpoint sees, in the order asked; all at once."""
+        if not jobs:
+            return []
+        with ThreadPoolExecutor(max_workers=min(16, len(jobs))) as pool:
+            return list(pool.map(lambda job: self._one(*job), jobs))
+
+    def _one(self, where: Standpoint, plan: ProbePlan) -> Seen:
+        try:
+            if where.container and not where.fresh:
+                seen = self._exec(where, plan)
+                if seen.able and (seen.tls_able or not plan.needs_tls):
+                    return seen
+            return self._stand_in(where, plan)
+        except EngineUnusable:
+            raise
+        except StackctlError as error:
+            return Seen(vantage="probe", able=False, limits=(error.message,))
+
+    def _exec(self, where: Standpoint, plan: ProbePlan) -> Seen:
+        argv, stdin = for_shell(plan)
+        done = self.engine.exec(where.container, argv, stdin=stdin, timeout=plan.budget + GRACE)
+        seen = parse(done.stdout)
+        if not seen.tool:  # no shell there, or it could not be started
+            return replace(seen, able=False, limits=(*seen.limits, _last(done)))
+        return seen
+
+    def _stand_in(self, where: Standpoint, plan: ProbePlan) -> Seen:
+        network = f"container:{where.container}" if where.container else where.network
+        image = self._probe_image(where.image)
+        if image is None or not network:
+            reason = "no image that could probe" if image is None else "its network does not exist yet"
+            return Seen(vantage="probe", able=False, limits=(reason,))
+        argv, stdin = image.render(plan)
+        done = self.engine.run(
+            image.reference, argv[1:], entrypoint=argv[0], network=network, stdin=stdin, mounts=image.mounts,
+            labels=self.labels, extra_hosts=() if network.startswith("container:") else where.extra_hosts,
+            timeout=plan.budget + GRACE, user="0:0",
+        )
+        seen = parse(done.stdout, vantage="probe")
+        if not seen.tool:
+            return replace(seen, able=False, limits=(*seen.limits, _last(done)))
+        return seen
+
+    def _probe_image(self, near: str) -> _ProbeImage | None:
+        with self._lock:
+            if not self._searched:
+                self._image, self._searched = self._find_image(near), True
+            return self._image
+
+    def _find_image(self, near: str) -> _ProbeImage | None:
+        for reference in KNOWN_IMAGES:
+            if self.engine.image(reference) is not None:
+                return _ProbeImage(reference, for_python)
+        if made := self._make_image():
+            return made
+        for reference in dict.fromkeys([*self.images, near, "busybox"]):
+            if reference and self.engine.image(reference) is not None and self._has_shell(reference):
+                return _ProbeImage(reference, for_shell)
+        done = self.engine.cli(["pull", "--quiet", "busybox:1.37"], timeout=8.0)
+        return _ProbeImage("busybox:1.37", for_shell, ours=True) if done.code == 0 else None
+
+    def _has_shell(self, reference: str) -> bool:
+        plan = ProbePlan((), facts=False, budget=2.0)
+        argv, stdin = for_shell(plan)
+        done = self.engine.run(reference, argv[1:], entrypoint=argv[0], stdin=stdin, labels=self.labels, timeout=8.0)
+        return parse(done.stdout).tool != ""
+
+    def _make_image(self) -> _ProbeImage | None:
+        """A near-empty image that borrows this machine's python3 by a read-only mount; local Linux engines only."""
+        info = self.engine.info()
+        python = _own_python()
+        if not info.local or info.desktop or python is None:
+            return None
+        interpreter, mounts = python
+        reference = "stackctl.local/probe:once"
+        self.engine.import_image(_bare_root(), reference, labels={"io.stackctl.role": "probe", **self.labels})
+        image = _ProbeImage(reference, lambda plan: for_python(plan, interpreter), mounts, ours=True)
+        argv, stdin = image.render(ProbePlan((), facts=False, budget=2.0))
+        done = self.engine.run(reference, argv[1:], entrypoint=argv[0], stdin=stdin, mounts=mounts, labels=self.labels)
+        if b'"k": "end"' in done.stdout:
+            return image
+        self.engine.remove_image(reference)
+        return None
+
+
+@dataclass(frozen=True)
+class _ProbeImage:
+    reference: str
+    render: Callable[[ProbePlan], tuple[list[str], bytes]]
+    mounts: tuple[str, ...] = ()
+    ours: bool = False
+
+
+def _own_python() -> tuple[str, tuple[str, ...]] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    interpreter = getattr(sys, "_base_executable", None) or sys.executable
+    mounts = ["/usr:/usr:ro"]
+    if not sys.base_prefix.startswith("/usr"):
+        mounts.append(f"{sys.base_prefix}:{sys.base_prefix}:ro")
+    return interpreter, tuple(mounts)
+
+
+def _bare_root() -> bytes:
+    """A root with nothing but the links of a merged /usr, as a tar archive.
+
+    Without ``multi on`` glibc hands out only the first match of /etc/hosts, and
+    a name with an IPv4 and an IPv6 entry would look like one with one.
+    """
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name in ("usr", "etc", "proc", "sys", "dev", "tmp"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, f"usr/{name}"
+            archive.addfile(entry)
+        for name, text in (("etc/host.conf", b"multi on\n"), ("etc/nsswitch.conf", b"hosts: files dns\n")):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text), 0o644
+            archive.addfile(entry, io.BytesIO(text))
+    return stream.getvalue()
+
+
+def _last(done: Completed) -> str:
+    lines = [line for line in done.error_text.strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else f"ended with code {done.code}"
