@@ -1,0 +1,51 @@
+"""Which Compose files a directory means, by Compose's own rules.
+
+Source: compose-spec's ``cli`` package (``DefaultFileNames``,
+``DefaultOverrideFileNames``): the first base name found here or in a parent,
+then the override beside it; ``COMPOSE_FILE`` before all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+
+
+def default_files(
+    directory: Path, variables: Mapping[str, str], is_file: Callable[[Path], bool]
+) -> list[Path]:
+    """The files that plain ``docker compose`` would take in ``directory``; empty where there are none."""
+    if named := variables.get("COMPOSE_FILE"):
+        separator = variables.get("COMPOSE_PATH_SEPARATOR") or ":"
+        return [directory / part for part in named.split(separator) if part]
+    for place in (directory, *directory.parents):
+        base = next((place / name for name in BASES if is_file(place / name)), None)
+        if base is not None:
+            override = next((place / name for name in OVERRIDES if is_file(place / name)), None)
+            return [base, override] if override else [base]
+    return []
+
+
+def read_env_file(text: str) -> dict[str, str]:
+    """Variables of an env file, quotes and comments understood, without interpolation.
+
+    Only used to find what stackctl itself needs (``COMPOSE_FILE``, secrets);
+    Compose reads the file on its own.
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        stripped = line.strip().removeprefix("export ").lstrip()
+        name, equals, value = stripped.partition("=")
+        name = name.rstrip()
+        if not equals or not name or name.startswith("#"):
+            continue
+        value = value.strip()
+        if value[:1] in ('"', "'") and value.find(value[0], 1) > 0:
+            value = value[1 : value.find(value[0], 1)]
+        else:
+            value = value.partition(" #")[0].rstrip()
+        found[name] = value
+    return found

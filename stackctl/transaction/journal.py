@@ -1,0 +1,121 @@
+"""The journal of the transaction under way: what it started from, which steps it began, how it ended.
+
+One JSON object a line. A journal without an end is a transaction whose process
+was killed; its ``begin`` line holds all that undoing needs. No secret is in it:
+the override names variables, never values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.ports import Container
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.plan import Plan
+
+SCHEMA = "stackctl.journal/1"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The stack as it was before: enough to go back to it.
+
+    ``containers`` maps each service to ``{"id", "name", "state"}`` of its
+    containers; ``override`` and ``state`` are texts of files, None where there
+    were none.
+    """
+
+    containers: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
+    override: str | None = None
+    state: str | None = None
+    networks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, observed: Observed, state_text: str | None) -> Snapshot:
+        """Take the snapshot of what was observed."""
+        containers: dict[str, list[dict[str, str]]] = {}
+        for container in observed.containers:
+            containers.setdefault(container.service, []).append(_remembered(container))
+        return cls(containers, observed.override, state_text, tuple(sorted(observed.networks)))
+
+
+def _remembered(container: Container) -> dict[str, str]:
+    return {"id": container.id, "name": container.name, "state": container.state}
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A transaction that did not end."""
+
+    purpose: str
+    pid: int
+    since: float
+    environment: str | None
+    snapshot: Snapshot
+    begun: tuple[str, ...]
+    saved: bool
+    """Whether the state was saved already: then only the end line is missing, and nothing is undone."""
+    models: Mapping[str, Any] = field(default_factory=dict)
+
+
+def begin_line(purpose: str, pid: int, now: float, environment: str | None, snapshot: Snapshot, plan: Plan) -> str:
+    """The first line."""
+    return json.dumps({
+        "event": "begin", "schema": SCHEMA, "purpose": purpose, "pid": pid, "at": now, "environment": environment,
+        "snapshot": {
+            "containers": snapshot.containers, "override": snapshot.override, "state": snapshot.state,
+            "networks": list(snapshot.networks),
+        },
+        "steps": [str(step) for step in plan.steps],
+    })
+
+
+def step_line(event: str, index: int, kind: str, now: float) -> str:
+    """``event`` is ``start`` or ``done``."""
+    return json.dumps({"event": event, "step": index, "kind": kind, "at": now})
+
+
+def end_line(result: str, now: float) -> str:
+    """``result`` is ``kept`` or ``undone``."""
+    return json.dumps({"event": "end", "result": result, "at": now})
+
+
+def pending(text: str) -> Pending | None:
+    """The unfinished transaction in a journal, or None.
+
+    A last line that was cut off by a crash counts as not written.
+    """
+    begin: dict[str, Any] | None = None
+    begun: list[str] = []
+    saved = False
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        event = entry.get("event") if isinstance(entry, dict) else None
+        if event == "begin":
+            begin, begun, saved = entry, [], False
+        elif event == "start":
+            begun.append(str(entry.get("kind")))
+        elif event == "done" and entry.get("kind") == "SaveState":
+            saved = True
+        elif event == "end":
+            begin = None
+    if begin is None:
+        return None
+    shot = begin.get("snapshot") or {}
+    return Pending(
+        purpose=str(begin.get("purpose")),
+        pid=int(begin.get("pid") or 0),
+        since=float(begin.get("at") or 0),
+        environment=begin.get("environment"),
+        snapshot=Snapshot(
+            shot.get("containers") or {}, shot.get("override"), shot.get("state"), tuple(shot.get("networks") or ())
+        ),
+        begun=tuple(begun),
+        saved=saved,
+    )

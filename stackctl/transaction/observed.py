@@ -1,0 +1,82 @@
+"""What is there: the containers of the project and how they differ from what Compose would make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject, Service
+from stackctl.transaction.state import State
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A snapshot, so that planning asks nothing further.
+
+    ``containers`` are those of the project, ``override`` the text in force (None
+    without one), ``images`` maps references to the IDs that the engine has now,
+    ``networks`` are names that exist, of those the plan may need.
+    """
+
+    containers: tuple[Container, ...]
+    override: str | None
+    state: State | None
+    images: Mapping[str, str] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
+
+    def of(self, service: str) -> list[Container]:
+        """Containers of one service."""
+        return [c for c in self.containers if c.service == service]
+
+
+def why_changed(service: Service, wanted_hash: str, observed: Observed) -> str | None:
+    """Why Compose must act on an active service, or None where its containers are as wanted."""
+    containers = observed.of(service.name)
+    if not containers:
+        return None if _replicas(service) == 0 else "no container yet"
+    if any(not _same_config(service.name, wanted_hash, c, observed.state) for c in containers):
+        return "its configuration differs"
+    if len(containers) != _replicas(service):
+        return f"{len(containers)} containers, {_replicas(service)} wanted"
+    for container in containers:
+        image = observed.images.get(service.image)
+        if image and container.raw.get("Image") != image:
+            return "its image is newer"
+        if container.state != "running" and not _ended_well(container):
+            return f"its container is {container.state}"
+    return None
+
+
+def _same_config(service: str, wanted: str, container: Container, state: State | None) -> bool:
+    if container.config_hash == wanted:
+        return True
+    # Compose's `config --hash` and the label can disagree for the same input; what was
+    # recorded together at the last `up` still tells whether either has moved.
+    return bool(
+        state and state.computed.get(service) == wanted and state.labels.get(service) == container.config_hash
+    )
+
+
+def _ended_well(container: Container) -> bool:
+    """A one-shot container that did its work is done; starting it again would be a change."""
+    policy = ((container.raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
+    return container.state == "exited" and container.exit_code == 0 and policy in ("no", "on-failure")
+
+
+def _replicas(service: Service) -> int:
+    scale = service.raw.get("scale")
+    if scale is None:
+        scale = (service.raw.get("deploy") or {}).get("replicas")
+    return 1 if scale is None else int(scale)
+
+
+def changes(project: ComposeProject, hashes: Mapping[str, str], observed: Observed) -> dict[str, str]:
+    """Active services that Compose must act on, each with its cause, in the project's order."""
+    found: dict[str, str] = {}
+    for name, wanted in hashes.items():
+        service = project.services.get(name) or Service(name, {})
+        cause = why_changed(service, wanted, observed)
+        if cause:
+            found[name] = cause
+    return found

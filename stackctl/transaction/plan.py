@@ -1,0 +1,247 @@
+"""The plan: steps as values, each one Docker or file action with its cause. An empty plan is a no-op.
+
+The text form (``str(plan)``) is stable, and golden tests compare it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stackctl.project.compose import ComposeProject
+from stackctl.project.override import OverrideFile
+from stackctl.transaction.observed import Observed, changes
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action and why it is taken."""
+
+    cause: str
+
+    @property
+    def kind(self) -> str:
+        """The step's name in the journal."""
+        return type(self).__name__
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the journal and ``--dry-run --json``."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class CreateNetwork(Step):
+    """Create a shared network, labelled as ours."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"create network {self.name}"
+
+
+@dataclass(frozen=True)
+class WriteOverride(Step):
+    """Replace ``override.yaml``; ``text`` None removes it."""
+
+    text: str | None = field(repr=False)
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"write override {self.digest[:12]}" if self.text is not None else "remove override"
+
+
+@dataclass(frozen=True)
+class ComposeUp(Step):
+    """``docker compose up -d`` for these services; ``alone`` leaves their dependencies as they are."""
+
+    services: tuple[str, ...]
+    alone: bool = False
+    rest: bool = False
+    """Every active service of the project: Compose is given no names, so that it orders all of them."""
+
+    def __str__(self) -> str:
+        return f"compose up {' '.join(self.services)}"
+
+
+@dataclass(frozen=True)
+class WaitHealthy(Step):
+    """Wait until these services run, and are healthy where they have a healthcheck."""
+
+    services: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"wait for {' '.join(self.services)}"
+
+
+@dataclass(frozen=True)
+class EnsureModels(Step):
+    """Make models present on the local server."""
+
+    service: str
+    models: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"ensure models {' '.join(self.models)} in {self.service}"
+
+
+@dataclass(frozen=True)
+class VerifyConsumers(Step):
+    """Ask each consumer, from inside, for the Ollama that it reaches."""
+
+    consumers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"verify {' '.join(self.consumers)}"
+
+
+@dataclass(frozen=True)
+class RemoveContainer(Step):
+    """Stop and remove a container by name; its volumes stay."""
+
+    service: str
+    container: str
+
+    def __str__(self) -> str:
+        return f"stop and remove container {self.container}"
+
+
+@dataclass(frozen=True)
+class StopContainer(Step):
+    """Stop a container, without removing it."""
+
+    container: str
+
+    def __str__(self) -> str:
+        return f"stop container {self.container}"
+
+
+@dataclass(frozen=True)
+class RemoveNetwork(Step):
+    """Remove a network of ours."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"remove network {self.name}"
+
+
+@dataclass(frozen=True)
+class ReloadGateway(Step):
+    """Give the gateway a new configuration; running streams finish on the old one."""
+
+    service: str
+    text: str = field(repr=False)
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"reload gateway {self.digest[:12]}"
+
+
+@dataclass(frozen=True)
+class SaveState(Step):
+    """Write ``state.json``; the steps before it are kept from here on."""
+
+    def __str__(self) -> str:
+        return "save state"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def __str__(self) -> str:
+        return "".join(f"{i}. {step}  # {step.cause}\n" for i, step in enumerate(self.steps, 1))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What planning works towards. ``hashes`` are Compose's, of the merged project's active services.
+
+    ``everything`` brings up all active services (``up``); otherwise only those
+    that the override concerns (``switch``).
+    """
+
+    override: OverrideFile
+    hashes: Mapping[str, str]
+    models: tuple[str, ...]
+    consumers: tuple[str, ...]
+    local_service: str | None
+    local_off: tuple[str, ...]
+    everything: bool
+    gateway_service: str | None = None
+    gateway_text: str | None = None
+    gateway_digest: str = ""
+    gateway_running_digest: str | None = None
+
+
+def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> Plan:
+    """The steps from what is observed to what is wanted; empty where they agree."""
+    steps: list[Step] = []
+    network = wanted.override.needs_network
+    if network and network not in observed.networks:
+        steps.append(CreateNetwork("the shared network does not exist", network))
+    if observed.override != wanted.override.text:
+        cause = "no override yet" if observed.override is None else "the target or the project differs"
+        steps.append(WriteOverride(cause, wanted.override.text, wanted.override.digest))
+    todo = changes(project, wanted.hashes, observed)
+    if not wanted.everything:
+        concerned = _concerned(project, wanted)
+        todo = {name: cause for name, cause in todo.items() if name in concerned}
+    steps += _bring_up(todo, wanted, observed)
+    if wanted.gateway_service and wanted.gateway_text is not None:
+        gateway_is_new = wanted.gateway_service in todo
+        if not gateway_is_new and wanted.gateway_running_digest != wanted.gateway_digest:
+            steps.append(
+                ReloadGateway("the upstreams differ", wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest)
+            )
+    stale = [
+        RemoveContainer(f"{c.service} is switched off by this target", c.service, c.name)
+        for c in observed.containers
+        if c.service in wanted.local_off
+    ]
+    if (steps or stale) and wanted.consumers:
+        steps.append(VerifyConsumers("what was changed is proved before it is kept", wanted.consumers))
+    return Plan((*steps, *stale, SaveState("verified"))) if steps or stale else Plan()
+
+
+def _concerned(project: ComposeProject, wanted: Wanted) -> set[str]:
+    """Services that a switch may touch: those that are told, what carries their network, the server itself."""
+    names = set(wanted.consumers) | {project.network_owner(c) for c in wanted.consumers}
+    names |= {s.name for s in project if project.network_owner(s.name) in names}
+    return names | {n for n in (wanted.local_service, wanted.gateway_service) if n}
+
+
+def _bring_up(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> list[Step]:
+    if not todo:
+        return []
+    steps: list[Step] = []
+    local = wanted.local_service
+    names = tuple(todo)
+    # A running consumer is pointed at the local server only once that one answers and has its models:
+    # until then the consumer is served by what it has.
+    running = [n for n in wanted.consumers if n in todo and any(c.state == "running" for c in observed.of(n))]
+    ensure = [EnsureModels("required by the target", local, wanted.models)] if local and wanted.models else []
+    if local in todo and running:
+        first = tuple(n for n in names if n == local)
+        steps += [ComposeUp(todo[local], first, alone=True), WaitHealthy("consumers need it to answer", first), *ensure]
+        names = tuple(n for n in names if n != local)
+        ensure = []
+    if names:
+        steps.append(ComposeUp(_causes(todo, names), names, rest=wanted.everything))
+        steps.append(WaitHealthy("started or replaced", names))
+    return [*steps, *ensure]
+
+
+def _causes(todo: Mapping[str, str], names: Sequence[str]) -> str:
+    causes: dict[str, list[str]] = {}
+    for name in names:
+        causes.setdefault(todo[name], []).append(name)
+    if len(causes) == 1:
+        return next(iter(causes))
+    return "; ".join(f"{', '.join(who)}: {cause}" for cause, who in causes.items())

@@ -1,0 +1,68 @@
+"""``state.json``: the last verified target, and what a later run needs to see that nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stackctl.errors import WrongInput
+
+SCHEMA = "stackctl.state/1"
+
+
+@dataclass(frozen=True)
+class State:
+    """What is in force.
+
+    ``profile`` is the profile's name or a URL, ``url`` what consumers are told.
+    ``verified`` is an RFC 3339 time, or None for a stack that came up degraded;
+    ``degraded`` then says why. ``pins`` are names resolved on the host.
+    ``computed`` and ``labels`` are Compose's hash of each service as `config
+    --hash` gives it and as its container carries it: the two need not agree.
+    """
+
+    project: str
+    environment: str | None
+    profile: str
+    url: str
+    verified: str | None
+    override: str
+    degraded: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    previous: str | None = None
+    networks: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def parse(data: bytes | None, where: str) -> State | None:
+    """Read ``state.json``; None where there is none.
+
+    Raises :class:`WrongInput` for a file of another version or edited by hand.
+    """
+    if data is None:
+        return None
+    try:
+        document: Any = json.loads(data)
+        schema = document.pop("schema")
+        if schema != SCHEMA:
+            raise WrongInput(
+                f"{where} was written by another version of stackctl ({schema})",
+                hint="use that version, or start afresh: stackctl detach && stackctl up", where=where,
+            )
+        document["networks"] = tuple(document.get("networks") or ())
+        state = State(**document)
+        if not isinstance(state.profile, str) or not isinstance(state.override, str):
+            raise TypeError
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise WrongInput(
+            f"{where} cannot be read: it was damaged or edited by hand",
+            hint=f"remove it (rm {where}); the next `stackctl up` verifies the stack and writes it anew", where=where,
+        ) from None
+    return state

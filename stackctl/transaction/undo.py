@@ -1,0 +1,58 @@
+"""Back to a snapshot: planned anew from what is there, so that it works from wherever a crash left things."""
+
+from __future__ import annotations
+
+from stackctl.transaction.journal import Snapshot
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.plan import (
+    ComposeUp,
+    CreateNetwork,
+    Plan,
+    RemoveContainer,
+    RemoveNetwork,
+    Step,
+    StopContainer,
+    WaitHealthy,
+    WriteOverride,
+)
+
+CAUSE = "as it was before"
+
+
+def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[str] = frozenset()) -> Plan:
+    """The steps back to ``snapshot``; empty where nothing has moved.
+
+    ``off_before`` are services that the old override switched off: a stale
+    container of theirs is put back as it was found or left gone, never created.
+    """
+    steps: list[Step] = []
+    if observed.override != snapshot.override:
+        steps.append(WriteOverride(CAUSE, snapshot.override, ""))
+    gone, stopped = [], []
+    for service, remembered in snapshot.containers.items():
+        now = {c.id: c for c in observed.of(service)}
+        if service not in off_before and any(c["id"] not in now for c in remembered):
+            gone.append(service)
+        elif any(c["state"] == "running" and now[c["id"]].state != "running" for c in remembered if c["id"] in now):
+            gone.append(service)
+        if all(c["state"] != "running" for c in remembered):
+            stopped.append(service)
+    if gone:
+        steps.append(ComposeUp(CAUSE, tuple(gone), alone=True))
+        alive = tuple(s for s in gone if s not in stopped)
+        if alive:
+            steps.append(WaitHealthy(CAUSE, alive))
+    steps += [
+        StopContainer(CAUSE, c["name"]) for s in stopped for c in snapshot.containers[s] if s in gone
+    ]
+    steps += [
+        RemoveContainer("it was not there before", c.service, c.name)
+        for c in observed.containers
+        if c.service not in snapshot.containers
+    ]
+    steps += [
+        RemoveNetwork("it was not there before", name)
+        for name in sorted(observed.networks - set(snapshot.networks))
+    ]
+    steps += [CreateNetwork(CAUSE, name) for name in sorted(set(snapshot.networks) - observed.networks)]
+    return Plan(tuple(steps))
