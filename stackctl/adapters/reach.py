@@ -112,8 +112,8 @@ class RelayBackend(httpcore.NetworkBackend):
             with theirs:
                 process = subprocess.Popen(
                     [*self._prefix, self._host or host, str(self._port or port)],
-                    stdin=theirs,
-                    stdout=theirs,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
                     stderr=subprocess.PIPE,
                     env={**os.environ, **_SCRIPTS},
                     start_new_session=True,
@@ -128,15 +128,6 @@ class RelayBackend(httpcore.NetworkBackend):
             stream.close()
             raise
         return stream
-
-    def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Not through a relay."""
-        raise httpcore.ConnectError(f"no relay to a unix socket ({path})")
 
 
 class DirectBackend(httpcore.NetworkBackend):

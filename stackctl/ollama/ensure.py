@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackctl.ollama import names
@@ -72,6 +72,7 @@ def pull_all(
     for _ in range(min(PARALLEL, len(wanted))):
         threading.Thread(target=worker, daemon=True, name="pull").start()
     ended: dict[str, Pulled] = {}
+    running: dict[str, PullProgress] = {}
     try:
         while len(ended) < len(wanted):
             event = events.get()
@@ -80,14 +81,19 @@ def pull_all(
             if isinstance(event, Pulled):
                 ended[event.model] = event
             else:
-                reporter.progress(_shown(event))
+                running[event.model] = event
+                reporter.progress(_shown({m: p for m, p in running.items() if m not in ended}))
     finally:
         stop.set()
     return [ended[model] for model in wanted]
 
 
-def _shown(progress: PullProgress) -> Progress:
-    return Progress(f"pull {progress.model}", progress.completed, progress.total, "bytes")
+def _shown(running: Mapping[str, PullProgress]) -> Progress:
+    """One line for all pulls under way."""
+    parts = [f"{model}: {progress.text}" if progress.text else model for model, progress in running.items()]
+    done = sum(progress.completed for progress in running.values())
+    total = sum(progress.total for progress in running.values())
+    return Progress("; ".join(parts), done, total, "bytes")
 
 
 def _pull(
