@@ -141,6 +141,9 @@ class Container:
 class Engine(Protocol):
     """The Docker engine and Compose. Every method may raise ``EngineUnusable``."""
 
+    def compose_version(self) -> str:
+        """Compose's version; raises ``EngineUnusable`` where it is absent or older than 2.24.4."""
+
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 
@@ -151,9 +154,13 @@ class Engine(Protocol):
         """``docker compose config --hash '*'``: service to hash, of active services."""
 
     def compose(
-        self, call: ComposeCall, arguments: Sequence[str], *, timeout: float | None = None, attached: bool = False
+        self, call: ComposeCall, arguments: Sequence[str], *, timeout: float | None = None, attached: bool = False,
+        on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        """Run ``docker compose … ARGUMENTS``; ``attached`` lends it the terminal and captures nothing."""
+        """Run ``docker compose … ARGUMENTS``; ``attached`` lends it the terminal and captures nothing.
+
+        ``on_line`` is given each line of standard error as it comes.
+        """
 
     def containers(self, project: str) -> list[Container]:
         """Every container of a Compose project, stopped ones too, one-off ones left out."""
@@ -283,7 +290,10 @@ class Reporter(Protocol):
 
 
 class HostNames(Protocol):
-    """The resolver of the machine that stackctl runs on."""
+    """The machine that stackctl runs on: its resolver, and its devices."""
+
+    def device_group(self, path: str) -> int | None:
+        """The group that owns a device file, or None where there is no such device."""
 
     def resolve(self, name: str) -> list[str]:
         """Addresses of ``name``, IPv4 first; empty where it does not resolve."""

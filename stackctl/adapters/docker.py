@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,12 +27,28 @@ T = TypeVar("T")
 READ_TIMEOUT = 60.0
 
 
+def once(method: Callable[[DockerEngine], T]) -> Callable[[DockerEngine], T]:
+    """Ask the first time and remember; a second thread waits for the first."""
+    name = f"_once{method.__name__}"
+
+    def asked(self: DockerEngine) -> T:
+        with self._asking:
+            if name not in self._known:
+                self._known[name] = method(self)
+            answer: T = self._known[name]
+            return answer
+
+    return asked
+
+
 class DockerEngine:
     """One engine: the default one, or that of a Docker context."""
 
     def __init__(self, context: str | None = None, *, on_command: Callable[[str], None] | None = None) -> None:
         self._context = context
         self._say = on_command or (lambda _text: None)
+        self._asking = threading.RLock()
+        self._known: dict[str, Any] = {}
         self._program = shutil.which("docker")
 
     # -- the two gates ---------------------------------------------------
@@ -40,6 +57,10 @@ class DockerEngine:
         if self._program is None:
             raise enginefail.no_client()
         return [self._program, *(["--context", self._context] if self._context else []), *arguments]
+
+    def client_argv(self) -> list[str]:
+        """The docker client with its context, for what runs beside this adapter."""
+        return self._argv()
 
     def cli(
         self, arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
@@ -93,7 +114,11 @@ class DockerEngine:
     # -- what it is ------------------------------------------------------
 
     def compose_version(self) -> str:
-        """Compose's version; raises :class:`EngineUnusable` where it is absent or too old."""
+        """Compose's version; raises :class:`EngineUnusable` where it is absent or too old. Asked once."""
+        return self._compose_version()
+
+    @once
+    def _compose_version(self) -> str:
         done = self.cli(["compose", "version", "--short"])
         if done.code:
             raise EngineUnusable(f"Docker Compose does not run: {done.error_text.strip()}")
@@ -101,7 +126,11 @@ class DockerEngine:
         return done.text.strip().lstrip("v")
 
     def info(self) -> EngineInfo:
-        """``docker info``, and the versions."""
+        """``docker info``, and the versions. Asked once."""
+        return self._info()
+
+    @once
+    def _info(self) -> EngineInfo:
         done = self.cli(["info", "--format", "{{json .}}"])
         try:
             raw = json.loads(done.text)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 
 class SystemNames:
     """Behind :class:`stackctl.ports.HostNames`."""
+
+    def device_group(self, path: str) -> int | None:
+        """The owning group's ID; None where there is no such device."""
+        try:
+            return Path(path).stat().st_gid
+        except OSError:
+            return None
 
     def resolve(self, name: str) -> list[str]:
         """Addresses, IPv4 first, each once; empty where the name does not resolve."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,8 +15,11 @@ from stackctl.cli.boundary import _console
 from stackctl.cli.globals import Settings
 
 if TYPE_CHECKING:
+    from stackctl.adapters.docker import DockerEngine
     from stackctl.commands.outcome import Outcome
     from stackctl.commands.session import Session
+    from stackctl.config.secrets import Secret
+    from stackctl.ports import Container
 
 
 def settings_of(ctx: typer.Context) -> Settings:
@@ -36,19 +41,34 @@ def session(ctx: typer.Context) -> Session:
     directory = Path(settings.directory).expanduser().absolute()
     if not directory.is_dir():
         raise UsageError(f"no such directory: {settings.directory}", hint="stackctl -C DIR …")
+    engine = DockerEngine(settings.context, on_command=console.detail)
     return Session(
         directory=directory,
         config_name=settings.config,
         environment=settings.environment,
-        engine=DockerEngine(settings.context, on_command=console.detail),
+        engine=engine,
         files=LocalFiles(),
         reporter=console,
         names=SystemNames(),
         variables=dict(os.environ),
         clock=time.time,
         hide=console.hide,
+        secrets=_secrets,
+        into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,
     )
+
+
+def _secrets(variables: Mapping[str, str], directory: Path) -> Callable[[str], Secret]:
+    from stackctl.adapters.secrets import SecretResolver  # noqa: PLC0415
+
+    return SecretResolver(variables, directory)
+
+
+def _into(engine: DockerEngine, container: Container, port: int) -> Any:
+    from stackctl.adapters.reach import into  # noqa: PLC0415
+
+    return into(engine.client_argv(), container, port, near=engine.is_local and sys.platform == "linux")
 
 
 def present(ctx: typer.Context, outcome: Outcome) -> None:

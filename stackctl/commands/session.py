@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from stackctl.ports import Clock, Engine, Files, HostNames, Reporter
+from stackctl.config.secrets import Secret
+from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter
+
+
+def _no_secrets(_variables: Mapping[str, str], _directory: Path) -> Callable[[str], Secret]:
+    raise NotImplementedError("this session resolves no secrets")
+
+
+def _no_way(_container: Container, _port: int) -> Any:
+    raise NotImplementedError("this session reaches into no container")
 
 
 @dataclass(frozen=True)
@@ -14,7 +24,9 @@ class Session:
     """One run of stackctl in one directory.
 
     ``variables`` is the environment of the process; ``hide`` registers values
-    that must never be printed.
+    that must never be printed; ``secrets`` makes a resolver of references from
+    variables and a base directory; ``into_container`` opens a way to a port
+    inside a container, published or not.
     """
 
     directory: Path
@@ -27,6 +39,8 @@ class Session:
     variables: Mapping[str, str] = field(repr=False)
     clock: Clock
     hide: Callable[[Sequence[str]], None] = field(default=lambda _values: None, repr=False)
+    secrets: Callable[[Mapping[str, str], Path], Callable[[str], Secret]] = field(default=_no_secrets, repr=False)
+    into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
     as_json: bool = False
 
     @property

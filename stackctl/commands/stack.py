@@ -10,6 +10,7 @@ from typing import Any
 from stackctl.commands.session import Session
 from stackctl.config import loading
 from stackctl.config.models import StackConfig
+from stackctl.config.tree import MAX_BYTES
 from stackctl.config.tree import Path as TreePath
 from stackctl.config.tree import Tree
 from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError
@@ -48,7 +49,7 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
     wins over ``default_environment``.
     """
     path = session.config_path
-    data = session.files.read(path, limit=loading.MAX_BYTES)
+    data = session.files.read(path, limit=MAX_BYTES)
     if data is None:
         raise UsageError(
             f"no {session.config_name} in {session.directory}",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from stackctl.errors import Interrupted, RollbackFailed, StackctlError
 from stackctl.ports import Clock, Files
@@ -101,11 +101,11 @@ def by_hand() -> list[str]:
 @contextmanager
 def signals_held() -> Iterator[None]:
     """Ignore further interrupts, so that cleaning up finishes; only in the main thread, where they arrive."""
-    held: list[tuple[int, Callable[..., object] | int | None]] = []
+    held: list[tuple[int, Callable[..., Any] | int | None]] = []
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             try:
-                held.append((number, signal.signal(number, signal.SIG_IGN)))
+                held.append((int(name), signal.signal(name, signal.SIG_IGN)))
             except ValueError:
                 break
         yield

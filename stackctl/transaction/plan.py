@@ -227,7 +227,7 @@ def _bring_up(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> li
     # until then the consumer is served by what it has.
     running = [n for n in wanted.consumers if n in todo and any(c.state == "running" for c in observed.of(n))]
     ensure = [EnsureModels("required by the target", local, wanted.models)] if local and wanted.models else []
-    if local in todo and running:
+    if local is not None and local in todo and running:
         first = tuple(n for n in names if n == local)
         steps += [ComposeUp(todo[local], first, alone=True), WaitHealthy("consumers need it to answer", first), *ensure]
         names = tuple(n for n in names if n != local)

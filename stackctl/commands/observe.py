@@ -1,0 +1,73 @@
+"""Gather what planning needs, at once where it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from stackctl.commands.session import Session
+from stackctl.project.compose import ComposeProject
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.state import State, parse
+
+T = TypeVar("T")
+STATE, OVERRIDE, JOURNAL, AUDIT, LOCK = "state.json", "override.yaml", "journal.jsonl", "audit.log", "lock"
+
+
+def read_state(session: Session) -> State | None:
+    """The last verified state; raises :class:`WrongInput` for a damaged one."""
+    path = session.state_directory / STATE
+    return parse(session.files.read(path), str(path))
+
+
+def read_text(session: Session, name: str) -> str | None:
+    """A file of ``.stackctl/`` as text, or None."""
+    data = session.files.read(session.state_directory / name)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def observe(
+    session: Session, project: ComposeProject, state: State | None, *, networks: Sequence[str] = (),
+    services: Sequence[str] = (),
+) -> Observed:
+    """Containers of the project, images of its services, and which of ``networks`` exist."""
+    images = sorted({project.services[s].image for s in services if s in project.services and project.services[s].image})
+    with together() as start:
+        containers = start(lambda: session.engine.containers(project.name))
+        found = start(lambda: _image_ids(session, images))
+        present = [start(lambda n=name: session.engine.network(n)) for name in networks]
+        return Observed(
+            containers=tuple(containers.result()),
+            override=read_text(session, OVERRIDE),
+            state=state,
+            images=found.result(),
+            networks=frozenset(n for n, f in zip(networks, present, strict=True) if f.result() is not None),
+        )
+
+
+def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
+    if not references:
+        return {}
+    done = session.engine.cli(["image", "inspect", "--format", "{{.Id}} {{json .RepoTags}} {{json .RepoDigests}}", *references])
+    known: dict[str, str] = {}
+    for line in done.text.splitlines():
+        digest, _, names = line.partition(" ")
+        for reference in references:
+            if f'"{_tagged(reference)}"' in names:
+                known[reference] = digest
+    return known
+
+
+def _tagged(reference: str) -> str:
+    if "@" in reference or ":" in reference.rpartition("/")[2]:
+        return reference
+    return f"{reference}:latest"
+
+
+@contextmanager
+def together() -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
+    """Start functions side by side; their results are the futures'."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield pool.submit

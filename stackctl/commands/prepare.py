@@ -1,0 +1,122 @@
+"""From a loaded stack and a name to the override that points the one at the other, validated by nobody yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stackctl.commands.gpu import choose
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack
+from stackctl.config.target import HOST_GATEWAY, Target, default_profile, resolve
+from stackctl.config.url import HOST_ALIAS
+from stackctl.errors import StackctlError
+from stackctl.project.compose import ComposeProject
+from stackctl.project.facts import Facts
+from stackctl.project.override import OverrideFile, render
+from stackctl.transaction.state import State
+
+DEFAULT_IMAGE = "ollama/ollama:0.33.0"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A target with its override, and the variables that Compose needs to read it."""
+
+    target: Target
+    override: OverrideFile
+    variables: Mapping[str, str] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:
+    """The profile to act on: the one named, else the one in force, else the default."""
+    if name:
+        return name
+    if state is not None and _still_known(stack, state.profile):
+        return state.profile
+    return default_profile(stack.config, has_local=stack.config.local.service in project.services)
+
+
+def _still_known(stack: Stack, profile: str) -> bool:
+    config = stack.config
+    return profile == "local" or "://" in profile or profile in config.instances or profile in config.profiles
+
+
+def prepare(
+    session: Session, stack: Stack, project: ComposeProject, name: str, *, pins: Mapping[str, str] | None = None
+) -> Prepared:
+    """Resolve and render. Raises :class:`UsageError`, :class:`GpuUnavailable` or :class:`WrongInput`.
+
+    ``pins`` are names that earlier proved to need an address of the host's resolver.
+    """
+    target = resolve(stack.config, name)
+    target = target.with_pins(host_pins(session, target, pins or {}))
+    facts = Facts(default_image=DEFAULT_IMAGE)
+    warnings: list[str] = []
+    if target.is_local and stack.config.local.gpu != "none":
+        gpu, warnings = choose(
+            stack.config, project, session.engine.info(), session.names, stack.locate(("local", "gpu"))
+        )
+        facts = Facts(gpu=gpu, default_image=DEFAULT_IMAGE)
+    override = render(project, stack.config, target, facts, stack.locate)
+    return Prepared(
+        target, override, compose_variables(session, stack, target, override), (*override.warnings, *warnings)
+    )
+
+
+def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> dict[str, str]:
+    """Names that are to be pinned to what the host resolves: ``.local`` ones, and those proven to need it.
+
+    A name of mDNS never resolves in a container (no nss-mdns there), so it is
+    pinned without asking.
+    """
+    url = target.url
+    if target.kind != "instance" or url.ip is not None or url.host in target.pins or url.host == HOST_ALIAS:
+        return {}
+    if not url.host.lower().rstrip(".").endswith(".local") and url.host not in proven:
+        return {}
+    addresses = session.names.resolve(url.host)
+    if not addresses and url.host in proven:
+        return {url.host: proven[url.host]}
+    if addresses and addresses[0].startswith("127."):
+        return {url.host: HOST_GATEWAY}
+    return {url.host: addresses[0]} if addresses else {}
+
+
+def compose_variables(session: Session, stack: Stack, target: Target, override: OverrideFile) -> dict[str, str]:
+    """What Compose must find in its environment: the token behind ``{token}``, where a consumer carries it."""
+    variable = override.token_variable
+    if variable is None or target.token is None or f"${{{variable}}}" not in override.text:
+        return {}
+    value = session.secrets(stack.variables, session.config_path.parent)(str(target.token)).reveal()
+    session.hide([value])
+    return {variable: value}
+
+
+def secret_values(session: Session, stack: Stack) -> list[str]:
+    """Every secret of the configuration that can be read now, for redaction; those that cannot are left out."""
+    resolve_text = session.secrets(stack.variables, session.config_path.parent)
+    found: list[str] = []
+    for instance in stack.config.instances.values():
+        references = [v for v in instance.headers.values() if "${" in v]
+        if instance.auth and instance.auth.bearer:
+            references.append(str(instance.auth.bearer))
+        if instance.auth and instance.auth.basic:
+            references.append(str(instance.auth.basic.password))
+        for reference in references:
+            if "${cmd:" in reference:
+                continue
+            try:
+                found.append(resolve_text(reference).reveal())
+            except StackctlError:
+                # A secret that cannot be read cannot be printed either.
+                continue
+    return found
+
+
+def trust_text(session: Session, ca_file: str | None, base: Path) -> str:
+    """PEM text of an instance's CA file, or empty."""
+    data = session.files.read(base / ca_file) if ca_file else None
+    return data.decode("utf-8", "replace") if data else ""

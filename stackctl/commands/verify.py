@@ -1,0 +1,214 @@
+"""Ask each consumer, from inside, which Ollama it reaches."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.commands.prepare import trust_text
+from stackctl.commands.probing import Prober, Standpoint
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack
+from stackctl.config.models import Instance, StackConfig
+from stackctl.config.target import HOST_GATEWAY, Target
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose.checks import ProbeResult, Reach, judge
+from stackctl.diagnose.plan import Aim, Ask, ProbePlan, ladder
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+
+VERIFY_AIM = "verify"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One consumer's answer: ``reach`` as its container sees the address, ``own`` as its own check says."""
+
+    consumer: str
+    url: OllamaUrl
+    reach: Reach
+    own: str | None = None
+    """Why the consumer's own ``verify`` failed, or None."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the consumer can use its Ollama."""
+        return self.reach.ok and self.own is None
+
+    @property
+    def reason(self) -> str:
+        """One line where it cannot."""
+        return self.own or self.reach.reason
+
+
+@dataclass(frozen=True)
+class How:
+    """How an instance wants to be asked: headers with their secrets, TLS, own paths, models expected."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    trust: str = field(default="", repr=False)
+    server_name: str = ""
+    check_certificate: bool = True
+    paths: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+
+
+def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
+    """Read the secrets and files that asking ``target`` needs; raises :class:`WrongInput` where one is missing."""
+    if target.kind != "instance" or not target.instances or target.instances[0] not in stack.config.instances:
+        return How(models=target.models)
+    instance = stack.config.instances[target.instances[0]]
+    return How(
+        headers=_headers(session, stack, instance),
+        trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
+        server_name=instance.tls.server_name or "",
+        check_certificate=instance.tls.verify,
+        paths={k: v for k, v in (("list_models", instance.endpoints.list_models), ("version", instance.endpoints.version)) if v},
+        models=target.models,
+    )
+
+
+def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
+    resolve = session.secrets(stack.variables, session.config_path.parent)
+    found = {name: resolve(text).reveal() for name, text in instance.headers.items()}
+    if instance.auth and instance.auth.bearer:
+        token = resolve(str(instance.auth.bearer)).reveal()
+        session.hide([token])
+        found["Authorization"] = f"Bearer {token}"
+    elif instance.auth and instance.auth.basic:
+        password = resolve(str(instance.auth.basic.password)).reveal()
+        session.hide([password])
+        pair = base64.b64encode(f"{instance.auth.basic.user}:{password}".encode()).decode()
+        found["Authorization"] = f"Basic {pair}"
+    return found
+
+
+def aim_at(url: OllamaUrl, how: How, *, addresses: Sequence[str] = ()) -> Aim:
+    """The ladder for one URL."""
+    return ladder(
+        url, headers=how.headers, models=how.models, addresses=addresses, trust=how.trust,
+        server_name=how.server_name, verify=how.check_certificate, paths=how.paths,
+    )
+
+
+def containers_of(config: StackConfig, containers: Sequence[Container]) -> dict[str, Container]:
+    """The running container of each consumer that has one."""
+    found: dict[str, Container] = {}
+    for container in containers:
+        if container.service in config.consumers and container.state == "running":
+            found.setdefault(container.service, container)
+    return found
+
+
+def verify(
+    session: Session, stack: Stack, told: Mapping[str, OllamaUrl], how: How, containers: Mapping[str, Container],
+    *, images: Sequence[str] = (),
+) -> list[Verified]:
+    """Ask every consumer that has a running container; one process a consumer, all at once."""
+    jobs: list[tuple[Standpoint, ProbePlan]] = []
+    names = [name for name in told if name in containers]
+    for name in names:
+        aims = [aim_at(told[name], how)]
+        if own := _own_http(stack.config, name):
+            aims.append(own)
+        container = containers[name]
+        jobs.append((
+            Standpoint(name, container.id, image=str(container.raw.get("Image") or "")),
+            ProbePlan(tuple(aims), facts=False),
+        ))
+    with Prober(session.engine, images=images) as prober:
+        seen = prober.probe(jobs)
+    results = []
+    for name, (_, plan), view in zip(names, jobs, seen, strict=True):
+        reach = judge(view, plan.aims[0], name, models=how.models)
+        own_reason = _own_reason(session, stack.config, name, view, containers[name])
+        results.append(Verified(name, told[name], reach, own_reason))
+    return results
+
+
+def _own_http(config: StackConfig, name: str) -> Aim | None:
+    own = config.consumers[name].verify
+    if own is None or own.http is None:
+        return None
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    parts = urlsplit(own.http)
+    url = OllamaUrl(parts.scheme, parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80))
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Aim(VERIFY_AIM, url, (Ask("own", "GET", path, timeout=10.0),), verify=False)
+
+
+def _own_reason(session: Session, config: StackConfig, name: str, seen: Any, container: Container) -> str | None:
+    own = config.consumers[name].verify
+    if own is None:
+        return None
+    if own.exec:
+        done = session.engine.exec(container.id, own.exec, timeout=60.0)
+        if done.code == 0:
+            return None
+        said = (done.error_text or done.text).strip().splitlines()
+        return f"its own check ended with code {done.code}{': ' + said[-1] if said else ''}"
+    if not seen.able:
+        return "its own check could not be asked from inside"
+    from stackctl.diagnose import reply  # noqa: PLC0415
+
+    found = seen.aims.get(VERIFY_AIM)
+    answer = found.ask("own") if found else None
+    status = reply.read(answer.raw).status if answer else 0
+    return None if 200 <= status < 300 else f"its own check {own.http} answers {status or 'nothing'}"
+
+
+def preflight(
+    session: Session, stack: Stack, project: ComposeProject, target: Target, told: Mapping[str, OllamaUrl], how: How,
+    containers: Mapping[str, Container],
+) -> list[Verified]:
+    """Try the target from where each consumer is, or will be, before anything is touched."""
+    addresses = _pinned_addresses(session, target)
+    jobs: list[tuple[Standpoint, ProbePlan]] = []
+    for name, url in told.items():
+        aim = aim_at(url, how, addresses=addresses.get(url.host, ()))
+        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan((aim,), facts=False)))
+    with Prober(session.engine, images=_images(session, project)) as prober:
+        seen = prober.probe(jobs)
+    return [
+        Verified(name, told[name], judge(view, plan.aims[0], name, models=how.models))
+        for name, (_, plan), view in zip(told, jobs, seen, strict=True)
+    ]
+
+
+def _standpoint(session: Session, project: ComposeProject, name: str, container: Container | None) -> Standpoint:
+    service = project.services[name]
+    if container is not None:
+        return Standpoint(name, container.id, image=service.image)
+    if service.network_mode == "host":
+        return Standpoint(name, network="host", image=service.image)
+    for key in project.services[project.network_owner(name)].networks:
+        network = str(project.networks.get(key, {}).get("name") or f"{project.name}_{key}")
+        if session.engine.network(network) is not None:
+            return Standpoint(name, network=network, image=service.image)
+    # Before the first `up` its networks do not exist; the engine's default bridge leaves by the same way.
+    return Standpoint(name, network="bridge", image=service.image)
+
+
+def _images(session: Session, project: ComposeProject) -> list[str]:
+    return [s.image for s in project if s.image]
+
+
+def _pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:
+    """Future ``extra_hosts`` as addresses; ``host-gateway`` is the default bridge's own address."""
+    found: dict[str, tuple[str, ...]] = {}
+    for host, address in target.pins.items():
+        if address == HOST_GATEWAY:
+            bridge = session.engine.network("bridge") or {}
+            gateways = [c.get("Gateway") for c in (bridge.get("IPAM") or {}).get("Config") or []]
+            found[host] = tuple(g for g in gateways if g)[:1]
+        else:
+            found[host] = (address,)
+    return found
+
+
+def check_rows(results: Sequence[Verified]) -> list[ProbeResult]:
+    """Every check of every consumer."""
+    return [row for result in results for row in result.reach.checks]
