@@ -93,6 +93,7 @@ class ComposeProject:
     active: frozenset[str]
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     volumes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_config(
@@ -107,6 +108,7 @@ class ComposeProject:
             active=frozenset(services) if active is None else active,
             networks={k: v or {} for k, v in (config.get("networks") or {}).items()},
             volumes={k: v or {} for k, v in (config.get("volumes") or {}).items()},
+            configs={k: v or {} for k, v in (config.get("configs") or {}).items()},
         )
 
     def __iter__(self) -> Iterator[Service]:

@@ -1,0 +1,193 @@
+"""The whole of it: from a resolved project and its texts to the findings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import images, names
+from stackctl.project.discovery.apps import App, app_of
+from stackctl.project.discovery.findings import Consumer, Findings, Helper, OllamaService, Role, Setting
+from stackctl.project.discovery.inline import in_build, in_command
+from stackctl.project.discovery.landscape import Landscape, survey
+from stackctl.project.discovery.mounted import in_mounts, missing_config
+from stackctl.project.discovery.raw import RawProject, load
+from stackctl.project.discovery.servers import find_servers, is_one_shot, is_puller, words_of
+from stackctl.project.discovery.source import Source
+from stackctl.project.discovery.unset import Unset
+from stackctl.project.discovery.variables import Variables
+
+_PULL_TEXT = re.compile(r"\bollama\s+(?:pull|create|run)\b|/api/(?:pull|create)\b")
+_INIT_TEXT = re.compile(r"\b(?:import|migrat\w*|seed|bootstrap|init|setup)\b", re.IGNORECASE)
+_GATEWAY_NAME = re.compile(r"(?:^|[-_])(?:router|gateway|proxy|lb|loadbalancer|load-balancer|litellm|olla)(?:$|[-_])")
+
+
+def discover(source: Source) -> Findings:
+    """Find the Ollama services, the consumers and how each is told. Raises nothing for a project that Compose reads."""
+    raw = load(source.files, source.reader, source.variables)
+    servers = find_servers(source, raw)
+    land = survey(source, servers)
+    work = _Discovery(source, raw, land)
+    consumers, helpers = work.consumers()
+    ambiguous = [*_several_servers(servers), *work.ambiguous, *_doubts(consumers)]
+    return Findings(
+        source.project.name, tuple(servers), tuple(consumers), tuple(helpers), tuple(dict.fromkeys(ambiguous)),
+    )
+
+
+class _Discovery:
+    def __init__(self, source: Source, raw: RawProject, land: Landscape) -> None:
+        self.source, self.raw, self.land = source, raw, land
+        self.ambiguous: list[str] = []
+        self.apps: dict[str, App | None] = {s.name: app_of(s) for s in source.project}
+        for service in source.project:
+            app = self.apps[service.name]
+            if images.is_gateway(service.image) or (app is not None and app.role == "gateway"):
+                land.gateways.add(service.name)
+        self.variables = Variables(source, raw, land)
+        self.unset = Unset(source, raw, land, self.variables)
+
+    def consumers(self) -> tuple[list[Consumer], list[Helper]]:
+        """Every consumer in service order, and the pullers that have no address to switch."""
+        visible = {s.name: self._visible(s) for s in self.source.project if s.name not in self.land.servers}
+        by_file = self.variables.from_files(visible)
+        for service in self.source.project:
+            if service.name in visible:
+                known = {s.name for s in visible[service.name]}
+                visible[service.name] += [s for s in by_file(service) if s.name not in known]
+        self._fronts(visible)
+        consumers: list[Consumer] = []
+        helpers: list[Helper] = []
+        for service in self.source.project:
+            if service.name not in visible:
+                continue
+            settings = visible[service.name]
+            if not settings and self._is_helper(service):
+                helpers.append(self._helper(service))
+                continue
+            settings = settings or self.unset.of(service, self.apps[service.name])
+            if settings:
+                consumers.append(self._consumer(service, settings))
+        return consumers, helpers
+
+    def _visible(self, service: Service) -> list[Setting]:
+        settings = [
+            *self.variables.of(service),
+            *in_command(service, self.source, self.raw, self.land),
+            *in_build(service, self.source, self.raw, self.land),
+        ]
+        mounted = in_mounts(service, self.source, self.raw, self.land)
+        if settings:
+            mounted = [s for s in mounted if s.kind != "hardcoded"]
+        return self._unless_off(service, [*settings, *mounted])
+
+    def _unless_off(self, service: Service, settings: list[Setting]) -> list[Setting]:
+        app = self.apps[service.name]
+        if app is not None and settings and app.is_off(service.environment):
+            self.ambiguous.append(
+                f"{service.name}: {app.app} has its Ollama side switched off ("
+                + ", ".join(f"{k}={service.environment[k]}" for k in app.disabled if k in service.environment) + ")"
+            )
+        return settings
+
+    def _fronts(self, visible: dict[str, list[Setting]]) -> None:
+        """A proxy that consumers ask in Ollama's name is a gateway, even where its configuration cannot be read."""
+        asked = {s.points_at.partition(":")[2] for found in visible.values() for s in found if s.points_at.startswith("gateway:")}
+        for name in asked:
+            if name in visible and not visible[name]:
+                service = self.source.project.services[name]
+                missing = missing_config(service, self.source, self.raw)
+                if missing is not None:
+                    visible[name] = [missing]
+        self.land.gateways.update(asked)
+
+    def _is_helper(self, service: Service) -> bool:
+        text = words_of(service)
+        return (images.is_ollama(service.image) and is_puller(service, self.source)) or bool(
+            _PULL_TEXT.search(text) and (is_one_shot(service, self.source) or "docker exec" in text)
+        )
+
+    def _helper(self, service: Service) -> Helper:
+        place = self.raw.key(service.name, "command", "entrypoint", "image")
+        where = f"{self.source.shown(place.path)}:{place.line}" if place else ""
+        return Helper(service.name, "pulls models and ends; it has no address of its own to switch", where)
+
+    def _consumer(self, service: Service, settings: Iterable[Setting]) -> Consumer:
+        app = self.apps[service.name]
+        found = tuple(settings)
+        notes: list[str] = []
+        companions: tuple[tuple[str, str], ...] = ()
+        switched = any(s.template is not None for s in found)
+        if app is not None and app.keeps:
+            notes.append(f"{app.app}: {app.keeps}")
+            if app.heeds and switched:
+                companions = tuple((k, v) for k, v in app.heeds.items() if not (service.environment.get(k) or "").strip())
+            elif app.click:
+                notes.append(f"set it in {app.click}")
+        return Consumer(
+            service.name, self._role(service, found, app), found, app.app if app else "", companions, tuple(notes),
+        )
+
+    def _role(self, service: Service, settings: tuple[Setting, ...], app: App | None) -> Role:
+        text = words_of(service)
+        if images.is_ollama(service.image) or _PULL_TEXT.search(text):
+            return "model-pull"
+        if re.search(r"pull[-_]?model|model[-_]?pull|ollama[-_](?:pull|init|setup)", service.name):
+            return "model-pull"
+        named = _GATEWAY_NAME.search(service.name) and not any(s.kind == "none-visible" for s in settings)
+        if service.name in self.land.gateways or named or (app is not None and app.role == "gateway"):
+            return "gateway"
+        if is_one_shot(service, self.source) and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
+            return "init"
+        return "app"
+
+    def _shares(self, service: Service, settings: tuple[Setting, ...]) -> bool:
+        """Whether a lasting service is told by the same variables: then this one carries them along."""
+        mine = {s.name for s in settings}
+        return any(
+            other.name != service.name and not is_one_shot(other, self.source) and mine & set(other.environment)
+            for other in self.source.project
+        )
+
+
+def _several_servers(servers: list[OllamaService]) -> list[str]:
+    lasting = [s for s in servers if not s.bundled]
+    if len(lasting) < 2:
+        return []
+    listed = ", ".join(s.service for s in lasting)
+    return [f"several Ollama services: {listed}; `local` takes {choose_local(servers)}"]
+
+
+def choose_local(servers: Iterable[OllamaService], wanted: str = "") -> str:
+    """The service that ``local`` means: the one asked for, else the first that runs by default, else the first."""
+    lasting = [s for s in servers if not s.bundled]
+    if any(s.service == wanted for s in lasting):
+        return wanted
+    ranked = sorted(lasting, key=lambda s: not s.active)
+    return ranked[0].service if ranked else ""
+
+
+def _doubts(consumers: list[Consumer]) -> list[str]:
+    found = []
+    for consumer in consumers:
+        for setting in consumer.settings:
+            if setting.kind == "env" and setting.template is None and setting.reason.startswith("empty today"):
+                found.append(f"{consumer.service}: {setting.name} is {setting.reason}; left as it is")
+            elif setting.note.startswith("its value is"):
+                found.append(f"{consumer.service}: {setting.name}: {setting.note}; taken for a base URL by its name")
+    return found
+
+
+def with_choice(findings: Findings, service: str, name: str, template: str) -> Findings:
+    """The findings with one doubtful setting made switchable, as the user chose."""
+    consumers = tuple(
+        replace(c, settings=tuple(replace(s, template=template, reason="") if s.name == name else s for s in c.settings))
+        if c.service == service else c
+        for c in findings.consumers
+    )
+    return replace(findings, consumers=consumers)
+
+
+__all__ = ["choose_local", "discover", "names", "with_choice"]

@@ -1,0 +1,56 @@
+"""Environment files with the line of each variable, commented examples among them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+_LINE = re.compile(
+    r"^\s*(?P<comment>#[#\s]*)?(?:-\s+)?(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:=|:\s)\s*(?P<value>.*?)\s*$"
+)
+_EXAMPLE = re.compile(r"(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class EnvLine:
+    """``name=value`` at a line that counts from 1; ``commented`` where it is only an example."""
+
+    name: str
+    value: str
+    line: int
+    commented: bool
+
+
+def parse_env(text: str) -> list[EnvLine]:
+    """Every assignment of an environment file. A YAML-like ``name: value`` counts only where it is commented."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        commented = bool(match["comment"])
+        if not commented and "=" not in line:
+            continue
+        found.append(EnvLine(match["name"], _value(match["value"]), number, commented))
+    return found
+
+
+def _value(text: str) -> str:
+    if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
+        return text[1:end]
+    return re.split(r"\s+#", text, maxsplit=1)[0].strip()
+
+
+def is_example_of(name: str, path: str) -> bool:
+    """Whether a file called ``name`` in the same directory shows what ``path`` is to hold.
+
+    ``.env.example``, ``env.sample``, ``.env-template`` and ``env.ollama.example`` show ``.env``;
+    ``.env-docker.sample`` shows ``.env-docker``.
+    """
+    base = posixpath.basename(path)
+    if name == base or not _EXAMPLE.search(name):
+        return False
+    bare = base.lstrip(".")
+    stem = _EXAMPLE.sub("", name).lstrip(".").rstrip("._-")
+    return stem == bare or (bare == "env" and (stem.startswith(("env.", "env-", "env_")) or stem.endswith(".env")))

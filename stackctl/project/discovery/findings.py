@@ -1,0 +1,136 @@
+"""What discovery found: frozen values, and their form in ``init --json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["app", "gateway", "model-pull", "init"]
+Kind = Literal["env", "env_file", "command", "entrypoint", "build_arg", "config_file", "hardcoded", "none-visible"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One place that tells a service its Ollama.
+
+    ``name`` is the variable, flag or file (None where there is none); ``value``
+    what Compose resolves today; ``template`` what ``stackctl.yaml`` is to say
+    (None where an override cannot reach it, with the ``reason``); ``evidence``
+    is ``file:line``; ``form`` is ``list`` or ``map`` for a variable; ``points_at``
+    is ``ollama``, ``host``, ``external``, ``gateway:SERVICE`` or empty.
+    """
+
+    kind: Kind
+    name: str | None
+    value: str | None
+    template: str | None
+    evidence: str
+    reason: str = ""
+    form: str = ""
+    points_at: str = ""
+    note: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The form of the contract."""
+        return {
+            "kind": self.kind, "name": self.name, "value": self.value,
+            "template": self.template, "evidence": self.evidence,
+        }
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A service that uses Ollama. ``companions`` are plain variables that make the environment count."""
+
+    service: str
+    role: Role
+    settings: tuple[Setting, ...]
+    app: str = ""
+    companions: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """Variable to template: what goes into ``consumers`` of ``stackctl.yaml``."""
+        return {s.name: s.template for s in self.settings if s.name and s.template is not None}
+
+    @property
+    def switchable(self) -> bool:
+        """Whether an override reaches at least one of its settings."""
+        return bool(self.templates)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not switchable, or None."""
+        if self.switchable:
+            return None
+        reasons = dict.fromkeys(s.reason for s in self.settings if s.reason)
+        return "; ".join(reasons) or "no setting of it can be reached by an override"
+
+    def document(self) -> dict[str, Any]:
+        """The form of the contract."""
+        return {
+            "service": self.service, "role": self.role, "switchable": self.switchable,
+            "settings": [s.document() for s in self.settings], "reason": self.reason,
+            "app": self.app or None, "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class OllamaService:
+    """A service that is an Ollama server. ``port`` is the one that it listens on in its container."""
+
+    service: str
+    image: str
+    evidence: str
+    why: tuple[str, ...]
+    port: int
+    active: bool
+    volumes: tuple[str, ...] = ()
+    gpu: str = "none"
+    healthcheck: str = ""
+    ports: tuple[str, ...] = ()
+    bundled: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """The form of the contract, with what else is known."""
+        return {
+            "service": self.service, "image": self.image, "evidence": self.evidence, "why": list(self.why),
+            "port": self.port, "active": self.active, "volumes": list(self.volumes), "gpu": self.gpu,
+            "healthcheck": self.healthcheck or None, "ports": list(self.ports), "bundled": self.bundled,
+        }
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A container that pulls models on its own and has no address to switch."""
+
+    service: str
+    why: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of it, in the order of the project's services."""
+
+    project: str
+    ollama_services: tuple[OllamaService, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    helpers: tuple[Helper, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    lost: tuple[str, ...] = field(default=())
+
+    def consumer(self, service: str) -> Consumer | None:
+        """The finding about one service."""
+        return next((c for c in self.consumers if c.service == service), None)
+
+    def document(self) -> dict[str, Any]:
+        """The fields of ``stackctl.init/1``, without ``config``."""
+        return {
+            "project": self.project,
+            "ollama_services": [s.document() for s in self.ollama_services],
+            "consumers": [c.document() for c in self.consumers],
+            "helpers": [{"service": h.service, "why": h.why, "evidence": h.evidence} for h in self.helpers],
+            "ambiguous": list(self.ambiguous),
+        }

@@ -1,0 +1,92 @@
+"""Consumers that are told outside the environment: command lines and build arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import names
+from stackctl.project.discovery.address import Address, addresses
+from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.landscape import Landscape, calls_ollama
+from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.source import Place, Source
+
+_FLAG = re.compile(r"^(--?[A-Za-z][\w.-]*)(?:=|$)")
+BUILT_IN = "a build argument is baked into the image; change it in the Compose file and build again"
+IN_COMMAND = "it stands inside the {kind}, which an override could only replace as a whole"
+
+
+def in_command(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
+    """Addresses of an Ollama in ``command`` and ``entrypoint``: as a flag's value, or anywhere in a script."""
+    found: dict[tuple[str, str | None, str], Setting] = {}
+    for kind in ("command", "entrypoint"):
+        value = service.raw.get(kind)
+        argv = [str(a) for a in value] if isinstance(value, list) else str(value).split() if value else []
+        place = raw.key(service.name, kind)
+        for index, word in enumerate(argv):
+            for address in addresses(word):
+                at = land.points_at(address)
+                if not calls_ollama(address, at) or land.owner(address.host) == service.name:
+                    continue
+                if _listens(argv, index, word, address):
+                    continue
+                flag = _flag(argv, index, word, address)
+                text = word[address.start : address.end]
+                found.setdefault((kind, flag, text), Setting(
+                    kind, flag, text, None, _at(source, place),  # type: ignore[arg-type]  # one of the two literals above
+                    IN_COMMAND.format(kind=kind), "", at,
+                ))
+    return _first_of_each(list(found.values()))
+
+
+def _flag(argv: list[str], index: int, word: str, address: Address) -> str | None:
+    match = _FLAG.match(word)
+    if match and address.start >= match.end():
+        return match[1]
+    before = _FLAG.match(argv[index - 1]) if index and address.start == 0 else None
+    if before and not argv[index - 1].endswith("="):
+        return before[1] if len(before[1]) > 2 else None
+    inner = re.findall(r"(--[A-Za-z][\w.-]*)[= ]['\"]?$", word[: address.start])
+    return inner[-1] if inner else None
+
+
+def _listens(argv: list[str], index: int, word: str, address: Address) -> bool:
+    """An address to listen on is none to call."""
+    if address.host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
+        return True
+    flag = _flag(argv, index, word, address) or ""
+    return bool(re.search(r"listen|bind|address|entrypoints", flag)) and not names.says_ollama(flag)
+
+
+def _first_of_each(settings: list[Setting]) -> list[Setting]:
+    """In a script, the same server asked at several paths is one setting."""
+    kept: dict[tuple[str, str | None, tuple[str, str, int | None]], Setting] = {}
+    for setting in settings:
+        base = addresses(setting.value or "")[0].base
+        kept.setdefault((setting.kind, setting.name, base), setting)
+    return list(kept.values())
+
+
+def in_build(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
+    """Build arguments that carry an address of an Ollama, or are named like one."""
+    build = service.raw.get("build")
+    arguments = build.get("args") if isinstance(build, Mapping) else None
+    found = []
+    for name, value in (arguments or {}).items():
+        text = "" if value is None else str(value)
+        mine = [a for a in addresses(text) if calls_ollama(a, land.points_at(a))]
+        named = names.says_ollama(name) and names.is_address(name) and text not in ("true", "false")
+        if (mine or named) and not names.is_noise(name):
+            written = raw.argument(service.name, name)
+            place = written.place if written else raw.key(service.name, "build")
+            reason = BUILT_IN if mine or not text.startswith("/") else (
+                "a build argument, and a path of the app's own front end: it is none to switch"
+            )
+            found.append(Setting("build_arg", name, text, None, _at(source, place), reason, "", "ollama" if mine else ""))
+    return found
+
+
+def _at(source: Source, place: Place | None) -> str:
+    return f"{source.shown(place.path)}:{place.line}" if place else ""

@@ -1,0 +1,91 @@
+"""Who answers at an address, seen from inside the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import names
+from stackctl.project.discovery.address import DEFAULT_PORT, Address
+from stackctl.project.discovery.findings import OllamaService
+from stackctl.project.discovery.source import Source
+
+OLLAMA, HOST, EXTERNAL = "ollama", "host", "external"
+_WEBSITES = frozenset({"ollama.com", "ollama.ai", "registry.ollama.ai", "github.com"})
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Names and ports of the project. ``hosts`` maps a name or address to the service that answers there."""
+
+    hosts: dict[str, str]
+    published: dict[int, str]
+    servers: dict[str, OllamaService]
+    gateways: set[str] = field(default_factory=set)
+
+    def owner(self, host: str) -> str | None:
+        """The service that answers to ``host``."""
+        return self.hosts.get(host.lower())
+
+    def points_at(self, address: Address) -> str:
+        """``ollama``, ``host``, ``external``, ``gateway:SERVICE``, ``service:SERVICE``, or empty for no Ollama."""
+        owner = self.owner(address.host)
+        if owner in self.servers:
+            server = self.servers[owner]
+            return OLLAMA if address.port in (None, server.port, DEFAULT_PORT) else f"service:{owner}"
+        if owner is not None:
+            through = owner in self.gateways or address.port == DEFAULT_PORT
+            return f"gateway:{owner}" if through else f"service:{owner}"
+        if address.is_host_machine:
+            through = self.published.get(address.port or 0) in self.servers
+            return HOST if through or address.port == DEFAULT_PORT else ""
+        if address.host.lower().removeprefix("www.") in _WEBSITES:
+            return ""
+        if address.port == DEFAULT_PORT or _called_ollama(address.host):
+            return EXTERNAL
+        return ""
+
+
+def calls_ollama(address: Address, at: str) -> bool:
+    """Whether an address with no variable's name to speak for it is one of an Ollama; ``at`` is where it points."""
+    if at.startswith("gateway:"):
+        return address.port == DEFAULT_PORT
+    return bool(at) and not at.startswith("service:")
+
+
+def _called_ollama(host: str) -> bool:
+    """Whether a host's first label, or an underscore name, has the word ``ollama`` in it."""
+    return names.says_ollama(host.split(".", 1)[0])
+
+
+def survey(source: Source, servers: Iterable[OllamaService]) -> Landscape:
+    """The names of every service: its own, its aliases, its containers' default names, its static addresses."""
+    hosts: dict[str, str] = {}
+    published: dict[int, str] = {}
+    for service in source.project:
+        for host in _names(service, source.project.name):
+            hosts.setdefault(host.lower(), service.name)
+        for port in service.ports:
+            if str(port.get("published") or "").isdigit():
+                published.setdefault(int(port["published"]), service.name)
+    by_name = {s.service: s for s in servers}
+    for name, server in by_name.items():
+        for port in source.project.services[name].ports:
+            if port.get("target") == server.port and str(port.get("published") or "").isdigit():
+                published[int(port["published"])] = name
+    for service in source.project:
+        owner = source.project.network_owner(service.name)
+        if owner != service.name and service.name in by_name:
+            for host in _names(source.project.services[owner], source.project.name):
+                hosts[host.lower()] = service.name
+    return Landscape(hosts, published, by_name)
+
+
+def _names(service: Service, project: str) -> list[str]:
+    found = sorted(service.answers_to(), key=lambda n: n != service.name)
+    if not service.container_name:
+        found += [f"{project}-{service.name}-1", f"{project}_{service.name}_1"]
+    for link in (service.raw.get("networks") or {}).values():
+        found += [str(link[key]) for key in ("ipv4_address", "ipv6_address") if (link or {}).get(key)]
+    return found

@@ -1,0 +1,134 @@
+"""Consumers that are told by a file which is mounted into them. An override cannot reach into it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import images
+from stackctl.project.discovery.address import addresses
+from stackctl.project.discovery.envfile import is_example_of
+from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.landscape import Landscape, calls_ollama
+from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.source import Place, Source
+
+_CONFIG = (
+    ".yaml", ".yml", ".json", ".json5", ".jsonc", ".toml", ".conf", ".cfg", ".cnf", ".ini", ".properties", ".xml", ".template",
+    ".tpl", ".tmpl", ".vcl", ".hcl", ".env", "caddyfile", ".example", ".sample",
+)
+_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".sh", ".lua", ".pl")
+_COMMENT = re.compile(r"^\s*(?:#|//|;|--|\*|/\*)")
+_FROM_ENVIRONMENT = re.compile(r"getenv|environ|process\.env|ENV\[|\$\{[A-Za-z_]\w*(?::?[-?]|\})|import\.meta\.env|\$ENV|lookup_env|env\(")
+_ASSIGNED = re.compile(r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$")
+_MAX_IN_FOLDER = 60
+
+
+def in_mounts(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
+    """Addresses of an Ollama in mounted files of the project."""
+    found: list[Setting] = []
+    for path, shown in _files(service, source):
+        text = source.reader.text(path)
+        if text is not None:
+            found += _in_text(path, text, source, land, service.name)
+        elif images.is_gateway(service.image) and shown:
+            continue
+    return found
+
+
+def missing_config(service: Service, source: Source, raw: RawProject) -> Setting | None:
+    """For a gateway: the mounted configuration that is not there to be read."""
+    for volume in service.volumes:
+        path = str(volume.get("source") or "")
+        if volume.get("type") == "bind" and path.lower().endswith(_CONFIG) and source.reader.text(path) is None:
+            place = raw.volume(service.name, path)
+            evidence = f"{source.shown(place.path)}:{place.line}" if place else ""
+            return Setting(
+                "config_file", source.shown(path), None, None, evidence,
+                f"{source.shown(path)} is mounted and decides it, and is not there to be read",
+            )
+    return None
+
+
+def _files(service: Service, source: Source) -> Iterator[tuple[str, bool]]:
+    """Text files that the service mounts: ``(path, named by the mount itself)``; an example for one that is missing."""
+    seen: set[str] = set()
+    for volume in [*service.volumes, *_configs(service, source)]:
+        path = str(volume.get("source") or "")
+        if volume.get("type") not in ("bind", "config") or path in seen or path.endswith(".sock"):
+            continue
+        seen.add(path)
+        lower = path.lower()
+        if lower.endswith((*_CONFIG, *_CODE)) and posixpath.basename(lower) != ".env":
+            if source.reader.text(path) is not None:
+                yield path, True
+            else:
+                folder = posixpath.dirname(path)
+                yield from (
+                    (posixpath.join(folder, n), True) for n in source.reader.names(folder) if is_example_of(n, path)
+                )
+        elif _inside(path, source) and posixpath.normpath(path) != posixpath.normpath(source.home):
+            yield from ((p, False) for p in _folder(path, source, 0))
+
+
+def _configs(service: Service, source: Source) -> list[dict[str, str]]:
+    """Top-level ``configs`` with a file, as if they were mounts."""
+    defined = source.project.configs
+    found = []
+    for entry in service.raw.get("configs") or []:
+        name = entry.get("source") if isinstance(entry, dict) else entry
+        file = (defined.get(str(name)) or {}).get("file")
+        if file:
+            found.append({"type": "config", "source": str(file)})
+    return found
+
+
+def _inside(path: str, source: Source) -> bool:
+    return path.startswith(source.home.rstrip("/") + "/") or any(
+        path.startswith(posixpath.dirname(f).rstrip("/") + "/") for f in source.files
+    )
+
+
+def _folder(path: str, source: Source, depth: int) -> list[str]:
+    found: list[str] = []
+    for name in source.reader.names(path):
+        if name.endswith("/"):
+            if depth < 1 and not name.startswith((".", "node_modules", "__pycache__")):
+                found += _folder(posixpath.join(path, name.rstrip("/")), source, depth + 1)
+        elif name.lower().endswith((*_CONFIG, *_CODE)) and not name.lower().endswith((".example", ".sample")):
+            found.append(posixpath.join(path, name))
+    return found[:_MAX_IN_FOLDER]
+
+
+def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) -> list[Setting]:
+    if "://" not in text and "11434" not in text and not any(host in text for host in land.servers):
+        return []
+    code = path.lower().endswith(_CODE)
+    found: dict[tuple[str | None, str], Setting] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if _COMMENT.match(line) or (code and _FROM_ENVIRONMENT.search(line)):
+            continue
+        for address in addresses(line):
+            at = land.points_at(address)
+            if not calls_ollama(address, at) or land.owner(address.host) == own:
+                continue
+            if not code and _FROM_ENVIRONMENT.search(line[: address.start]):
+                continue
+            before = _ASSIGNED.search(line[: address.start])
+            name = (before[1] if before else None) if code else source.shown(path)
+            value = line[address.start : address.end]
+            reason = (
+                f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable" if code
+                else f"it stands in a mounted file; change {source.shown(path)}:{number} by hand, or give the app a variable"
+            )
+            found.setdefault((name, value), Setting(
+                "hardcoded" if code else "config_file", name, value, None, f"{source.shown(path)}:{number}", reason, "", at,
+            ))
+    return list(found.values())
+
+
+def place_of(source: Source, place: Place | None) -> str:
+    """``file:line`` as shown, or empty."""
+    return f"{source.shown(place.path)}:{place.line}" if place else ""

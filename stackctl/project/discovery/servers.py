@@ -1,0 +1,194 @@
+"""Which services are Ollama servers, and which only borrow the image to pull models."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import images
+from stackctl.project.discovery.address import BIND_NAMES, DEFAULT_PORT, addresses
+from stackctl.project.discovery.findings import OllamaService
+from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.source import Source
+
+_SERVES = re.compile(r"\bollama\s+(?:serve|start)\b|^serve$|^/bin/ollama serve$")
+_PULLS = re.compile(r"\bollama\s+(?:pull|create|run|cp|list|show|rm)\b|/api/pull\b")
+_FROM_OLLAMA = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)", re.IGNORECASE | re.MULTILINE)
+_INSTALLS = re.compile(r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama")
+_STARTS = re.compile(r"^\s*(?:CMD|ENTRYPOINT)\b.*\b(?:ollama|serve)\b", re.IGNORECASE | re.MULTILINE)
+_SERVER_NAME = re.compile(r"^(?:ollama|.*[-_]ollama|ollama[-_](?:server|service|api|cpu|gpu|cuda|rocm|nvidia|amd|\d+))$")
+_PULL_NAME = re.compile(r"pull|download|init|setup|bootstrap|loader|seed|warm", re.IGNORECASE)
+
+
+def words_of(service: Service) -> str:
+    """Entrypoint and command as one line of text."""
+    parts: list[str] = []
+    for key in ("entrypoint", "command"):
+        value = service.raw.get(key)
+        parts += [str(p) for p in value] if isinstance(value, list) else [str(value)] if value else []
+    return " ".join(parts)
+
+
+def is_one_shot(service: Service, source: Source) -> bool:
+    """Whether it is meant to end: never restarted, or somebody waits for its end."""
+    waited = any(
+        (other.depends_on.get(service.name) or {}).get("condition") == "service_completed_successfully"
+        for other in source.project
+    )
+    return waited or str(service.raw.get("restart") or "") in ("no", "on-failure")
+
+
+def bind_port(value: str) -> int | None:
+    """The port of a bind address such as ``0.0.0.0:5000``, ``:11434`` or ``0.0.0.0``; None for a client's address."""
+    text = value.strip().strip("'\"")
+    text = re.sub(r"^https?://", "", text).rstrip("/")
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        host, port = text, ""
+    if host.strip("[]") not in BIND_NAMES or (port and not port.isdigit()):
+        return None
+    return int(port) if port else DEFAULT_PORT
+
+
+def find_servers(source: Source, raw: RawProject) -> list[OllamaService]:
+    """Every Ollama server of the project, services of inactive profiles too."""
+    found = []
+    for service in source.project:
+        why = _why(service, source)
+        if why and not is_puller(service, source):
+            found.append(_describe(service, why, source, raw))
+    return found
+
+
+def is_puller(service: Service, source: Source) -> bool:
+    """Whether a service with Ollama's image is a client of another server, or serves itself only to pull."""
+    line = words_of(service)
+    host = service.environment.get("OLLAMA_HOST")
+    if host and bind_port(host) is None and not _is_own_name(host, service):
+        return True
+    if re.search(r"\bollama\s+(?:serve|start)\b", line):
+        return False
+    argv = [*(service.raw.get("entrypoint") or []), *(service.raw.get("command") or [])]
+    if _PULLS.search(line) or (argv and argv[0] in ("pull", "create", "run", "list", "show")):
+        return True
+    if service.ports or not argv or argv in (["serve"], ["/bin/ollama", "serve"]):
+        return False
+    ends = is_one_shot(service, source)
+    script = any(_PULL_NAME.search(posixpath.basename(str(a))) for a in argv)
+    return ends and (script or bool(_PULL_NAME.search(service.name)))
+
+
+def _is_own_name(host: str, service: Service) -> bool:
+    found = addresses(host, whole=True)
+    return bool(found) and found[0].host in service.answers_to()
+
+
+def _why(service: Service, source: Source) -> list[str]:
+    """The reasons to take a service for an Ollama server; empty where it is none."""
+    image = service.image
+    if images.is_ollama(image) and not service.raw.get("build"):
+        return [f"image {image}"]
+    if images.bundles_ollama(image):
+        return [f"image {image} carries an Ollama of its own"]
+    line = words_of(service)
+    if re.search(r"(?:^|[\s/;&|])ollama\s+(?:serve|start)\b", line):
+        return ["its command starts `ollama serve`"]
+    if built := _built_from(service, source):
+        return built
+    if images.is_ollama(image):
+        return [f"image {image}"]
+    return _by_traits(service) if not _is_something_else(image) else []
+
+
+def _is_something_else(image: str) -> bool:
+    return bool(image) and (images.is_gateway(image) or images.is_infrastructure(image))
+
+
+def _built_from(service: Service, source: Source) -> list[str]:
+    build = service.raw.get("build")
+    if not isinstance(build, Mapping):
+        return []
+    text, name = dockerfile(build, source)
+    if text is None:
+        return []
+    arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
+    defaults = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
+    stages = _FROM_OLLAMA.findall(text)
+    final = re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], defaults.get(m[1], "")), stages[-1]) if stages else ""
+    if images.is_ollama(final):
+        return [f"built from {final} ({name})"]
+    if _INSTALLS.search(text) and (_STARTS.search(text) or _SERVER_NAME.match(service.name)):
+        return [f"{name} installs Ollama and starts it"]
+    return []
+
+
+def dockerfile(build: Mapping[str, Any], source: Source) -> tuple[str | None, str]:
+    """The text of the Dockerfile that a resolved ``build`` uses, and its name as shown."""
+    if inline := build.get("dockerfile_inline"):
+        return str(inline), "dockerfile_inline"
+    context = str(build.get("context") or "")
+    path = posixpath.normpath(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")))
+    return source.reader.text(path), source.shown(path)
+
+
+def _by_traits(service: Service) -> list[str]:
+    """For an image that says nothing: two traits of a server, one of them more than its name."""
+    traits = []
+    if any(str(v.get("target") or "").rstrip("/").endswith("/.ollama") for v in service.volumes):
+        traits.append("a volume at .ollama")
+    if any(int(p.get("target") or 0) == DEFAULT_PORT for p in service.ports) or str(DEFAULT_PORT) in map(
+        str, service.raw.get("expose") or []
+    ):
+        traits.append(f"port {DEFAULT_PORT}")
+    host = service.environment.get("OLLAMA_HOST")
+    if host and bind_port(host) is not None:
+        traits.append(f"OLLAMA_HOST={host}")
+    test = " ".join(str(t) for t in (service.raw.get("healthcheck") or {}).get("test") or [])
+    if "ollama list" in test or "ollama ps" in test or f"localhost:{DEFAULT_PORT}" in test or f"127.0.0.1:{DEFAULT_PORT}" in test:
+        traits.append("its healthcheck asks Ollama")
+    if any(key.startswith("OLLAMA_") and key.split("_", 1)[1] in _SERVER_ONLY for key in service.environment):
+        traits.append("settings of the server in its environment")
+    named = bool(_SERVER_NAME.match(service.name)) or service.container_name == "ollama"
+    if named and service.raw.get("build"):
+        traits.append("its name")
+        return traits if len(traits) > 1 or _gpu(service) != "none" else []
+    return traits if len(traits) > 1 else []
+
+
+_SERVER_ONLY = {"KEEP_ALIVE", "NUM_PARALLEL", "MAX_LOADED_MODELS", "MODELS", "ORIGINS", "FLASH_ATTENTION", "MAX_QUEUE"}
+
+
+def _describe(service: Service, why: list[str], source: Source, raw: RawProject) -> OllamaService:
+    bundled = images.bundles_ollama(service.image)
+    port = bind_port(service.environment.get("OLLAMA_HOST") or "") or DEFAULT_PORT
+    place = raw.key(service.name, "image", "build", "command", "entrypoint")
+    evidence = f"{source.shown(place.path)}:{place.line}" if place else f"service {service.name}"
+    mounts = [
+        f"{v.get('source') or '(anonymous)'}:{v.get('target')}" for v in service.volumes
+        if "ollama" in str(v.get("target")) or bundled
+    ]
+    ports = [
+        ":".join(str(x) for x in (p.get("host_ip"), p.get("published"), p.get("target")) if x) for p in service.ports
+    ]
+    check = service.raw.get("healthcheck") or {}
+    test = "" if check.get("disable") else " ".join(str(t) for t in check.get("test") or [])
+    return OllamaService(
+        service.name, service.image, evidence, tuple(why), port, service.name in source.project.active,
+        tuple(mounts), _gpu(service), test, tuple(ports), bundled,
+    )
+
+
+def _gpu(service: Service) -> str:
+    """``nvidia``, ``cdi``, ``amd``, ``intel`` or ``none``, by what the service reserves."""
+    reservations = (((service.raw.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get("devices") or []
+    devices = " ".join(str(d.get("source") if isinstance(d, Mapping) else d) for d in service.raw.get("devices") or [])
+    if any(str(r.get("driver")) == "cdi" for r in reservations) or "nvidia.com/gpu" in devices:
+        return "cdi"
+    if "/dev/kfd" in devices or "rocm" in images.tag(service.image) or any(str(r.get("driver")) == "amd" for r in reservations):
+        return "amd"
+    if reservations or service.raw.get("gpus") or service.raw.get("runtime") == "nvidia" or "/dev/nvidia" in devices:
+        return "nvidia"
+    return "intel" if "/dev/dri" in devices else "none"

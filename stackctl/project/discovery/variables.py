@@ -1,0 +1,251 @@
+"""Consumers that are told by a variable: in ``environment:`` or in an ``env_file``."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from stackctl.project.compose import Service
+from stackctl.project.discovery import images, names
+from stackctl.project.discovery.address import DEFAULT_PORT, Address, addresses, template_of
+from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
+from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.landscape import Landscape
+from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.servers import bind_port
+from stackctl.project.discovery.source import Place, Source
+
+_PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|\d+(?:\.\d+)?|/\S*)$", re.IGNORECASE)
+BRACES = "the value holds braces of its own, which a template cannot carry"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a variable's value turned out to be."""
+
+    template: str | None
+    points_at: str = ""
+    note: str = ""
+    reason: str = ""
+
+
+def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict | None:
+    """Whether ``name=value`` tells the service ``own`` an Ollama, and how; None where it does not."""
+    if names.is_noise(name):
+        return None
+    text = (value or "").strip()
+    named = names.says_ollama(name) and names.is_address(name)
+    unquoted = text.strip("'\"")
+    found = addresses(unquoted, whole=names.is_host(name) or named)
+    mine = [(a, at) for a in found if (at := _target(a, land, named=named, own=own))]
+    if mine:
+        return _told(unquoted if unquoted != text and _PLAIN.match(text) is None else text, mine, name, text)
+    if not named or names.is_port(name):
+        return None
+    if not text:
+        return Verdict(_blank(name), note="it is empty today")
+    if _PLAIN.match(unquoted) or bind_port(unquoted) is not None:
+        return None
+    if found and all(land.owner(a.host) == own for a in found):
+        return None
+    if found or re.search(r"[{}$]", text):
+        return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
+    return None
+
+
+def _target(address: Address, land: Landscape, *, named: bool, own: str) -> str:
+    at = land.points_at(address)
+    if land.owner(address.host) == own:
+        return ""
+    if at.startswith("service:"):
+        return at.replace("service:", "gateway:", 1) if named and (address.scheme or address.port) else ""
+    if at.startswith("gateway:"):
+        return at if named or address.port == DEFAULT_PORT else ""
+    if not at and named and (address.scheme or address.port) and not address.is_host_machine:
+        return "external"
+    if not at and named and address.scheme:
+        return "host"
+    if not address.scheme and address.port is None and at == "external":
+        return at if named else ""
+    return at
+
+
+def _told(value: str, mine: list[tuple[Address, str]], name: str, original: str) -> Verdict:
+    spans = [a for a, _ in mine]
+    if value != original:
+        offset = original.index(value)
+        spans = [replace(a, start=a.start + offset, end=a.end + offset) for a in spans]
+        value = original
+    template = template_of(value, spans)
+    at, first = mine[0][1], mine[0][0]
+    if template is not None and at.startswith("gateway:") and first.path and first.scheme:
+        template = template.replace("{url}" + first.path, "{url}" + _ollama_path(first.path))
+    if template is not None and len({a.base for a in spans}) > 1:
+        template = _single(value, spans)
+        return Verdict(template, at, note=f"it lists {len(spans)} servers; one target takes the place of all of them")
+    if template == "{host}" and name.upper().endswith(("URL", "URI")):
+        return Verdict(template, at, note="a bare host: a target with https or another port cannot be told")
+    return Verdict(template, at, reason="" if template is not None else BRACES)
+
+
+def _ollama_path(path: str) -> str:
+    """Of a gateway's path, the part that is the API's: ``/olla/ollama`` is the gateway's own prefix."""
+    match = re.search(r"/(?:v1|api)(?:/.*)?$", path)
+    return match[0] if match else ""
+
+
+def _single(value: str, spans: list[Address]) -> str | None:
+    """A list of servers as a list of one: the first entry stands for all where only separators lie between."""
+    between = [value[a.end : b.start] for a, b in zip(spans, spans[1:], strict=False)]
+    if all(re.fullmatch(r"\s*[,;| ]\s*", gap) for gap in between):
+        return value[: spans[0].start] + spans[0].template() + value[spans[-1].end :]
+    return template_of(value, spans)
+
+
+def _blank(name: str) -> str:
+    """The template for a variable with no value to go by."""
+    return "{url}/v1" if names.is_openai(name) else "{url}"
+
+
+class Variables:
+    """The settings of each service that are variables."""
+
+    def __init__(self, source: Source, raw: RawProject, land: Landscape) -> None:
+        self.source, self.raw, self.land = source, raw, land
+        self._files: dict[str, list[EnvLine]] = {}
+
+    def of(self, service: Service) -> list[Setting]:
+        """Settings that the container really has, in the order of its environment."""
+        found: dict[str, Setting] = {}
+        environment = dict(service.environment)
+        for name in environment:
+            verdict = judge(name, environment[name], self.land, own=service.name)
+            if verdict is not None:
+                found[name] = self.setting(service, name, environment[name], verdict)
+        for name in list(found):
+            self._partner(service, name, found)
+        if found and any(names.says_ollama(n) for n in found):
+            for name, value in environment.items():
+                if name not in found and not (value or "").strip() and names.is_openai(name):
+                    found[name] = self._possible(service, name, value)
+        if not found:
+            found = self._generic(service)
+        order = list(environment)
+        return sorted(found.values(), key=lambda s: order.index(s.name or ""))
+
+    def _partner(self, service: Service, name: str, found: dict[str, Setting]) -> None:
+        setting = found[name]
+        if setting.template not in ("{host}", "{url}") or not (setting.value or "").strip():
+            if not (names.is_host(name) and not (setting.value or "").strip()):
+                return
+        value = (setting.value or "").strip()
+        parts = addresses(value, whole=True)
+        if value and (not parts or parts[0].port is not None or parts[0].path):
+            return
+        for partner in names.partner_ports(name):
+            text = service.environment.get(partner)
+            if partner in service.environment and (not (text or "").strip() or str(text).strip().isdigit()):
+                scheme = "{scheme}://" if parts and parts[0].scheme else ""
+                note = "a target with https or a path cannot be told by host and port" if not scheme else ""
+                found[name] = replace(setting, template=f"{scheme}{{host}}", note=note)
+                found[partner] = self.setting(
+                    service, partner, text, Verdict("{port}", setting.points_at, note="the port to " + name)
+                )
+                return
+
+    def _possible(self, service: Service, name: str, value: str | None) -> Setting:
+        return self.setting(service, name, value, Verdict(
+            None, reason="empty today, so it means OpenAI itself; write it as `{url}/v1` to send that to Ollama too",
+        ))
+
+    def _generic(self, service: Service) -> dict[str, Setting]:
+        """An empty endpoint of no named provider, interpolated from outside: somebody may point it at Ollama."""
+        found = {}
+        for name, value in service.environment.items():
+            if (value or "").strip() or not names.is_model_endpoint(name) or names.is_openai(name) or names.is_noise(name):
+                continue
+            written = self.raw.environment(service.name, name)
+            if written is not None and written.text and "$" in written.text:
+                found[name] = self.setting(service, name, value, Verdict(
+                    None, reason="empty today and of no named provider; it may be meant for Ollama",
+                ))
+        return found
+
+    def setting(self, service: Service, name: str, value: str | None, verdict: Verdict) -> Setting:
+        """A variable that the container has, with the place where it is written."""
+        written = self.raw.environment(service.name, name)
+        if written is not None:
+            form = "list" if self.raw.list_form(service.name) else "map"
+            return self._make("env", name, value, verdict, written.place, form)
+        for entry in reversed(self.raw.env_files(service.name)):
+            for line in self.lines(entry.text or ""):
+                if line.name == name and not line.commented:
+                    return self._make("env_file", name, value, verdict, Place(entry.text or "", line.line), "")
+        files = self.raw.env_files(service.name)
+        place = self.raw.key(service.name, "environment", "env_file")
+        return self._make("env_file" if files else "env", name, value, verdict, place, "")
+
+    def _make(self, kind: str, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str) -> Setting:
+        evidence = f"{self.source.shown(place.path)}:{place.line}" if place else ""
+        return Setting(
+            kind, name, value, verdict.template, evidence,  # type: ignore[arg-type]  # the two kinds of this module
+            verdict.reason, form, verdict.points_at, verdict.note,
+        )
+
+    def lines(self, path: str) -> list[EnvLine]:
+        """The parsed lines of an environment file; none where there is no such file."""
+        if path not in self._files:
+            self._files[path] = parse_env(self.source.reader.text(path) or "")
+        return self._files[path]
+
+    def documented(self, service: Service, files: list[str] | None = None) -> list[tuple[EnvLine, str, Verdict]]:
+        """Variables that an env file of the service, or the example of one, shows and the container has not.
+
+        A commented line counts where its value is an address of an Ollama, or its name says so.
+        """
+        paths = files if files is not None else [e.text or "" for e in self.raw.env_files(service.name)]
+        found: dict[str, tuple[EnvLine, str, Verdict]] = {}
+        for path in paths:
+            for where in [path, *self.examples(path)]:
+                for line in self.lines(where):
+                    if line.name in service.environment or line.name in found:
+                        continue
+                    if line.commented and not addresses(line.value):
+                        continue
+                    verdict = judge(line.name, line.value, self.land, own=service.name)
+                    if verdict is not None:
+                        found[line.name] = (line, where, verdict)
+        return list(found.values())
+
+    def examples(self, path: str) -> list[str]:
+        """Example files beside an environment file."""
+        folder = posixpath.dirname(path)
+        return [posixpath.join(folder, n) for n in self.source.reader.names(folder) if is_example_of(n, path)]
+
+    def from_files(self, found: dict[str, list[Setting]]) -> Callable[[Service], list[Setting]]:
+        """For services with an ``env_file``: what its example shows, where they are the ones that it is for."""
+        candidates: dict[str, list[Setting]] = {}
+        for service in self.source.project:
+            if service.name in self.land.servers or images.is_infrastructure(service.image):
+                continue
+            shown = [
+                self._make("env_file", line.name, None, verdict, Place(where, line.line), "")
+                for line, where, verdict in self.documented(service)
+            ]
+            if shown:
+                candidates[service.name] = shown
+        told = frozenset(name for name, settings in found.items() if settings)
+        return lambda service: candidates.get(service.name, []) if self._is_for(service, candidates, told) else []
+
+    def _is_for(self, service: Service, candidates: dict[str, list[Setting]], told: frozenset[str]) -> bool:
+        """Several services may load one file. It is for those that need Ollama, else for those that ask no other of them."""
+        sharing = [self.source.project.services[name] for name in candidates]
+        direct = [s.name for s in sharing if set(s.depends_on) & set(self.land.servers) or s.name in told]
+        if direct:
+            return service.name in direct
+        return not any(
+            name in candidates and edge.get("condition") != "service_completed_successfully"
+            for name, edge in service.depends_on.items()
+        )
