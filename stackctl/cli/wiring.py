@@ -53,6 +53,7 @@ def session(ctx: typer.Context) -> Session:
         variables=dict(os.environ),
         clock=time.time,
         hide=console.hide,
+        redact=console.redact,
         secrets=_secrets,
         into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,

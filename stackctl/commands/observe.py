@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from stackctl.commands.session import Session
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.state import State, parse
 
-T = TypeVar("T")
 STATE, OVERRIDE, JOURNAL, AUDIT, LOCK = "state.json", "override.yaml", "journal.jsonl", "audit.log", "lock"
 
 
@@ -37,7 +37,7 @@ def observe(
     with together() as start:
         containers = start(lambda: session.engine.containers(project.name))
         found = start(lambda: _image_ids(session, images))
-        present = [start(lambda n=name: session.engine.network(n)) for name in networks]
+        present = [start(partial(session.engine.network, name)) for name in networks]
         return Observed(
             containers=tuple(containers.result()),
             override=read_text(session, OVERRIDE),

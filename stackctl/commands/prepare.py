@@ -14,7 +14,7 @@ from stackctl.config.url import HOST_ALIAS
 from stackctl.errors import StackctlError
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
-from stackctl.project.override import OverrideFile, render
+from stackctl.project.override import OverrideFile, render, token_variable
 from stackctl.transaction.state import State
 
 DEFAULT_IMAGE = "ollama/ollama:0.33.0"
@@ -93,6 +93,25 @@ def compose_variables(session: Session, stack: Stack, target: Target, override: 
     value = session.secrets(stack.variables, session.config_path.parent)(str(target.token)).reveal()
     session.hide([value])
     return {variable: value}
+
+
+def every_token(session: Session, stack: Stack) -> dict[str, str]:
+    """Every token variable that an override of this configuration, an older one too, may name; readable ones only."""
+    found: dict[str, str] = {}
+    for name in stack.config.instances:
+        instance = stack.config.instances[name]
+        if instance.auth is None or instance.auth.bearer is None:
+            continue
+        target = Target("instance", name, instance.url, token=instance.auth.bearer)
+        variable = token_variable(target)
+        try:
+            value = session.secrets(stack.variables, session.config_path.parent)(str(instance.auth.bearer)).reveal()
+        except StackctlError:
+            continue
+        session.hide([value])
+        if variable:
+            found[variable] = value
+    return found
 
 
 def secret_values(session: Session, stack: Stack) -> list[str]:

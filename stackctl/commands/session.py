@@ -39,6 +39,7 @@ class Session:
     variables: Mapping[str, str] = field(repr=False)
     clock: Clock
     hide: Callable[[Sequence[str]], None] = field(default=lambda _values: None, repr=False)
+    redact: Callable[[str], str] = field(default=str, repr=False)
     secrets: Callable[[Mapping[str, str], Path], Callable[[str], Secret]] = field(default=_no_secrets, repr=False)
     into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
     as_json: bool = False

@@ -1,0 +1,23 @@
+"""``stackctl switch``."""
+
+from __future__ import annotations
+
+import typer
+
+from stackctl.cli.wiring import present, session
+
+verb = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@verb.command(epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch gpu-box --dry-run")
+def switch(
+    ctx: typer.Context,
+    target: str = typer.Argument(..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
+    timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Pull missing models without asking"),
+) -> None:
+    """Point the running stack at another Ollama: tried first, verified from inside, or rolled back."""
+    from stackctl.commands.switch import switch as command  # noqa: PLC0415
+
+    present(ctx, command(session(ctx), target, dry_run=dry_run, timeout=timeout, assume_yes=yes))

@@ -1,0 +1,277 @@
+"""The road that ``up``, ``switch`` and ``rollback`` share: observe, plan, apply, verify, keep or undo."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stackctl.commands.execute import StackExecutor, Work, verify_message
+from stackctl.commands.observe import AUDIT, JOURNAL, LOCK, OVERRIDE, STATE, observe, read_state, read_text
+from stackctl.commands.prepare import Prepared, prepare
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack, with_override
+from stackctl.commands.verify import How, Verified, containers_of, how_to_ask, preflight, verify
+from stackctl.errors import StackctlError, TargetUnfit
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+from stackctl.project.localollama import server_port
+from stackctl.transaction.apply import Transaction, apply
+from stackctl.transaction.journal import Snapshot
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.plan import Plan, Wanted, plan_apply
+from stackctl.transaction.state import State
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to go about it. ``everything``: all active services (``up``), or those concerned (``switch``)."""
+
+    verb: str
+    everything: bool
+    dry_run: bool = False
+    assume_yes: bool = False
+    health_timeout: float = 300.0
+    on_unreachable: str = "fail"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came of it."""
+
+    prepared: Prepared
+    plan: Plan
+    verified: Sequence[Verified]
+    state: State | None
+    degraded: str | None = None
+    applied: bool = True
+    warnings: Sequence[str] = field(default=())
+
+
+def ensure_directory(session: Session) -> None:
+    """``.stackctl/``, ignoring itself."""
+    session.files.write(session.state_directory / ".gitignore", b"*\n")
+
+
+def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, str]:
+    """Compose's hashes with the new override, from a temporary file: this validates it before anything is touched."""
+    call = with_override(session, stack)
+    if read_text(session, OVERRIDE) == prepared.override.text:
+        return session.engine.hashes(replace(call, variables=prepared.variables))
+    candidate = session.state_directory / "override.candidate.yaml"
+    session.files.write(candidate, prepared.override.text.encode())
+    try:
+        return session.engine.hashes(replace(with_override(session, stack, candidate), variables=prepared.variables))
+    finally:
+        session.files.remove(candidate)
+
+
+def bring(
+    session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, options: Options,
+) -> Brought:
+    """Bring the stack to the target ``name``. The caller holds the lock and has recovered.
+
+    Raises :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
+    """
+    session.engine.compose_version()
+    prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
+    how = how_to_ask(session, stack, prepared.target)
+    hashes = hashes_of(session, stack, prepared)
+    shared = stack.config.network.shared
+    observed = observe(session, project, state, networks=[shared] if shared else [], services=list(hashes))
+    running = containers_of(stack.config, observed.containers)
+    active = [c for c in stack.config.consumers if c in hashes]
+    wanted = _wanted(stack, prepared, hashes, active, options)
+    plan = plan_apply(project, wanted, observed)
+    if options.dry_run:
+        return Brought(prepared, plan, (), state, applied=False, warnings=prepared.warnings)
+    for warning in prepared.warnings if plan else ():
+        session.reporter.warn(warning)
+    told = {c: prepared.override.told[c] for c in active}
+    if not plan:
+        return _unchanged(session, stack, project, prepared, how, running, state, options, told)
+    degraded: str | None = None
+    if prepared.target.kind == "instance":
+        verdict = _preflight(session, stack, project, prepared, how, running, told)
+        if verdict.pins and not _same_pins(prepared, verdict.pins):
+            merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
+            return bring(session, stack, project, name, merged, options)
+        if verdict.reason:
+            if options.on_unreachable == "fail":
+                raise TargetUnfit(verdict.reason, hint=f"stackctl diagnose --profile {name}")
+            if options.on_unreachable == "local" and name != "local":
+                session.reporter.warn(f"{verdict.reason}; on_unreachable: local takes over")
+                return bring(session, stack, project, "local", state, options)
+            degraded = verdict.reason
+            session.reporter.warn(f"coming up degraded: {degraded}")
+    work = _work(session, stack, project, prepared, how, hashes, state, options, degraded)
+    _apply(session, work, plan, observed, options)
+    return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
+
+
+def _pin_only(project: ComposeProject, pins: Mapping[str, str]) -> State:
+    return State(project.name, None, "", "", None, "", pins=pins)
+
+
+def _same_pins(prepared: Prepared, pins: Mapping[str, str]) -> bool:
+    return all(prepared.target.pins.get(k) == v for k, v in pins.items())
+
+
+def _wanted(
+    stack: Stack, prepared: Prepared, hashes: Mapping[str, str], consumers: list[str], options: Options
+) -> Wanted:
+    target = prepared.target
+    return Wanted(
+        override=prepared.override,
+        hashes=hashes,
+        models=target.models if target.is_local else (),
+        consumers=tuple(consumers),
+        local_service=stack.config.local.service if target.is_local else None,
+        local_off=_off_services(stack, prepared),
+        everything=options.everything,
+    )
+
+
+def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
+    if prepared.target.is_local:
+        return ()
+    return prepared.override.off or (stack.config.local.service,)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    reason: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def _preflight(
+    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
+    running: Mapping[str, Container], told: Mapping[str, Any],
+) -> _Verdict:
+    target = prepared.target
+    with session.reporter.step(f"trying {target.url} from inside the stack"):
+        results = preflight(session, stack, project, target, told, how, running)
+        bad = [r for r in results if not r.ok]
+        unresolved = [r for r in bad if r.reach.failed and r.reach.failed.id == "name"]
+        if unresolved and target.url.host not in target.pins:
+            addresses = session.names.resolve(target.url.host)
+            if addresses:
+                session.reporter.note(f"{target.url.host} resolves on the host only; pinned to {addresses[0]} in the containers")
+                return _Verdict(pins={target.url.host: addresses[0]})
+    reasons = dict.fromkeys(r.reason for r in bad)
+    if not reasons:
+        return _Verdict()
+    who = ", ".join(r.consumer for r in bad)
+    return _Verdict(reason=f"{target.url} cannot serve {who}: {'; '.join(reasons)}")
+
+
+def _unchanged(
+    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
+    running: Mapping[str, Container], state: State | None, options: Options, told: Mapping[str, Any],
+) -> Brought:
+    verified = verify(session, stack, told, how, running)
+    bad = [v for v in verified if not v.ok]
+    if not bad:
+        if state is None or state.verified is None or state.profile != prepared.target.name:
+            work = _work(session, stack, project, prepared, how, _label_hashes(running), state, options, None)
+            saved = work.make_state(session.engine.containers(project.name))
+            session.files.write(session.state_directory / STATE, saved.to_json().encode())
+            state = saved
+        return Brought(prepared, Plan(), verified, state)
+    reason = verify_message(bad)
+    if options.on_unreachable == "degrade":
+        if state is not None:
+            state = replace(state, verified=None, degraded=reason)
+            session.files.write(session.state_directory / STATE, state.to_json().encode())
+        return Brought(prepared, Plan(), verified, state, degraded=reason)
+    if options.on_unreachable == "local" and not prepared.target.is_local:
+        session.reporter.warn(f"{reason}; on_unreachable: local takes over")
+        return bring(session, stack, project, "local", state, options)
+    raise TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
+
+
+def _label_hashes(running: Mapping[str, Container]) -> dict[str, str]:
+    return {name: container.config_hash for name, container in running.items()}
+
+
+def _work(
+    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How, hashes: Mapping[str, str],
+    state: State | None, options: Options, degraded: str | None,
+) -> Work:
+    target = prepared.target
+
+    def make_state(containers: Sequence[Container]) -> State:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(session.clock()))
+        previous = state.previous if state else None
+        if state and state.profile and state.profile != target.name and state.verified:
+            previous = state.profile
+        return State(
+            project=project.name,
+            environment=stack.environment,
+            profile=target.name,
+            url=str(target.url),
+            verified=None if degraded else moment,
+            override=prepared.override.digest,
+            degraded=degraded,
+            pins=dict(target.pins),
+            computed=dict(hashes),
+            labels={c.service: c.config_hash for c in containers},
+            previous=previous,
+            networks=(stack.config.network.shared,) if stack.config.network.shared else (),
+        )
+
+    own = project.services.get(stack.config.local.service)
+    return Work(
+        session=session, stack=stack, project=project, variables=prepared.variables,
+        told=prepared.override.told, how=how, make_state=make_state, health_timeout=options.health_timeout,
+        tolerate_unreachable=degraded is not None, local_port=server_port(own),
+    )
+
+
+def _apply(session: Session, work: Work, plan: Plan, observed: Observed, options: Options) -> None:
+    state_text = read_text(session, STATE)
+    before = observed.state.profile if observed.state and observed.state.profile else None
+    purpose = f"{options.verb} {work.make_state(()).profile}"
+    transaction = Transaction(
+        plan=plan, purpose=purpose, environment=work.stack.environment,
+        snapshot=Snapshot.of(observed, state_text), journal_path=session.state_directory / JOURNAL,
+    )
+    outcome = "failed"
+    begun = session.clock()
+    try:
+        apply(transaction, StackExecutor(work), session.files, session.clock)
+        outcome = "degraded" if work.tolerate_unreachable else "verified"
+    except BaseException as error:
+        outcome = "rollback failed" if getattr(error, "code", 0) == 4 else "undone"
+        raise
+    finally:
+        audit(session, options.verb, before, work.make_state(()), outcome, begun)
+
+
+def audit(session: Session, verb: str, before: str | None, state: State, outcome: str, begun: float) -> None:
+    """One line to ``audit.log``; a full disk must not turn a good switch into a failed one."""
+    entry = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "user": _user(), "verb": verb,
+        "environment": state.environment, "from": before, "to": state.profile, "url": state.url,
+        "outcome": outcome, "seconds": round(session.clock() - begun, 2),
+    }
+    try:
+        session.files.append(session.state_directory / AUDIT, json.dumps(entry))
+    except StackctlError as error:
+        session.reporter.warn(f"the audit line was not written: {error.message}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def locked(session: Session, purpose: str) -> Any:
+    """The project's lock, as a context manager."""
+    return session.files.lock(session.state_directory / LOCK, purpose)
+

@@ -1,0 +1,297 @@
+"""Carry out the steps of a plan, and of an undo. Each step is done; nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stackctl.commands.observe import OVERRIDE, STATE, observe
+from stackctl.commands.prepare import every_token
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack
+from stackctl.commands.verify import How, Verified, containers_of, verify
+from stackctl.config.url import DEFAULT_PORT, OllamaUrl
+from stackctl.errors import StackctlError, StepFailed, VerifyFailed
+from stackctl.ports import ComposeCall, Container
+from stackctl.project.compose import ComposeProject
+from stackctl.transaction import plan as steps
+from stackctl.transaction.journal import Snapshot
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.state import State
+from stackctl.transaction.undo import plan_undo
+
+NETWORK_LABELS = {"io.stackctl.role": "network"}
+POLL = 0.15
+VERIFY_FOR = 20.0
+"""Seconds in which a consumer that runs may begin to reach a target that answered before."""
+
+
+@dataclass
+class Work:
+    """What the steps of one transaction share.
+
+    ``make_state`` builds the state to save from what is observed at that
+    moment and from the last verification. ``health_timeout`` is in seconds.
+    """
+
+    session: Session
+    stack: Stack
+    project: ComposeProject
+    variables: Mapping[str, str] = field(repr=False)
+    told: Mapping[str, OllamaUrl]
+    how: How
+    make_state: Callable[[Sequence[Container]], State]
+    health_timeout: float = 300.0
+    verify_timeout: float = VERIFY_FOR
+    tolerate_unreachable: bool = False
+    local_port: int = DEFAULT_PORT
+    reload_gateway: Callable[[Container, str], None] | None = None
+    verified: list[Verified] = field(default_factory=list)
+    previous: Observed | None = None
+
+
+class StackExecutor:
+    """Behind :class:`stackctl.transaction.apply.Executor`."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._session = work.session
+        self._actions: dict[type[steps.Step], Callable[[Any], None]] = {
+            steps.CreateNetwork: self._create_network,
+            steps.WriteOverride: self._write_override,
+            steps.ComposeUp: self._compose_up,
+            steps.WaitHealthy: self._wait_healthy,
+            steps.EnsureModels: self._ensure_models,
+            steps.VerifyConsumers: self._verify,
+            steps.RemoveContainer: self._remove_container,
+            steps.StopContainer: self._stop_container,
+            steps.RemoveNetwork: self._remove_network,
+            steps.ReloadGateway: self._reload_gateway,
+            steps.SaveState: self._save_state,
+        }
+
+    def do(self, step: steps.Step) -> None:
+        """Carry out one step; raises a :class:`StackctlError` where it fails."""
+        self._actions[type(step)](step)
+
+    def undo(self, snapshot: Snapshot) -> list[str]:
+        """Plan the way back from what is there now, and take it."""
+        session, taken = self._session, []
+        with session.reporter.step("undo: putting the stack back as it was"):
+            now = observe(
+                session, self._work.project, None, networks=self._own_networks(snapshot),
+            )
+            for step in plan_undo(snapshot, now).steps:
+                session.reporter.detail(f"({step})")
+                self.do(step)
+                taken.append(str(step))
+            state = session.state_directory / STATE
+            if snapshot.state is None:
+                session.files.remove(state)
+            else:
+                session.files.write(state, snapshot.state.encode())
+        return taken
+
+    def _own_networks(self, snapshot: Snapshot) -> list[str]:
+        shared = self._work.stack.config.network.shared
+        return sorted({*snapshot.networks, *([shared] if shared else [])})
+
+    def keep_evidence(self, error: BaseException) -> Path | None:
+        """Logs, health logs and the probe's results of a failure, secrets masked."""
+        if isinstance(error, KeyboardInterrupt):
+            return None
+        session = self._session
+        where = session.state_directory / "evidence" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(session.clock()))
+        try:
+            reason = error.message if isinstance(error, StackctlError) else f"{type(error).__name__}: {error}"
+            rows = [row.as_json() for result in self._work.verified for row in result.reach.checks]
+            notes: dict[str, Any] = {"error": reason, "checks": rows, "containers": []}
+            for container in session.engine.containers(self._work.project.name):
+                notes["containers"].append({
+                    "name": container.name, "state": container.raw.get("State"), "image": container.raw.get("Image"),
+                })
+                text = session.redact(session.engine.logs(container.name, tail=200))
+                session.files.write(where / f"{container.name}.log", text.encode())
+            session.files.write(where / "failure.json", session.redact(json.dumps(notes, indent=2, default=str)).encode())
+        except StackctlError as failure:
+            session.reporter.warn(f"the evidence could not be kept: {failure.message}")
+            return None
+        return where
+
+    # -- steps -----------------------------------------------------------
+
+    def call(self) -> ComposeCall:
+        """The Compose call with the override that is in force at this moment."""
+        work, base = self._work, self._work.stack.call
+        override = self._session.state_directory / OVERRIDE
+        there = self._session.files.read(override, limit=0) is not None
+        return ComposeCall(
+            base.directory, (*base.files, str(override)) if there else base.files, base.project, base.env_files,
+            base.profiles, {**every_token(self._session, work.stack), **work.variables},
+        )
+
+    def _create_network(self, step: steps.CreateNetwork) -> None:
+        self._session.engine.create_network(step.name, labels=NETWORK_LABELS)
+
+    def _remove_network(self, step: steps.RemoveNetwork) -> None:
+        self._session.engine.remove_network(step.name)
+
+    def _write_override(self, step: steps.WriteOverride) -> None:
+        path = self._session.state_directory / OVERRIDE
+        if step.text is None:
+            self._session.files.remove(path)
+        else:
+            self._session.files.write(path, step.text.encode())
+
+    def _compose_up(self, step: steps.ComposeUp) -> None:
+        session = self._session
+        arguments = ["--progress", "plain", "up", "--detach"]
+        arguments += ["--no-deps"] if step.alone else []
+        arguments += [] if step.rest and not step.alone else list(step.services)
+        with session.reporter.step(f"starting {', '.join(step.services)}"):
+            done = session.engine.compose(self.call(), arguments, on_line=session.reporter.detail)
+        if done.code:
+            raise StepFailed(f"docker compose up failed: {compose_reason(done.error_text)}")
+
+    def _wait_healthy(self, step: steps.WaitHealthy) -> None:
+        wait_healthy(self._session, self._work.project, step.services, self._work.health_timeout)
+
+    def _ensure_models(self, step: steps.EnsureModels) -> None:
+        session = self._session
+        container = self._container(step.service)
+        from stackctl.ollama.client import OllamaClient  # noqa: PLC0415  (0.15 s)
+        from stackctl.ollama.ensure import ensure_models  # noqa: PLC0415
+        from stackctl.ollama.server import Server  # noqa: PLC0415
+
+        server = Server("local", OllamaUrl("http", "127.0.0.1", self._work.local_port))
+        with session.reporter.step(f"models {', '.join(step.models)}"):
+            with OllamaClient(server, backend=session.into_container(container, self._work.local_port)) as client:
+                pulled = ensure_models(client, list(step.models), session.reporter)
+        if pulled:
+            session.reporter.note(f"pulled {', '.join(pulled)}")
+
+    def _verify(self, step: steps.VerifyConsumers) -> None:
+        work, session = self._work, self._session
+        with session.reporter.step(f"verifying from inside {', '.join(step.consumers)}"):
+            end = time.monotonic() + (0.0 if work.tolerate_unreachable else work.verify_timeout)
+            while True:
+                running = containers_of(work.stack.config, session.engine.containers(work.project.name))
+                work.verified = verify(session, work.stack, {c: work.told[c] for c in step.consumers}, work.how, running)
+                bad = [v for v in work.verified if not v.ok]
+                absent = [c for c in step.consumers if c not in running]
+                if not bad and not absent:
+                    return
+                lasting = any(v.reach.failed and v.reach.failed.id == "model" for v in bad)
+                if lasting or time.monotonic() >= end:
+                    break
+                time.sleep(POLL)
+            if work.tolerate_unreachable:
+                return
+            raise VerifyFailed(verify_message(bad, absent), hint="stackctl diagnose")
+
+    def _remove_container(self, step: steps.RemoveContainer) -> None:
+        with self._session.reporter.step(f"removing {step.container}"):
+            self._session.engine.stop(step.container)
+            self._session.engine.remove(step.container)
+
+    def _stop_container(self, step: steps.StopContainer) -> None:
+        self._session.engine.stop(step.container)
+
+    def _reload_gateway(self, step: steps.ReloadGateway) -> None:
+        if self._work.reload_gateway is None:
+            raise StepFailed("this configuration has no gateway to reload")
+        self._work.reload_gateway(self._container(step.service), step.text)
+
+    def _save_state(self, _step: steps.SaveState) -> None:
+        state = self._work.make_state(self._session.engine.containers(self._work.project.name))
+        self._session.files.write(self._session.state_directory / STATE, state.to_json().encode())
+
+    def _container(self, service: str) -> Container:
+        found = [c for c in self._session.engine.containers(self._work.project.name) if c.service == service]
+        running = [c for c in found if c.state == "running"]
+        if not running:
+            raise StepFailed(f"{service} has no running container", hint=f"stackctl logs {service}")
+        return running[0]
+
+
+def verify_message(bad: Sequence[Verified], absent: Sequence[str] = ()) -> str:
+    """What failed, a consumer a line."""
+    lines = [f"{v.consumer} does not reach {v.url}: {v.reason}" for v in bad]
+    lines += [f"{name} has no running container" for name in absent]
+    return "\n".join(lines)
+
+
+def compose_reason(stderr: str, *, lines: int = 12) -> str:
+    """The end of what Compose printed, without its progress."""
+    kept = [
+        line.strip() for line in stderr.splitlines()
+        if line.strip() and "level=warning" not in line and not _is_progress(line)
+    ]
+    return "\n".join(kept[-lines:]) or "no reason given"
+
+
+def _is_progress(line: str) -> bool:
+    words = line.split()
+    return len(words) >= 3 and words[0] in ("Container", "Network", "Volume", "Image")
+
+
+def wait_healthy(session: Session, project: ComposeProject, services: Sequence[str], timeout: float) -> None:
+    """Wait until each service runs, and is healthy where it has a healthcheck, or has ended well.
+
+    Raises :class:`StepFailed` with the end of its log where one cannot get there.
+    """
+    end = time.monotonic() + timeout
+    with session.reporter.step(f"waiting for {', '.join(services)}"):
+        while True:
+            containers = [c for c in session.engine.containers(project.name) if c.service in services]
+            lost = next((c for c in containers if _hopeless(c)), None)
+            if lost is not None:
+                raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
+            waiting = [c for c in containers if not _ready(c)]
+            if not waiting:
+                return
+            if time.monotonic() >= end:
+                slow = waiting[0]
+                state = slow.health or slow.state
+                raise StepFailed(
+                    f"{slow.service} is still {state} after {timeout:.0f} s{_last_health(slow)}",
+                    hint=f"stackctl logs {slow.service}",
+                )
+            session.reporter.detail(", ".join(f"{c.service}: {c.health or c.state}" for c in waiting))
+            time.sleep(POLL)
+
+
+def _ready(container: Container) -> bool:
+    if container.state == "running":
+        return container.health in (None, "healthy")
+    return container.state == "exited" and container.exit_code == 0
+
+
+def _hopeless(container: Container) -> bool:
+    if container.health == "unhealthy":
+        return True
+    policy = ((container.raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
+    if container.state == "exited" and container.exit_code != 0:
+        return policy == "no"
+    # A container that falls over again and again will not come up by waiting.
+    return container.state in ("exited", "restarting") and int(container.raw.get("RestartCount") or 0) >= 4
+
+
+def _why_lost(session: Session, container: Container) -> str:
+    if container.health == "unhealthy":
+        return f"{container.service} is unhealthy{_last_health(container)}"
+    log = session.redact(session.engine.logs(container.id, tail=5)).strip()
+    said = f":\n{log}" if log else ""
+    state = container.raw.get("State") or {}
+    oom = " (out of memory)" if state.get("OOMKilled") else ""
+    return f"{container.service} ended with code {container.exit_code}{oom}{said}"
+
+
+def _last_health(container: Container) -> str:
+    log = ((container.raw.get("State") or {}).get("Health") or {}).get("Log") or []
+    output = str(log[-1].get("Output") or "").strip().splitlines() if log else []
+    return f": {output[-1]}" if output else ""

@@ -1,0 +1,70 @@
+"""``stackctl switch`` and ``rollback``: another target, verified before it is kept."""
+
+from __future__ import annotations
+
+from stackctl.commands import report
+from stackctl.commands.bring import Options, bring, ensure_directory, locked
+from stackctl.commands.observe import read_state
+from stackctl.commands.outcome import Line, Outcome
+from stackctl.commands.prepare import choose_profile
+from stackctl.commands.recover import recover, unfinished
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack, load, resolve_project
+from stackctl.errors import ExpectedFailure
+from stackctl.project.compose import ComposeProject
+from stackctl.transaction.state import State
+
+
+def switch(
+    session: Session, name: str, *, dry_run: bool = False, timeout: float = 120.0, assume_yes: bool = False
+) -> Outcome:
+    """Point the consumers at ``name``, a profile or a URL; ``timeout`` in seconds bounds the wait for health."""
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    project, stack = resolve_project(session, stack)
+    ensure_directory(session)
+    with locked(session, f"switch {name}"):
+        if recover(session, stack, project):
+            state = read_state(session)
+        return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes)
+
+
+def _switch(
+    session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, verb: str,
+    dry_run: bool, timeout: float, assume_yes: bool,
+) -> Outcome:
+    running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
+    # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
+    everything = not running & set(stack.config.consumers)
+    options = Options(
+        verb, everything=everything, dry_run=dry_run, assume_yes=assume_yes, health_timeout=timeout, on_unreachable="fail"
+    )
+    result = bring(session, stack, project, name, state, options)
+    target = result.prepared.target
+    return report.brought(
+        result, f"stackctl.{verb}/1",
+        changed=f"{project.name} now uses {target.name} ({target.url})",
+        unchanged=f"{project.name} uses {target.name} already; nothing to do",
+        next_steps=["stackctl rollback    # back to where it was"] if result.plan and result.applied else [],
+    )
+
+
+def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
+    """Undo an unfinished transaction, or go back to the verified target before this one."""
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    project, stack = resolve_project(session, stack)
+    ensure_directory(session)
+    with locked(session, "rollback"):
+        found = unfinished(session)
+        if found is not None:
+            recover(session, stack, project)
+            state = read_state(session)
+            name = choose_profile(stack, project, state, None)
+            return Outcome(
+                "stackctl.rollback/1", {"profile": state.profile if state else None, "undone": found.purpose},
+                [Line(f"undone: {found.purpose}; the last verified target is {name}", "ok")],
+            )
+        if state is None or state.previous is None:
+            raise ExpectedFailure("there is no earlier verified target to go back to", hint="stackctl history")
+        return _switch(session, stack, project, state.previous, state, "rollback", False, timeout, True)

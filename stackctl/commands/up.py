@@ -1,0 +1,45 @@
+"""``stackctl up``: the stack, on its Ollama, verified from every consumer."""
+
+from __future__ import annotations
+
+from stackctl.commands import report
+from stackctl.commands.bring import Options, bring, ensure_directory, locked
+from stackctl.commands.observe import read_state, together
+from stackctl.commands.outcome import Outcome
+from stackctl.commands.prepare import choose_profile
+from stackctl.commands.recover import recover
+from stackctl.commands.session import Session
+from stackctl.commands.stack import load, resolve_project
+
+
+def up(
+    session: Session, profile: str | None, *, timeout: float = 300.0, dry_run: bool = False
+) -> Outcome:
+    """Bring the stack up on ``profile``, on the target in force, or on the default one.
+
+    ``timeout`` is in seconds and bounds the wait for health.
+    """
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    with together() as start:
+        # Asked side by side: the answers are needed whatever follows.
+        start(session.engine.compose_version)
+        if stack.config.local.gpu == "auto":
+            start(session.engine.info)
+        project, stack = resolve_project(session, stack)
+    options = Options(
+        "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable
+    )
+    ensure_directory(session)
+    with locked(session, f"up {profile or ''}".strip()):
+        recovered = recover(session, stack, project)
+        state = read_state(session) if recovered else state
+        name = choose_profile(stack, project, state, profile)
+        result = bring(session, stack, project, name, state, options)
+    target = result.prepared.target
+    where = f"{project.name} is up on {target.name}"
+    return report.brought(
+        result, "stackctl.up/1",
+        changed=f"{where} ({report.TARGET_WORDS[target.kind]})", unchanged=f"{where}; nothing to do",
+        next_steps=["stackctl status", "stackctl switch PROFILE|URL"] if result.plan else [],
+    )
