@@ -87,7 +87,8 @@ async function answerTo(view, signal) {
     if (!ended) throw new Fault("The connection closed before the answer was complete", "try again");
   } finally {
     view.rest();
-    if (text) messages.push({ role: "assistant", content: text });
+    // Gone from the page: a new conversation has begun meanwhile.
+    if (text && view.item.isConnected) messages.push({ role: "assistant", content: text });
   }
   return text;
 }

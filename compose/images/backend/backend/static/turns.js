@@ -7,7 +7,14 @@ function element(tag, className, text) {
   return made;
 }
 
-// Fenced code becomes a block, `code` in a line becomes code; everything else stays as it was written.
+// Fenced code becomes a block, `code` and **strong** in a line become that; the rest stays as it was written.
+const MARKS = /(`[^`\n]+`|\*\*[^*\n]+\*\*)/;
+
+function inline(piece) {
+  if (!MARKS.test(piece)) return piece;
+  return piece[0] === "`" ? element("code", "", piece.slice(1, -1)) : element("strong", "", piece.slice(2, -2));
+}
+
 function render(text) {
   const made = document.createDocumentFragment();
   text.split(/^```.*$/m).forEach((part, index) => {
@@ -21,9 +28,7 @@ function render(text) {
     for (const paragraph of part.split(/\n{2,}/)) {
       if (!paragraph.trim()) continue;
       const line = element("p");
-      paragraph.trim().split(/`([^`\n]+)`/).forEach((piece, at) => {
-        line.append(at % 2 ? element("code", "", piece) : piece);
-      });
+      line.append(...paragraph.trim().split(MARKS).filter(Boolean).map(inline));
       made.append(line);
     }
   });
