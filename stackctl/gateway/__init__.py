@@ -1,1 +1,6 @@
-"""The gateway's own configuration, rendered from instances and policy."""
+"""The gateway: one address for the consumers, whatever the target.
+
+Pure: the configuration of the reverse proxy rendered from instances and policy,
+the Compose service that runs it, what to run inside its container, and how to
+read what it says. Callers act. See ``docs/gateway.md``.
+"""

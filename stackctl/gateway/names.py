@@ -1,0 +1,35 @@
+"""Names and numbers that the gateway's parts agree on."""
+
+from __future__ import annotations
+
+from stackctl.config.target import GATEWAY_SERVICE
+
+SERVICE = GATEWAY_SERVICE
+"""The Compose service, and the name under which consumers find the gateway unless they already use another."""
+
+LOCAL_ALIAS = "ollama-local"
+"""The name of the stack's own Ollama on the gateway's network, where no consumer is."""
+
+NETWORK = "stackctl-inner"
+"""The gateway's own network: its way out, and its way to the stack's own Ollama."""
+
+VOLUME = "stackctl-gateway"
+"""Where the running configuration outlives the container. No secret is in it."""
+
+FRONT_PORT = 11434
+ADMIN_PORT = 11435
+"""On the loopback of the gateway's container: read-only, and reachable only by a process started inside it."""
+
+IMAGE_PUBLIC = "haproxy:3.2-alpine"
+IMAGE_HOME = "stackctl.local/gateway:dev"
+
+SECRET_PREFIX = "stackctl_secret_"  # noqa: S105  (a prefix of names)
+SECRETS_DIR = "/run/secrets"
+SOCKETS_DIR = "/tmp/stackctl-gateway"  # noqa: S108  (inside the gateway's container, which holds nothing else)
+
+RETRY_STATUS = 425
+"""What an instance's inner listener answers when nothing was sent to it: "Too Early" is the one status that means
+that the request may be sent again. Clients never see it."""
+
+INSTANCE_HEADER = "X-Stackctl-Instance"
+"""Response header that names the instance that answered."""

@@ -1,0 +1,105 @@
+"""What the gateway says of itself: which configuration it runs, who is healthy, who serves now."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class InstanceState:
+    """An instance as the gateway sees it.
+
+    ``up`` is False where the last check or the last connection failed, and True
+    until the first of them (``checked`` False, at most 2 s after a reload);
+    ``why`` is HAProxy's own word for it (``L4CON in 0ms``, ``L7STS/401 in
+    2ms``), ``seconds`` how long it has been so, ``active`` the requests that it
+    serves now through the present worker.
+    """
+
+    name: str
+    up: bool
+    why: str
+    seconds: int
+    active: int
+    fallback: bool = False
+    checked: bool = True
+
+
+@dataclass(frozen=True)
+class GatewayState:
+    """A running gateway. ``digest`` is that of what was rendered, ``none`` before the first configuration."""
+
+    digest: str
+    profile: str | None
+    policy: str | None
+    instances: tuple[InstanceState, ...]
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """Names of the instances that new requests go to; empty where none is healthy."""
+        members = [i.name for i in self.instances if i.up and not i.fallback]
+        if members:
+            return tuple(members) if self.policy == "least_conn" else (members[0],)
+        return tuple(i.name for i in self.instances if i.up and i.fallback)
+
+    @property
+    def on_fallback(self) -> bool:
+        """Whether the fallback serves because no member can."""
+        return any(i.fallback and i.name in self.serving for i in self.instances)
+
+    @property
+    def notice(self) -> str | None:
+        """One line for the user where not everything is as the profile wants it."""
+        down = ", ".join(f"{i.name} ({i.why})" for i in self.instances if not i.up and not i.fallback)
+        if self.digest == "none":
+            return "the gateway has no configuration yet"
+        if self.on_fallback:
+            return f"{self.serving[0]} serves as the fallback of {self.profile}; down: {down}"
+        if not self.serving and self.instances:
+            return f"no instance of {self.profile} is healthy; down: {down}"
+        return f"{self.profile} is served by {', '.join(self.serving)}; down: {down}" if down else None
+
+
+def parse(output: str) -> GatewayState:
+    """Read what ``STATE`` printed; raises ``ValueError`` for anything else."""
+    first, _, rest = output.partition("\n")
+    about: dict[str, Any] = json.loads(first)
+    # HAProxy 2.6 sends its table in chunks even over HTTP/1.0: their lengths stand between the lines.
+    table = "\n".join(line for line in rest.splitlines() if "," in line)
+    rows = {
+        row["# pxname"]: row
+        for row in csv.DictReader(io.StringIO(table))
+        if (row.get("# pxname") or "").startswith("inner.") and row.get("svname") not in ("FRONTEND", "BACKEND")
+    }
+    listed = [(m, False) for m in about["members"]]
+    if about["fallback"]:
+        listed.append((about["fallback"], True))
+    return GatewayState(
+        digest=about["digest"],
+        profile=about["profile"],
+        policy=about["policy"],
+        instances=tuple(_instance(m["name"], rows.get(f"inner.{m['slug']}") or {}, fallback=f) for m, f in listed),
+    )
+
+
+def _instance(name: str, row: dict[str, str], *, fallback: bool) -> InstanceState:
+    status = row.get("status") or "no check"
+    check = (row.get("check_status") or "").removeprefix("* ")
+    code = row.get("check_code") or ""
+    took = row.get("check_duration") or ""
+    why = check + (f"/{code}" if code else "") + (f" in {took}ms" if took else "") if check else status
+    if status.startswith("MAINT"):
+        why = "its name does not resolve"
+    return InstanceState(
+        name=name,
+        up=status.startswith(("UP", "no check")),
+        why=why,
+        seconds=int(row.get("lastchg") or 0),
+        active=int(row.get("scur") or 0),
+        fallback=fallback,
+        checked=check != "INI",
+    )

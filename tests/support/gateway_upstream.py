@@ -1,0 +1,120 @@
+"""A stand-in for an Ollama behind the gateway: standard library only, run in a container by ``python3 -c``.
+
+It streams like Ollama, remembers what it was asked (``GET /seen``), and fails on
+demand. Settings come from the environment: NAME, PORT, PREFIX, AUTHORIZATION
+(the exact header it wants), CERT and KEY (PEM text), HEALTH_DELAY (seconds).
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import ssl
+import tempfile
+
+NAME = os.environ.get("NAME", "upstream")
+PREFIX = os.environ.get("PREFIX", "")
+WANTED = os.environ.get("AUTHORIZATION", "")
+state = {"health_delay": float(os.environ.get("HEALTH_DELAY", "0")), "health_status": 200}
+seen = []
+open_streams = set()
+
+
+async def read_request(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, path, _ = first.split(" ", 2)
+    headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+    body = b""
+    if headers.get("transfer-encoding") == "chunked":
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+    elif length := int(headers.get("content-length", "0")):
+        body = await reader.readexactly(length)
+    return method, path, headers, body
+
+
+def answer(writer, status, value, extra=""):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    writer.write(
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(data)}\r\n{extra}\r\n".encode() + data
+    )
+
+
+async def stream(writer, options):
+    open_streams.add(writer)
+    try:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for index in range(int(options.get("tokens", 3))):
+            if interval := options.get("interval", 0):
+                await asyncio.sleep(interval)
+            if index == options.get("break_at"):
+                writer.transport.abort()
+                return
+            line = json.dumps({"model": NAME, "response": f"t{index} ", "done": False}).encode() + b"\n"
+            writer.write(b"%x\r\n%b\r\n" % (len(line), line))
+            await writer.drain()
+        line = json.dumps({"model": NAME, "response": "", "done": True}).encode() + b"\n"
+        writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(line), line))
+    finally:
+        open_streams.discard(writer)
+
+
+async def respond(method, path, headers, body, writer):
+    if path == "/seen":
+        return answer(writer, 200, {"seen": seen, "open": len(open_streams)})
+    if path == "/control":
+        state.update(json.loads(body))
+        return answer(writer, 200, state)
+    health = path in (f"{PREFIX}/api/version", f"{PREFIX}/health")
+    if not health:
+        seen.append({"method": method, "path": path, "headers": headers, "length": len(body)})
+    if WANTED and headers.get("authorization") != WANTED:
+        return answer(writer, 401, {"error": "unauthorized"})
+    if not path.startswith(PREFIX):
+        return answer(writer, 404, b"404 page not found")
+    if health:
+        await asyncio.sleep(state["health_delay"])
+        return answer(writer, state["health_status"], {"version": "0.33.0", "name": NAME})
+    json_body = body and headers.get("content-type", "").startswith("application/json")
+    options = json.loads(body).get("options", {}) if json_body else {}
+    if status := options.get("status"):
+        return answer(writer, status, {"error": f"{NAME} says {status}"})
+    if options.get("hang_up") == NAME or options.get("hang_up") is True:
+        writer.transport.abort()
+        return None
+    await asyncio.sleep(options.get("first", 0))
+    if options.get("tokens"):
+        return await stream(writer, options)
+    return answer(writer, 200, {"name": NAME, "path": path, "length": len(body)})
+
+
+async def serve(reader, writer):
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while not writer.transport.is_closing():
+            method, path, headers, body = await read_request(reader)
+            await respond(method, path, headers, body, writer)
+            await writer.drain()
+            if headers.get("connection", "").lower() == "close":
+                break
+    writer.close()
+
+
+async def main():
+    context = None
+    if os.environ.get("CERT"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
+            pem.write(os.environ["CERT"] + "\n" + os.environ["KEY"])
+            pem.flush()
+            context.load_cert_chain(pem.name)
+    port = int(os.environ.get("PORT", "11434"))
+    server = await asyncio.start_server(serve, "0.0.0.0", port, ssl=context, backlog=1024)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,159 @@
+"""A stack with a gateway and several upstreams on the real engine, for tests and for the bench.
+
+Everything is labelled and named at random, and is removed by :meth:`Lab.close`.
+The lab drives the pure room ``stackctl.gateway`` by hand, with the docker client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stackctl.config.models import StackConfig
+from stackctl.config.secrets import Secret
+from stackctl.config.target import resolve
+from stackctl.gateway import control, state
+from stackctl.gateway.haproxy import Rendered, render
+from stackctl.gateway.service import fragment
+from stackctl.gateway.upstream import group
+from stackctl.ports import Completed
+
+UPSTREAM = (Path(__file__).parent / "gateway_upstream.py").read_text()
+IMAGE = os.environ.get("STACKCTL_TEST_GATEWAY_IMAGE", "stackctl.local/gateway:dev")
+PYTHON = "stackctl.local/python:base"
+
+
+class Lab:
+    """One Compose project: ``stackctl-gateway``, a network of consumers, upstreams added with :meth:`upstream`."""
+
+    def __init__(self, directory: Path, config: Mapping[str, Any], *, variables: Mapping[str, str] | None = None,
+                 image: str = IMAGE) -> None:
+        self.project = f"sct-gateway-{secrets.token_hex(4)}"
+        self.directory = directory
+        self.variables = dict(variables or {})
+        self.image = image
+        self.network = f"{self.project}_stackctl-inner"
+        self.extra: list[str] = []
+        self.configure(config)
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Another stackctl.yaml."""
+        self.config = StackConfig.model_validate({"version": 1, "gateway": True, **config})
+
+    # -- the stack -------------------------------------------------------
+
+    def start(self) -> None:
+        """Bring the gateway up and wait until it is healthy. It has no configuration yet."""
+        self.part = fragment(
+            self.config, project=self.project, image=self.image, networks={"front": ["ollama", "stackctl-gateway"]}
+        )
+        service = {**self.part.service, "labels": {**self.part.service["labels"], "io.stackctl.test": "1"}}
+        top = {section: {k: dict(v) for k, v in entries.items()} for section, entries in self.part.top.items()}
+        for entry in (*top["networks"].values(), *top["volumes"].values()):
+            entry["labels"] = {**entry["labels"], "io.stackctl.test": "1"}
+        top["networks"]["front"] = {"labels": {"io.stackctl.test": "1"}}
+        (self.directory / "compose.yaml").write_text(json.dumps({"services": {"stackctl-gateway": service}, **top}))
+        self.compose("up", "-d", "--wait")
+
+    def compose(self, *arguments: str) -> str:
+        values = {s.variable: self.variables[s.variable] for s in self.part.secrets}
+        return docker(
+            "compose", "-p", self.project, "-f", str(self.directory / "compose.yaml"), *arguments,
+            environment={**os.environ, **values},
+        )
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.project}-stackctl-gateway-1"
+
+    @property
+    def url(self) -> str:
+        networks = json.loads(docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", self.gateway))
+        return f"http://{networks[f'{self.project}_front']['IPAddress']}:11434"
+
+    def upstream(self, name: str, *, alias: str | None = None, **environment: str) -> str:
+        """Start an upstream under ``name`` on the gateway's own network; its address from this host."""
+        container = f"{self.project}-{name}"
+        if container not in self.extra:
+            self.extra.append(container)
+        flags = [part for key in environment for part in ("-e", key)]
+        docker(
+            "run", "-d", "--name", container, "--network", self.network, "--network-alias", alias or name,
+            "--label", "io.stackctl.test=1", "--stop-timeout", "0", "-e", "NAME", *flags,
+            PYTHON, "python3", "-c", UPSTREAM,
+            environment={**os.environ, "NAME": name, **environment},
+        )
+        return self.address(name)
+
+    def address(self, name: str) -> str:
+        field = f'{{{{(index .NetworkSettings.Networks "{self.network}").IPAddress}}}}'
+        return docker("inspect", "-f", field, f"{self.project}-{name}")
+
+    def container(self, name: str) -> str:
+        return f"{self.project}-{name}"
+
+    def close(self) -> None:
+        """Remove everything that this lab made."""
+        subprocess.run(["docker", "rm", "-f", "-v", self.gateway, *self.extra], capture_output=True, check=False)
+        for kind in ("network", "volume"):
+            found = docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={self.project}").split()
+            for item in found:
+                subprocess.run(["docker", kind, "rm", item], capture_output=True, check=False)
+
+    # -- the gateway -----------------------------------------------------
+
+    def render(self, profile: str, **options: Any) -> Rendered:
+        return render(group(self.config, resolve(self.config, profile), **options))
+
+    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str | None = None) -> Completed:
+        command = ["docker", "exec", "-i", *(("-u", user) if user else ()), self.gateway, *argv]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def switch(self, profile: str, **options: Any) -> Rendered:
+        """Put the configuration of a profile into force."""
+        rendered = self.render(profile, **options)
+        control.check_applied(self.exec(control.apply_argv(rendered.digest), stdin=rendered.text.encode()))
+        return rendered
+
+    def state(self) -> state.GatewayState:
+        return state.parse(self.exec(control.STATE).text)
+
+    def rotate(self, values: Mapping[str, str]) -> list[str]:
+        """Give the gateway new values for variables; the names of the secrets that were out of date."""
+        self.variables.update(values)
+        wanted = {s: Secret(self.variables[s.variable]) for s in self.part.secrets}
+        stale = control.stale_secrets(self.exec(control.SECRET_DIGESTS).text, wanted)
+        archive = control.secrets_archive({s: wanted[s] for s in stale})
+        done = self.exec(control.STORE_SECRETS, stdin=archive, user="0")
+        assert done.code == 0, done.error_text
+        return [s.variable for s in stale]
+
+
+def docker(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    if done.returncode:
+        raise AssertionError(f"docker {' '.join(arguments[:4])}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 15, every: float = 0.05) -> Any:
+    """Wait until the condition holds; its value. An exception of the last try is raised."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if value := condition():
+                return value
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(every)
