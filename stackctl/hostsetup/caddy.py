@@ -30,10 +30,15 @@ def render(plan: HostPlan) -> Setup:
         )
     ]
     if proxy.token_file:
-        steps.insert(0, Step(shell(
-            f"chgrp caddy {proxy.token_file} && chmod 0640 {proxy.token_file}",
-            "Caddy runs as its own user, and must read the token",
-        )))
+        steps.insert(
+            0,
+            Step(
+                shell(
+                    f"chgrp caddy {proxy.token_file} && chmod 0640 {proxy.token_file}",
+                    "Caddy runs as its own user, and must read the token",
+                )
+            ),
+        )
     return Setup(
         subject="caddy",
         summary=summary(proxy),

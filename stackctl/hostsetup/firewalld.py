@@ -45,12 +45,12 @@ def render(plan: HostPlan) -> Setup:
             Command(("firewall-cmd", "--check-config"), "firewalld reads the policy without acting on it"),
             Command(("firewall-cmd", "--reload"), "puts it in force"),
         ),
-        needs=(
-            Need("program", "firewall-cmd", "dnf install firewalld, or use the firewall that this machine has"),
-        ),
+        needs=(Need("program", "firewall-cmd", "dnf install firewalld, or use the firewall that this machine has"),),
         notes=(
-            "The Docker engine puts its own rules back after a reload; where containers stay cut off, "
-            "`systemctl restart docker`.",
+            (
+                "The Docker engine puts its own rules back after a reload; where containers stay cut off, "
+                "`systemctl restart docker`."
+            ),
         ),
     )
 

@@ -41,8 +41,10 @@ def render(plan: HostPlan) -> Setup:
             Need("program", "systemctl", f"without systemd, write the files and run `{script} start` at boot"),
         ),
         notes=(
-            "An `iptables -F` or the reload of another firewall can take the jump away; "
-            f"`systemctl restart {unit}` puts it back.",
+            (
+                "An `iptables -F` or the reload of another firewall can take the jump away; "
+                f"`systemctl restart {unit}` puts it back."
+            ),
             "A port that a container publishes is forwarded, not received: its rules belong into DOCKER-USER.",
         ),
     )

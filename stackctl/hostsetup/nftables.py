@@ -29,9 +29,7 @@ def render(plan: HostPlan) -> Setup:
             HostFile(rules, _ruleset(plan)),
             HostFile(f"/etc/systemd/system/{unit}", _unit(plan, rules, opening, closing)),
         ),
-        settle=(
-            command("systemctl daemon-reload", "systemd reads the unit"),
-        ),
+        settle=(command("systemctl daemon-reload", "systemd reads the unit"),),
         steps=(
             Step(Command(("nft", "--check", "--file", rules), "nft reads the rules without acting on them")),
             Step(
@@ -94,7 +92,7 @@ def _opening(plan: HostPlan) -> list[str]:
         if networks:
             sources = ", ".join(str(n) for n in networks)
             lines.append(
-                f'insert rule {where} {family} saddr {{ {sources} }} tcp dport {plan.port} counter accept '
+                f"insert rule {where} {family} saddr {{ {sources} }} tcp dport {plan.port} counter accept "
                 f'comment "{plan.label}"'
             )
     return lines
@@ -108,7 +106,7 @@ def _closing(plan: HostPlan) -> str:
     return (
         f"nft --handle list chain {where} | "
         f"sed -n '/comment \"{plan.label}\"/s/.*# handle //p' | "
-        f"while read -r handle; do nft delete rule {where} handle \"$handle\"; done"
+        f'while read -r handle; do nft delete rule {where} handle "$handle"; done'
     )
 
 
@@ -147,7 +145,9 @@ def _notes(plan: HostPlan) -> tuple[str, ...]:
     if plan.nft_chain:
         return (reload,)
     return (
-        "A ruleset of your own that drops by default still drops: name its chain with "
-        "`--nft-chain 'inet filter input'`, and the stack is let in there too.",
+        (
+            "A ruleset of your own that drops by default still drops: name its chain with "
+            "`--nft-chain 'inet filter input'`, and the stack is let in there too."
+        ),
         reload,
     )

@@ -7,7 +7,7 @@ from stackctl.hostsetup.proxy import host_header, needs, notes, proxy_of, summar
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, shell
 
 # What RFC 6750 allows in a bearer token; none of it can end a quoted regular expression.
-TOKEN_CHARACTERS = "A-Za-z0-9._~+/=-"
+B68_CHARACTERS = "A-Za-z0-9._~+/=-"
 
 
 def render(plan: HostPlan) -> Setup:
@@ -36,9 +36,9 @@ def _token_step(token_file: str, include: str) -> Command:
     # The shell's printf is no process of its own, so that the token is in no list of processes.
     script = (
         f"umask 077; token=$(cat {token_file}); "
-        f"case $token in '' | *[!{TOKEN_CHARACTERS}]*) "
+        f"case $token in '' | *[!{B68_CHARACTERS}]*) "
         f"echo '{token_file} must hold a bearer token and nothing else' >&2; exit 1 ;; esac; "
-        f"printf '\"~^(?i:Bearer) +\\\\Q%s\\\\E$\" 1;\\n' \"$token\" >{include}"
+        f'printf \'"~^(?i:Bearer) +\\\\Q%s\\\\E$" 1;\\n\' "$token" >{include}'
     )
     return shell(script, "the token as nginx reads it, for root's eyes only; run it again when the token changes")
 
@@ -82,7 +82,7 @@ def _config(plan: HostPlan, proxy: Proxy, include: str) -> str:
             "    location @unauthorised {",
             "        default_type application/json;",
             "        add_header WWW-Authenticate 'Bearer realm=\"ollama\"' always;",
-            "        return 401 '{\"error\":\"unauthorized\"}';",
+            '        return 401 \'{"error":"unauthorized"}\';',
             "    }",
             "",
         ]

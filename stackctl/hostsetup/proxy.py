@@ -34,7 +34,9 @@ def needs(proxy: Proxy) -> tuple[Need, ...]:
         how = f"a certificate for {proxy.server_name}, from your CA or by `{_self_made(proxy)}`"
         found += [Need("file", proxy.certificate, how), Need("file", proxy.key, "comes with the certificate")]
     if proxy.token_file:
-        how = f"`umask 077; mkdir -p {PurePosixPath(proxy.token_file).parent}; openssl rand -hex 32 >{proxy.token_file}`"
+        how = (
+            f"`umask 077; mkdir -p {PurePosixPath(proxy.token_file).parent}; openssl rand -hex 32 >{proxy.token_file}`"
+        )
         found.append(Need("file", proxy.token_file, f"{how}, and the same value in the stack's environment"))
     return tuple(found)
 
@@ -42,8 +44,10 @@ def needs(proxy: Proxy) -> tuple[Need, ...]:
 def notes(plan: HostPlan, proxy: Proxy) -> tuple[str, ...]:
     """What the user must do at both ends."""
     said = [
-        f"Let Ollama listen on {proxy.upstream} only, so that nobody goes around the proxy: "
-        "`stackctl host-setup systemd --bind 127.0.0.1`.",
+        (
+            f"Let Ollama listen on {proxy.upstream} only, so that nobody goes around the proxy: "
+            "`stackctl host-setup systemd --bind 127.0.0.1`."
+        ),
         _instance(proxy),
     ]
     if plan.exclusive:
@@ -54,8 +58,9 @@ def notes(plan: HostPlan, proxy: Proxy) -> tuple[str, ...]:
 def _instance(proxy: Proxy) -> str:
     port = "" if proxy.port == 443 else f":{proxy.port}"
     url = f"https://{proxy.server_name}{port}{proxy.prefix}"
-    auth = ", auth: {bearer: \"${OLLAMA_TOKEN}\"}" if proxy.token_file else ""
-    return f"In stackctl.yaml: instances: {{NAME: {{url: {url}{auth}, tls: {{ca_file: CA.pem}}}}}} (ca_file for a private CA)."
+    auth = ', auth: {bearer: "${OLLAMA_TOKEN}"}' if proxy.token_file else ""
+    entry = f"{{NAME: {{url: {url}{auth}, tls: {{ca_file: CA.pem}}}}}}"
+    return f"In stackctl.yaml: instances: {entry} (ca_file for a private CA)."
 
 
 def _self_made(proxy: Proxy) -> str:

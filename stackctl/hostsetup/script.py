@@ -55,7 +55,13 @@ def _squeezed(lines: list[str]) -> list[str]:
 def _here(file: HostFile) -> list[str]:
     path = shlex.quote(file.path)
     parent = shlex.quote(file.path.rpartition("/")[0] or ".")
-    return [f"mkdir -p {parent}", f"cat >{path} <<'{_END}'", *file.text.splitlines(), _END, f"chmod {file.mode:04o} {path}"]
+    return [
+        f"mkdir -p {parent}",
+        f"cat >{path} <<'{_END}'",
+        *file.text.splitlines(),
+        _END,
+        f"chmod {file.mode:04o} {path}",
+    ]
 
 
 def _copied(file: HostFile) -> list[str]:

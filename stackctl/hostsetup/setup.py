@@ -111,7 +111,10 @@ class Setup:
             "apply": [{"command": c.text, "why": c.why} for c in self.apply_commands],
             "undo": [
                 *({"command": c.text, "why": c.why} for c in self.undo_first),
-                *({"command": f"rm -f {shlex.quote(f.path)}", "why": "or the file that was there before"} for f in self.files),
+                *(
+                    {"command": f"rm -f {shlex.quote(f.path)}", "why": "or the file that was there before"}
+                    for f in self.files
+                ),
                 *({"command": c.text, "why": c.why} for c in self.undo_last),
             ],
             "notes": list(self.notes),

@@ -86,8 +86,10 @@ def render(plan: HostPlan) -> Setup:
         notes=(
             _server_note(plan),
             f"In stackctl.yaml: instances: {{NAME: {{url: http://host.docker.internal:{plan.port}}}}}.",
-            f"Every container on this machine reaches {tunnel.bind}; a firewall can limit it: "
-            "`stackctl host-setup ufw`, or another.",
+            (
+                f"Every container on this machine reaches {tunnel.bind}; a firewall can limit it: "
+                "`stackctl host-setup ufw`, or another."
+            ),
         ),
     )
 
@@ -102,8 +104,10 @@ def render_compose(plan: HostPlan) -> Setup:
         needs=_keys(tunnel),
         notes=(
             _server_note(plan),
-            f"In stackctl.yaml: add {COMPOSE_FILE} to compose.files (after the files that are there), "
-            f"and instances: {{NAME: {{url: http://{ALIAS}:{plan.port}}}}}.",
+            (
+                f"In stackctl.yaml: add {COMPOSE_FILE} to compose.files (after the files that are there), "
+                f"and instances: {{NAME: {{url: http://{ALIAS}:{plan.port}}}}}."
+            ),
             f"Use that name, not {SERVICE}: a server on loopback refuses a Host that does not end in .internal.",
         ),
     )
@@ -113,8 +117,10 @@ def _keys(tunnel: Tunnel) -> tuple[Need, ...]:
     return (
         Need("file", tunnel.identity, f"ssh-keygen -t ed25519 -N '' -f {tunnel.identity}"),
         Need(
-            "file", tunnel.known_hosts,
-            f"ssh-keyscan -p {tunnel.ssh_port} {tunnel.host} >{tunnel.known_hosts}, then compare the key with the server's",
+            "file",
+            tunnel.known_hosts,
+            f"ssh-keyscan -p {tunnel.ssh_port} {tunnel.host} >{tunnel.known_hosts}, "
+            "then compare the key with the server's",
         ),
     )
 
@@ -129,8 +135,10 @@ def _server_note(plan: HostPlan) -> str:
 
 def _unit(plan: HostPlan, tunnel: Tunnel) -> str:
     argv = ssh_arguments(
-        tunnel, listen=listen_argument(tunnel.bind, plan.port),
-        identity="${CREDENTIALS_DIRECTORY}/key", known_hosts="${CREDENTIALS_DIRECTORY}/known_hosts",
+        tunnel,
+        listen=listen_argument(tunnel.bind, plan.port),
+        identity="${CREDENTIALS_DIRECTORY}/key",
+        known_hosts="${CREDENTIALS_DIRECTORY}/known_hosts",
     )
     return f"""# Written by `stackctl host-setup ssh-tunnel` for the project "{plan.project}".
 [Unit]
@@ -163,8 +171,10 @@ WantedBy=multi-user.target
 def _service(plan: HostPlan, tunnel: Tunnel) -> str:
     """Compose text; every value that could be read as something else is quoted as JSON, which YAML understands."""
     argv = ssh_arguments(
-        tunnel, listen=f"0.0.0.0:{plan.port}",
-        identity="/run/secrets/ollama_tunnel_key", known_hosts="/run/secrets/ollama_tunnel_known_hosts",
+        tunnel,
+        listen=f"0.0.0.0:{plan.port}",
+        identity="/run/secrets/ollama_tunnel_key",
+        known_hosts="/run/secrets/ollama_tunnel_known_hosts",
     )
     networks = tunnel.networks or ("default",)
     quoted = json.dumps
@@ -194,7 +204,7 @@ def _service(plan: HostPlan, tunnel: Tunnel) -> str:
         "    # A key of another user's is still to be read; nothing else is asked of root.",
         "    cap_drop: [ALL]",
         "    cap_add: [DAC_READ_SEARCH]",
-        "    security_opt: [\"no-new-privileges:true\"]",
+        '    security_opt: ["no-new-privileges:true"]',
         "    healthcheck:",
         "      # The connection to the server is there for as long as the forward is listened on.",
         f"      test: [CMD-SHELL, \"grep -q ':{plan.port:04X} .* 0A ' /proc/net/tcp\"]",
@@ -213,4 +223,3 @@ def _service(plan: HostPlan, tunnel: Tunnel) -> str:
 def _compose_literal(text: str) -> str:
     """Text that Compose does not interpolate."""
     return text.replace("$", "$$")
-

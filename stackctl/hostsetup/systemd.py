@@ -64,12 +64,16 @@ def _notes(plan: HostPlan) -> tuple[str, ...]:
     address = ipaddress.ip_address(plan.bind)
     if address.is_unspecified:
         return (
-            "Ollama asks nobody for a password and now answers on every address of this machine: "
-            "limit the port to the stack with `stackctl host-setup ufw`, firewalld, nftables or iptables.",
+            (
+                "Ollama asks nobody for a password and now answers on every address of this machine: "
+                "limit the port to the stack with `stackctl host-setup ufw`, firewalld, nftables or iptables."
+            ),
         )
     if address.is_loopback:
         return ("Only this machine reaches a loopback address: containers need a proxy or a tunnel in front of it.",)
     return (
-        f"On this machine the `ollama` command now needs OLLAMA_HOST={listen_argument(plan.bind, plan.port)}, "
-        "since 127.0.0.1 is no longer listened on.",
+        (
+            f"On this machine the `ollama` command now needs OLLAMA_HOST={listen_argument(plan.bind, plan.port)}, "
+            "since 127.0.0.1 is no longer listened on."
+        ),
     )

@@ -1,0 +1,40 @@
+"""The table of host checks: each a function of what was seen and of what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from stackctl.hostsetup import check_listen, check_machine, check_network, check_unit
+from stackctl.hostsetup.findings import Finding, Result
+from stackctl.hostsetup.observed import HostObserved
+from stackctl.hostsetup.plan import Network
+
+Check = Callable[[HostObserved, Sequence[Network]], Result]
+
+CHECKS: tuple[Check, ...] = (
+    check_listen.server,
+    check_listen.owner,
+    check_listen.address,
+    check_unit.unit,
+    check_unit.environment,
+    check_network.firewall,
+    check_machine.gpu,
+    check_machine.disk,
+    check_machine.version,
+)
+
+SEVERITIES = ("error", "warning", "info")
+
+
+def run_checks(seen: HostObserved, sources: Sequence[Network] = ()) -> list[Result]:
+    """Every check in order. ``sources`` are the addresses that should get in; empty means not said."""
+    return [check(seen, sources) for check in CHECKS]
+
+
+def findings_of(results: Sequence[Result]) -> list[Finding]:
+    """All findings, the worst first, otherwise in the order of the checks; a cause is named once."""
+    found: dict[tuple[str, str], Finding] = {}
+    for result in results:
+        for finding in result.findings:
+            found.setdefault((finding.cause, finding.summary), finding)
+    return sorted(found.values(), key=lambda f: SEVERITIES.index(f.severity))
