@@ -241,6 +241,9 @@ class Files(Protocol):
     def read(self, path: Path, *, limit: int | None = None) -> bytes | None:
         """The bytes, or None where there is no such file; raises ``WrongInput`` where it cannot be read."""
 
+    def names(self, path: Path) -> list[str]:
+        """Names in a directory, sorted, directories with a slash at the end; empty where it cannot be read."""
+
     def write(self, path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         """Write by rename; nothing (False) when the bytes are the same already."""
 

@@ -31,6 +31,14 @@ class LocalFiles:
         except OSError as error:
             raise WrongInput(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)) from None
 
+    def names(self, path: Path) -> list[str]:
+        """Sorted names, directories with a slash at the end."""
+        try:
+            with os.scandir(path) as entries:
+                return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+        except OSError:
+            return []
+
     def write(self, path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         """Write by rename: the file is either the old one or the new one, whatever happens."""
         if self._same(path, data):
