@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+from typing import TYPE_CHECKING
 
-from ollama_double.app import App
 from ollama_double.faults import Faults
 from ollama_double.web import Request, Response, json_response
+
+if TYPE_CHECKING:
+    from ollama_double.app import App
 
 PREFIX = "/_double/"
 KEPT = 1000
@@ -45,8 +48,9 @@ async def _answer(app: App, request: Request, what: tuple[str, str]) -> Response
             app.journal.clear()
             return Response(204)
         case ("GET", "state"):
-            return json_response({"double": True, "name": app.name, "version": app.version, "active": app.active,
-                                  "served": app.served, "loaded": [r.model.name.short for r in app.scheduler.loaded()]})  # fmt: skip
+            loaded = [runner.model.name.short for runner in app.scheduler.loaded()]
+            state = {"double": True, "name": app.name, "version": app.version, "loaded": loaded}
+            return json_response(state | {"active": app.active, "served": app.served})
         case ("POST", "unload"):
             for runner in app.scheduler.loaded():
                 app.scheduler.unload(runner.model)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import gojson
-from ollama_double.app import App
 from ollama_double.chat_api import Lines, start_chat, whole
 from ollama_double.gojson import Struct
 from ollama_double.inference import SilentEndError
 from ollama_double.openai_common import event, sse
 from ollama_double.web import JSON, JSON_UTF8, ApiError, Request, Response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ollama_double.app import App
 
 _REQUEST = Struct("MessagesRequest", {
     "model": "string", "max_tokens": "int", "messages": ["map"], "system": "any", "stream": "bool", "tools": ["map"],
@@ -96,7 +99,10 @@ class AnthropicApi:
         except ApiError as error:
             return _refused(error, JSON)
         message = line.get("message", {})
-        value = head | {"content": _blocks(message), "stop_reason": _reason(line, called=bool(message.get("tool_calls")))}
+        value = head | {
+            "content": _blocks(message),
+            "stop_reason": _reason(line, called=bool(message.get("tool_calls"))),
+        }
         used = {"input_tokens": line.get("prompt_eval_count", 0), "output_tokens": line.get("eval_count", 0)}
         return json_response(value | {"usage": used}, 200, JSON)
 
@@ -121,7 +127,7 @@ async def _events(lines: Lines, head: dict[str, Any]) -> AsyncIterator[bytes]:
         async for line in lines:
             if not begun:
                 begun = True
-                empty = {"content": [], "stop_reason": None, "stop_sequence": None}
+                empty: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
                 yield say("message_start", message=head | empty | {"usage": {"input_tokens": 0, "output_tokens": 0}})
             message = line["message"]
             if message.get("thinking"):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ollama_double import VERSION, gojson, names
-from ollama_double.catalogue import Entry
-from ollama_double.faults import Faults
 from ollama_double.godata import quote
-from ollama_double.pull import Downloads
-from ollama_double.scheduler import Scheduler
-from ollama_double.settings import Settings
-from ollama_double.store import Model, Store
 from ollama_double.web import ApiError, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ollama_double.catalogue import Entry
+    from ollama_double.faults import Faults
+    from ollama_double.pull import Downloads
+    from ollama_double.scheduler import Scheduler
+    from ollama_double.settings import Settings
+    from ollama_double.store import Model, Store
 
 _NO_HOST = "dial tcp: lookup ollama.com: no such host"
 
@@ -102,5 +105,5 @@ def refer(sent: str) -> names.Reference:
 
 
 def own_name(env: Mapping[str, str] | None = None) -> str:
-    """The double's name: OLLAMA_DOUBLE_NAME, else the machine's."""
+    """Return the double's name: OLLAMA_DOUBLE_NAME, else the machine's."""
     return (os.environ if env is None else env).get("OLLAMA_DOUBLE_NAME") or socket.gethostname()

@@ -6,10 +6,12 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import gguf
-from ollama_double.catalogue import Entry
+
+if TYPE_CHECKING:
+    from ollama_double.catalogue import Entry
 
 MODEL = "application/vnd.ollama.image.model"
 TEMPLATE = "application/vnd.ollama.image.template"
@@ -109,7 +111,11 @@ def manifest(config_blob: Blob, layers: list[tuple[str, Blob]]) -> bytes:
 @functools.cache
 def build(entry: Entry) -> Bundle:
     """Make the bundle of an entry."""
-    layers = [(MODEL, weights(entry)), (TEMPLATE, text_blob(entry.template.encode())), (LICENSE, text_blob(_LICENSE.encode()))]
+    layers = [
+        (MODEL, weights(entry)),
+        (TEMPLATE, text_blob(entry.template.encode())),
+        (LICENSE, text_blob(_LICENSE.encode())),
+    ]
     if "completion" in entry.capabilities:
         layers.append((PARAMS, text_blob(b'{"stop":["<|user|>","<|assistant|>"],"temperature":0.6}')))
     config_blob = text_blob(json.dumps(config(entry, [blob.digest for _, blob in layers])).encode())

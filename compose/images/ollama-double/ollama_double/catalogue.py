@@ -6,10 +6,12 @@ Sizes are a thousandth of the real ones: blobs are true files with true digests,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SMALLEST = 64 * 1024
 
@@ -114,7 +116,9 @@ def built_in() -> dict[str, Entry]:
     for line in _TABLE.strip().splitlines():
         name, family, parameters, size, context, embedding, capabilities = (cell.strip() for cell in line.split("|"))
         full = name if ":" in name else f"{name}:latest"
-        entry = Entry(name, family, parameters, int(size) * 1000, int(context), int(embedding), tuple(capabilities.split()))
+        entry = Entry(
+            name, family, parameters, int(size) * 1000, int(context), int(embedding), tuple(capabilities.split())
+        )
         entries[full] = entry
         model, _, tag = full.partition(":")
         if _LATEST.get(model) == tag:

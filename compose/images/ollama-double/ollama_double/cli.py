@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 USAGE = """Large language model runner (this is a test double of it)
 
@@ -69,11 +71,21 @@ def _client(verb: str, words: list[str]) -> int:
     flags = [word for word in words if word.startswith("--")]
     plain = [word for word in words if not word.startswith("--")]
     for flag in flags:
-        if flag not in {"--insecure", "--verbose", "--modelfile", "--parameters", "--template", "--system", "--license"}:
+        if flag not in {
+            "--insecure",
+            "--verbose",
+            "--modelfile",
+            "--parameters",
+            "--template",
+            "--system",
+            "--license",
+        }:
             raise CliError(f"unknown flag: {flag}")
     if not least <= len(plain) <= most:
         wanted = f"{least} arg(s)" if least == most else f"at least {least} arg(s), only"
-        raise CliError(f"accepts {wanted}, received {len(plain)}" if least == most else f"requires {wanted} received {len(plain)}")
+        raise CliError(
+            f"accepts {wanted}, received {len(plain)}" if least == most else f"requires {wanted} received {len(plain)}"
+        )
     handler(plain, flags)
     return 0
 
@@ -87,7 +99,9 @@ def _version() -> int:
         if answer["version"] != VERSION:
             sys.stdout.write(f"Warning: client version is {VERSION}\n")
     except CliError:
-        sys.stdout.write(f"Warning: could not connect to a running Ollama instance\nWarning: client version is {VERSION}\n")
+        sys.stdout.write(
+            f"Warning: could not connect to a running Ollama instance\nWarning: client version is {VERSION}\n"
+        )
     return 0
 
 
@@ -97,7 +111,12 @@ def _list(words: list[str], _flags: list[str]) -> None:
     client.heartbeat()
     wanted = words[0].lower() if words else ""
     rows = [
-        (m["name"], m["digest"][:12], "-" if m.get("remote_model") else table.size(m["size"]), table.ago(m["modified_at"]))
+        (
+            m["name"],
+            m["digest"][:12],
+            "-" if m.get("remote_model") else table.size(m["size"]),
+            table.ago(m["modified_at"]),
+        )
         for m in client.call("GET", "/api/tags")["models"]
         if m["name"].lower().startswith(wanted)
     ]

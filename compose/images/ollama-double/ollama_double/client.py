@@ -6,12 +6,14 @@ import http.client
 import ipaddress
 import json
 import os
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ollama_double import VERSION, hostaddr
 from ollama_double.cli import CliError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DOWN = "could not connect to ollama server, run 'ollama serve' to start it"
 _WRONG = "something went wrong, please see the ollama server logs for details"
@@ -71,7 +73,9 @@ def call(method: str, path: str, body: dict[str, Any] | None = None, *, missing_
     try:
         return json.loads(data) if data else None
     except ValueError:
-        raise CliError(f"invalid character '{data[:1].decode('utf-8', 'replace')}' looking for beginning of value") from None
+        raise CliError(
+            f"invalid character '{data[:1].decode('utf-8', 'replace')}' looking for beginning of value"
+        ) from None
 
 
 def lines(method: str, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from ollama_double.app import App
 from ollama_double.web import ApiError, Request, Response, json_response, text_response
+
+if TYPE_CHECKING:
+    from ollama_double.app import App
 
 
 class CloudApi:

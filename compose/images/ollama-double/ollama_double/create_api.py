@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import bundle, gguf, names
 from ollama_double.app import App, refer
-from ollama_double.chat_api import Lines
 from ollama_double.gojson import Struct
 from ollama_double.inference import check_options
 from ollama_double.pull_api import progress, pull_lines
-from ollama_double.store import Model
 from ollama_double.web import JSON, ApiError, Request, Response
+
+if TYPE_CHECKING:
+    from ollama_double.chat_api import Lines
+    from ollama_double.store import Model
 
 _CREATE = Struct("CreateRequest", {
     "model": "string", "name": "string", "from": "string", "remote_host": "string", "files": "map", "adapters": "map",
@@ -146,8 +148,8 @@ def _extras(body: dict[str, Any], parameters: dict[str, Any]) -> list[tuple[str,
     if body.get("system"):
         found.append((bundle.SYSTEM, body["system"].encode()))
     licences = body.get("license") or []
-    for text in [licences] if isinstance(licences, str) else licences:
-        found.append((bundle.LICENSE, str(text).encode()))
+    texts = [licences] if isinstance(licences, str) else licences
+    found += [(bundle.LICENSE, str(text).encode()) for text in texts]
     if body.get("parameters"):
         check_options(body["parameters"])
         found.append((bundle.PARAMS, json.dumps(parameters | body["parameters"]).encode()))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import vectors
-from ollama_double.app import App
 from ollama_double.chat_api import keep_alive, merged
 from ollama_double.gojson import Struct
 from ollama_double.web import ApiError, Request, Response, json_response
+
+if TYPE_CHECKING:
+    from ollama_double.app import App
 
 _EMBED = Struct("EmbedRequest", {"model": "string", "input": "any", "keep_alive": "any", "truncate": "bool",
                                  "dimensions": "int", "options": "map"})  # fmt: skip

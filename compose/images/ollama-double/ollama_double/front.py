@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hmac
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ollama_double.faults import Faults
 from ollama_double.web import Request, Response, text_response
 
-_DENIED = "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n<center><h1>401 Authorization Required</h1></center>\r\n</body>\r\n</html>\r\n"
-_ABSENT = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n</body>\r\n</html>\r\n"
+if TYPE_CHECKING:
+    from ollama_double.faults import Faults
+
+_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
+_DENIED = _PAGE.format("401 Authorization Required")
+_ABSENT = _PAGE.format("404 Not Found")
 
 
 def denied(request: Request, faults: Faults) -> Response | None:

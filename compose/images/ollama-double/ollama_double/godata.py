@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import re
 
-_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
 MAX_NS = 2**63 - 1
 SECOND = 10**9
@@ -71,7 +80,7 @@ def _trim(value: float, digits: int) -> str:
 def timestamp(nanoseconds: int, *, local: bool = False) -> str:
     """Write an instant (ns since 1970) as RFC 3339 with up to nine fraction digits."""
     seconds, fraction = divmod(nanoseconds, SECOND)
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
     if local:
         moment = moment.astimezone()
     digits = f".{fraction:09d}".rstrip("0").rstrip(".")

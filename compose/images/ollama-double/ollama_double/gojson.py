@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-_DECODER = json.JSONDecoder(parse_constant=lambda name: _refuse(name))
 _SPACE = " \t\r\n"
 
 
@@ -32,6 +31,9 @@ class Struct:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"invalid character {_char(name[:1])} looking for beginning of value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _char(char: str) -> str:

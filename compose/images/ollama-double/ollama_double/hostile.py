@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from typing import TYPE_CHECKING
 
-from ollama_double.faults import RouteFault
-from ollama_double.web import CutError, Response, text_response
+from ollama_double.web import CutError, Response, json_response, text_response
 from ollama_double.wire import Connection, GoneError
+
+if TYPE_CHECKING:
+    from ollama_double.faults import RouteFault
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
 _ESCAPES = "\x1b[2J\x1b[31m\x1b]0;owned\x07\u202e"
@@ -22,7 +25,7 @@ async def answer(fault: RouteFault, connection: Connection) -> Response:
     if kind == "deep-json":
         return text_response(200, '{"models":' + "[" * 10_000 + "]" * 10_000 + "}", "application/json; charset=utf-8")
     if kind == "ansi":
-        return text_response(200, _ansi(), "application/json; charset=utf-8")
+        return _ansi()
     if kind == "invalid-utf8":
         body = b'{"models":[{"name":"\xff\xfe\xc3\x28","model":"\xff"}],"version":"\xff\xfe"}'
         return Response(200, body, "application/json; charset=utf-8")
@@ -34,12 +37,18 @@ async def answer(fault: RouteFault, connection: Connection) -> Response:
     raise GoneError
 
 
-def _ansi() -> str:
-    text = _ESCAPES.encode("unicode_escape").decode().replace("\\x1b", "\\u001b").replace("\\x07", "\\u0007")
-    name = f"evil{text}model:latest"
-    details = '{"format":"gguf","family":"' + text + '","families":null,"parameter_size":"1B","quantization_level":""}'
-    model = f'{{"name":"{name}","model":"{name}","modified_at":"2026-01-01T00:00:00Z","size":1,"digest":"{text}","details":{details}}}'
-    return f'{{"models":[{model}],"version":"0.1{text}","error":"{text} failed"}}'
+def _ansi() -> Response:
+    name = f"evil{_ESCAPES}model:latest"
+    details = {
+        "format": "gguf",
+        "family": _ESCAPES,
+        "families": None,
+        "parameter_size": _ESCAPES,
+        "quantization_level": "",
+    }
+    model = {"name": name, "model": name, "modified_at": "2026-01-01T00:00:00Z", "size": 1, "digest": _ESCAPES}
+    value = {"models": [model | {"details": details}], "version": f"0.1{_ESCAPES}", "error": f"{_ESCAPES} failed"}
+    return json_response(value)
 
 
 async def _raw(kind: str, size: int, connection: Connection) -> None:

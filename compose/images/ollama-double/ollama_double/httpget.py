@@ -6,11 +6,14 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ollama_double.godata import quote
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
 
 _CONNECT_SECONDS = 30.0
 _ERRNO = {
@@ -88,23 +91,26 @@ async def request(method: str, url: str, headers: Mapping[str, str] | None = Non
         lines.append(f"Content-Length: {len(body)}")
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     try:
-        status_line = (await reader.readline()).decode("latin-1").split(" ", 2)
-        if len(status_line) < 2 or not status_line[1].isdecimal():
-            raise FetchError(f"{verb} {quote(url)}: EOF")
-        found: dict[str, str] = {}
-        while (line := (await reader.readline()).decode("latin-1").strip()) != "":
-            key, _, value = line.partition(":")
-            found[key.lower()] = value.strip()
-    except (ConnectionError, ValueError) as error:
+        status, found = await _head(reader)
+    except (ConnectionError, ValueError):
         writer.close()
-        raise FetchError(f"{verb} {quote(url)}: read tcp: {error}") from None
+        raise FetchError(f"{verb} {quote(url)}: EOF") from None
     except BaseException:
         writer.close()
         raise
-    if method == "HEAD" or int(status_line[1]) in {204, 304}:
-        found["content-length-told"] = found.get("content-length", "")
+    if method == "HEAD" or status in {204, 304}:
         found["content-length"] = "0"
-    return Answer(int(status_line[1]), found, reader, writer)
+    return Answer(status, found, reader, writer)
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    _, _, rest = (await reader.readline()).decode("latin-1").partition(" ")
+    status = int(rest[:3])
+    found: dict[str, str] = {}
+    while line := (await reader.readline()).decode("latin-1").strip():
+        key, _, value = line.partition(":")
+        found[key.lower()] = value.strip()
+    return status, found
 
 
 async def _connect(host: str, port: int, *, secure: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

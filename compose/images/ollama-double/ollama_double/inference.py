@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import talk
-from ollama_double.app import App
-from ollama_double.scheduler import Runner
 from ollama_double.web import ApiError, CutError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from ollama_double.app import App
+    from ollama_double.scheduler import Runner
 
 _INTS = {
     "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k",
@@ -64,7 +67,9 @@ def check_format(form: Any) -> None:
         raise ApiError(500, f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object')
 
 
-async def pieces(app: App, runner: Runner, ask: talk.Ask, *, started: int, truncate: bool = True) -> AsyncIterator[Piece]:
+async def pieces(
+    app: App, runner: Runner, ask: talk.Ask, *, started: int, truncate: bool = True
+) -> AsyncIterator[Piece]:
     """Yield the answer's pieces and let the runner go at the end, whatever the end is."""
     try:
         check_format(ask.form)

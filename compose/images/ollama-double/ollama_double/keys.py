@@ -8,7 +8,10 @@ import os
 import secrets
 import struct
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _P = 2**255 - 19
 _D = -121665 * pow(121666, _P - 2, _P) % _P

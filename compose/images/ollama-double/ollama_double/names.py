@@ -121,7 +121,7 @@ def _strip(text: str) -> tuple[str, Source]:
 
 
 def pulled(text: str) -> Name:
-    """The name under which `text` is pulled: `m:cloud` is tag `cloud`, `m:7b:cloud` tag `7b-cloud`."""
+    """Return the name under which `text` is pulled: `m:cloud` is tag `cloud`, `m:7b:cloud` tag `7b-cloud`."""
     base, source = _strip(text)
     if source is Source.LOCAL:
         return parse(base)

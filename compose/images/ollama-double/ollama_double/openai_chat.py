@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ollama_double.app import App
 from ollama_double.chat_api import Lines, start_chat, whole
 from ollama_double.gojson import Struct
 from ollama_double.inference import SilentEndError
 from ollama_double.openai_common import FINGERPRINT, EarlyError, body, event, number, refused, sse, think_of
 from ollama_double.web import JSON, ApiError, Request, Response, json_response
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ollama_double.app import App
+
 _CHAT = Struct("ChatCompletionRequest", {
     "model": "string", "messages": ["map"], "stream": "bool", "stream_options": "map", "max_tokens": "int",
-    "max_completion_tokens": "int", "seed": "int", "stop": "any", "temperature": "float64", "frequency_penalty": "float64",
-    "presence_penalty": "float64", "top_p": "float64", "response_format": "map", "tools": ["map"], "tool_choice": "any",
-    "reasoning": "map", "reasoning_effort": "string", "logprobs": "bool", "top_logprobs": "int",
+    "max_completion_tokens": "int", "seed": "int", "stop": "any", "temperature": "float64", "top_p": "float64",
+    "frequency_penalty": "float64", "presence_penalty": "float64", "response_format": "map", "tools": ["map"],
+    "tool_choice": "any", "reasoning": "map", "reasoning_effort": "string", "logprobs": "bool", "top_logprobs": "int",
 })  # fmt: skip
 
 
@@ -26,7 +29,11 @@ def to_native(given: dict[str, Any]) -> dict[str, Any]:
     """Return the native chat request; EarlyError for what the translation refuses."""
     if not given.get("messages"):
         raise EarlyError("[] is too short - 'messages'")
-    native: dict[str, Any] = {"model": given.get("model", ""), "options": options(given), "tools": given.get("tools") or []}
+    native: dict[str, Any] = {
+        "model": given.get("model", ""),
+        "options": options(given),
+        "tools": given.get("tools") or [],
+    }
     native["messages"] = [part for message in given["messages"] for part in _message(message)]
     form = given.get("response_format") or {}
     if form.get("type") == "json_object":

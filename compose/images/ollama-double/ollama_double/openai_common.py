@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import gojson
 from ollama_double.web import JSON, JSON_UTF8, SSE, ApiError, Request, Response, dumps, error_response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 FINGERPRINT = "fp_ollama"
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
@@ -74,7 +76,5 @@ def think_of(effort: Any) -> Any:
         "ultra": "max", "max": "max",
     }  # fmt: skip
     if effort not in table:
-        raise EarlyError(
-            f'invalid reasoning value: "{effort}" (must be "high", "medium", "low", "max", or "none")'
-        )
+        raise EarlyError(f'invalid reasoning value: "{effort}" (must be "high", "medium", "low", "max", or "none")')
     return table[effort]

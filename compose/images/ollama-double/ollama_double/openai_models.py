@@ -6,19 +6,22 @@ import base64
 import re
 import struct
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import embed_api
-from ollama_double.app import App
 from ollama_double.chat_api import Lines, start_generate, whole
 from ollama_double.gojson import Struct
 from ollama_double.inference import SilentEndError
 from ollama_double.models_api import missing_tagged
 from ollama_double.openai_chat import options, usage
 from ollama_double.openai_common import FINGERPRINT, EarlyError, body, event, number, refused, sse
-from ollama_double.store import Model
 from ollama_double.web import JSON, ApiError, Request, Response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ollama_double.app import App
+    from ollama_double.store import Model
 
 _COMPLETION = Struct("CompletionRequest", {
     "model": "string", "prompt": "string", "suffix": "string", "stream": "bool", "stream_options": "map",
@@ -48,7 +51,9 @@ class OpenAiModels:
         """GET /v1/models/:model."""
         sent = request.params["model"]
         try:
-            model = self._app.find(sent, missing_tagged(sent), remote_what="model details are unavailable", call="/api/show")
+            model = self._app.find(
+                sent, missing_tagged(sent), remote_what="model details are unavailable", call="/api/show"
+            )
         except ApiError as error:
             return refused(error)
         return json_response(_listed(model, sent), 200, JSON)
@@ -74,21 +79,17 @@ class OpenAiModels:
         """POST /v1/embeddings."""
         try:
             given = await body(request, _EMBED)
-            wanted = given.get("encoding_format", "float")
-            if wanted not in {"float", "base64"}:
-                raise EarlyError(f"Invalid value for 'encoding_format' = {wanted}. Supported values: ['float', 'base64'].")
-            if given.get("input") in (None, "", []):
-                raise EarlyError("invalid input")
+            _check_embedding(given)
         except EarlyError as early:
             return refused(early.error, early=True)
-        native = {key: given[key] for key in ("model", "input", "dimensions") if key in given}
+        native = {key: value for key, value in given.items() if key != "encoding_format"}
         try:
             made = await embed_api.embed(self._app, native)
         except ApiError as error:
             return refused(error)
-        count = made.get("prompt_eval_count", 0)
+        count, packed = made.get("prompt_eval_count", 0), given.get("encoding_format") == "base64"
         data = [
-            {"object": "embedding", "embedding": _base64(vector) if wanted == "base64" else vector, "index": index}
+            {"object": "embedding", "embedding": _base64(vector) if packed else vector, "index": index}
             for index, vector in enumerate(made["embeddings"])
         ]
         value = {"object": "list", "data": data, "model": made["model"]}
@@ -102,15 +103,23 @@ class OpenAiModels:
         data = (await request.body.read()).decode("utf-8", "replace")
         match = re.search(r'name="model"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]*)', data)
         sent = match.group(1) if match else ""
+        if not sent:
+            return refused(ApiError(400, "model is required"))
+        if 'name="file"' not in data:
+            return refused(ApiError(400, "file is required"))
         try:
-            if not sent:
-                raise ApiError(400, "model is required")
             model = self._app.find(sent, f"model '{sent}' not found")
-            if 'name="file"' not in data:
-                raise ApiError(400, "file is required")
-            raise ApiError(400, f"{model.name.full} does not support audio")
         except ApiError as error:
             return refused(error)
+        return refused(ApiError(400, f"{model.name.full} does not support audio"))
+
+
+def _check_embedding(given: dict[str, Any]) -> None:
+    wanted = given.get("encoding_format", "float")
+    if wanted not in {"float", "base64"}:
+        raise EarlyError(f"Invalid value for 'encoding_format' = {wanted}. Supported values: ['float', 'base64'].")
+    if given.get("input") in (None, "", []):
+        raise EarlyError("invalid input")
 
 
 def _base64(vector: list[float]) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ollama_double.app import App
 from ollama_double.chat_api import Lines, start_chat, whole
 from ollama_double.gojson import Struct
 from ollama_double.inference import SilentEndError
 from ollama_double.openai_chat import image
 from ollama_double.openai_common import EarlyError, body, event, number, refused, sse, think_of
 from ollama_double.web import JSON, ApiError, Request, Response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ollama_double.app import App
 
 _REQUEST = Struct("ResponsesRequest", {
     "model": "string", "input": "any", "instructions": "string", "max_output_tokens": "int", "reasoning": "map",
@@ -56,7 +59,11 @@ def _item(item: Any) -> dict[str, Any]:
         return {"role": "tool", "content": str(item.get("output", ""))}
     if kind == "function_call":
         function = {"name": item.get("name", ""), "arguments": json.loads(item.get("arguments") or "{}")}
-        return {"role": "assistant", "content": "", "tool_calls": [{"id": item.get("call_id", ""), "function": function}]}
+        return {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": item.get("call_id", ""), "function": function}],
+        }
     if kind != "message":
         raise EarlyError(f"unknown input item type: {kind}")
     content, images = item.get("content", ""), []
@@ -161,7 +168,8 @@ class OpenAiResponses:
 
 
 async def _events(lines: Lines, answer: _Answer) -> AsyncIterator[bytes]:
-    sequence, text, calls = -1, "", []
+    sequence, text = -1, ""
+    calls: list[dict[str, Any]] = []
 
     def say(kind: str, **fields: Any) -> bytes:
         nonlocal sequence

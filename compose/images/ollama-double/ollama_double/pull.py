@@ -8,15 +8,18 @@ import errno
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import log
-from ollama_double.faults import Faults
-from ollama_double.registry import PullError, Source
-from ollama_double.store import Store
+from ollama_double.registry import LostError, PullError, Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ollama_double.faults import Faults
+    from ollama_double.store import Store
 
 TICK = 0.06
 TRIES = 6
@@ -80,7 +83,9 @@ class Downloads:
         except PullError as error:
             download.error = str(error)
         except OSError as error:
-            text = "no space left on device" if error.errno == errno.ENOSPC else (error.strerror or "input/output error")
+            text = (
+                "no space left on device" if error.errno == errno.ENOSPC else (error.strerror or "input/output error")
+            )
             download.error = f"write {partial}: {text.lower()}"
         finally:
             if self._under_way.get(download.digest) is download:
@@ -95,21 +100,17 @@ class Downloads:
             before = download.completed
             try:
                 await self._copy(download, source, partial, note)
-                if download.completed < download.total:
-                    raise PullError("max retries exceeded: unexpected EOF")
-            except PullError as error:
-                if not str(error).startswith("max retries exceeded"):
-                    raise
+            except LostError as error:
                 tries = 0 if download.completed > before else tries + 1
                 if tries >= TRIES:
                     raise
                 log.line("INFO", "download.go:291", f"{download.digest[7:19]} part 0 attempt {tries} failed: {error}")
                 await asyncio.sleep(BACKOFF * 2**tries)
-        if not partial.exists():
-            partial.touch()
+        if not download.total:
+            await self._copy(download, source, partial, note)
 
     async def _copy(self, download: Download, source: Source, partial: Path, note: Path) -> None:
-        with partial.open("r+b" if partial.exists() else "w+b") as file:
+        with partial.open("r+b" if download.completed else "w+b") as file:
             file.truncate(download.total)
             file.seek(download.completed)
             written = 0.0

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import bundle, names, pull, push, registry
 from ollama_double.app import App, refer
 from ollama_double.chat_api import Lines, ndjson
 from ollama_double.gojson import Struct
-from ollama_double.store import Model
 from ollama_double.web import JSON, ApiError, Request, Response, error_response, json_response
+
+if TYPE_CHECKING:
+    from ollama_double.store import Model
 
 _PULL = Struct("PullRequest", {"model": "string", "name": "string", "insecure": "bool", "stream": "bool",
                                "username": "string", "password": "string"})  # fmt: skip
@@ -117,15 +118,11 @@ async def _push_lines(app: App, name: names.Name, *, insecure: bool) -> Lines:
     if model is None:
         yield {"status": "couldn't retrieve manifest"}
         raise ApiError(500, f"open {app.store.manifests / name.path}: no such file or directory")
+    if name.host == names.DEFAULT_HOST:
+        raise ApiError(500, push.DENIED)
     try:
-        async for line in _sent(model, name, insecure=insecure):
+        async for line in push.send(model, name, insecure=insecure):
             yield line
     except registry.PullError as error:
         raise ApiError(500, str(error)) from None
     yield {"status": "success"}
-
-
-def _sent(model: Model, name: names.Name, *, insecure: bool) -> AsyncIterator[dict[str, Any]]:
-    if name.host == names.DEFAULT_HOST:
-        return push.refused()
-    return push.send(model, name, insecure=insecure)

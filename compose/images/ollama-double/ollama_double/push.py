@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from ollama_double import bundle, httpget
-from ollama_double.names import Name
 from ollama_double.pull import layers_of
 from ollama_double.registry import PullError
-from ollama_double.store import Model
 
-_DENIED = (
-    "you are not authorized to push to this namespace, create the model under a namespace you own"
-)
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
+    from ollama_double.names import Name
+    from ollama_double.store import Model
 
-async def refused() -> AsyncIterator[dict[str, Any]]:
-    """End as a push to ollama.com without an account ends."""
-    raise PullError(_DENIED)
-    yield {}
+DENIED = "you are not authorized to push to this namespace, create the model under a namespace you own"
 
 
 async def send(model: Model, name: Name, *, insecure: bool) -> AsyncIterator[dict[str, Any]]:
@@ -38,7 +33,9 @@ async def send(model: Model, name: Name, *, insecure: bool) -> AsyncIterator[dic
                 await _upload(base, digest, model.store.blob(digest).read_bytes())
             yield line | {"completed": total}
         yield {"status": "pushing manifest"}
-        answer = await httpget.request("PUT", f"{base}/manifests/{name.tag}", {"Content-Type": bundle.MANIFEST}, manifest)
+        answer = await httpget.request(
+            "PUT", f"{base}/manifests/{name.tag}", {"Content-Type": bundle.MANIFEST}, manifest
+        )
         await _accepted(answer)
     except httpget.FetchError as error:
         raise PullError(str(error)) from None

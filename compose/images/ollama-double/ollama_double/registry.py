@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from ollama_double import bundle, httpget
-from ollama_double.catalogue import Entry
-from ollama_double.faults import Faults
 from ollama_double.godata import quote
 from ollama_double.names import DEFAULT_HOST, DEFAULT_NAMESPACE, Name
-from ollama_double.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ollama_double.catalogue import Entry
+    from ollama_double.faults import Faults
+    from ollama_double.settings import Settings
 
 _CHUNK = 1 << 16
 _NEWER = (
@@ -38,6 +41,10 @@ _BODIES = {"412": _NEWER, "429": "too many requests", "500": "internal server er
 
 class PullError(Exception):
     """A pull fails with this text."""
+
+
+class LostError(PullError):
+    """A download broke off in a way that another try may mend."""
 
 
 class Source(Protocol):
@@ -188,7 +195,9 @@ class HttpRegistry:
             [layer["digest"] for layer in [*value["layers"], value["config"]]]
         except (ValueError, KeyError, TypeError):
             first = body[:1].decode("utf-8", "replace")
-            raise PullError(f"pull model manifest: invalid character '{first}' looking for beginning of value") from None
+            raise PullError(
+                f"pull model manifest: invalid character '{first}' looking for beginning of value"
+            ) from None
         return body
 
     async def read(self, digest: str, offset: int, total: int) -> AsyncIterator[bytes]:
@@ -199,7 +208,7 @@ class HttpRegistry:
             answer = await httpget.request("GET", where, headers)
             if answer.status >= 400:
                 answer.close()
-                raise PullError(f"max retries exceeded: {answer.status}")
+                raise LostError(f"max retries exceeded: {answer.status}")
             skip = offset if answer.status == 200 else 0
             try:
                 async for piece in answer.chunks():
@@ -209,7 +218,7 @@ class HttpRegistry:
             finally:
                 answer.close()
         except httpget.FetchError as error:
-            raise PullError(f"max retries exceeded: {error}") from None
+            raise LostError(f"max retries exceeded: {error}") from None
 
     async def _location(self, digest: str) -> str:
         url = f"{self._base}/blobs/{digest}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ollama_double.anthropic_api import AnthropicApi
-from ollama_double.app import App
 from ollama_double.chat_api import ChatApi
 from ollama_double.cloud_api import CloudApi
 from ollama_double.create_api import CreateApi
@@ -16,6 +16,9 @@ from ollama_double.openai_models import OpenAiModels
 from ollama_double.openai_responses import OpenAiResponses
 from ollama_double.pull_api import PullApi
 from ollama_double.web import Routes
+
+if TYPE_CHECKING:
+    from ollama_double.app import App
 
 # path -> first release that has it (facts of the git history)
 _SINCE = {

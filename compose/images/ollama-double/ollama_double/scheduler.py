@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import faults as knobs
 from ollama_double import godata, log
 from ollama_double.settings import FOREVER, Settings
-from ollama_double.store import Model
 from ollama_double.web import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ollama_double.store import Model
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 _RELOAD = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "shift")
@@ -59,7 +62,9 @@ class Scheduler:
 
     def context_for(self, model: Model, options: Mapping[str, Any]) -> int:
         """Return the context length that a call gets, clamped to what the model was trained for."""
-        wanted = int(options.get("num_ctx") or self._settings.context_length or (32768 if self._gpu_share({}) else 4096))
+        wanted = int(
+            options.get("num_ctx") or self._settings.context_length or (32768 if self._gpu_share({}) else 4096)
+        )
         trained = model.value("context_length", 4096)
         least = 2048 if "vision" in model.capabilities else 4
         if wanted > trained:
@@ -112,8 +117,8 @@ class Scheduler:
     async def _load(self, model: Model, wanted: dict[str, Any]) -> Runner:
         started = time.monotonic()
         context, slots = wanted["num_ctx"], self._settings.num_parallel
-        log.line("INFO", "llama_server.go:433", "starting llama-server",
-                 cmd=f"llama-server --model {model.store.blob(model.weights)} -c {context * slots} -np {slots}")  # fmt: skip
+        command = f"llama-server --model {model.store.blob(model.weights)} -c {context * slots} -np {slots}"
+        log.line("INFO", "llama_server.go:433", "starting llama-server", cmd=command)
         limit = self._settings.load_timeout
         seconds = self._faults.load_seconds
         if limit != FOREVER and seconds > limit / godata.SECOND:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ollama_double import godata, hostaddr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOREVER = godata.MAX_NS
 _ORIGIN_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
 _ORIGIN_APPS = ("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*")
-_ORIGIN_SCHEMES = ("http://", "https://", "chrome-extension://", "safari-extension://", "moz-extension://",
-                   "ms-browser-extension://", "app://", "file://", "tauri://", "vscode-webview://", "vscode-file://")  # fmt: skip
+_ORIGIN_SCHEMES = tuple(
+    f"{scheme}://"
+    for scheme in (
+        "http", "https", "chrome-extension", "safari-extension", "moz-extension", "ms-browser-extension", "app", "file",
+        "tauri", "vscode-webview", "vscode-file",
+    )
+)  # fmt: skip
 
 
 class OriginError(ValueError):
@@ -43,7 +51,7 @@ class Settings:
     proxies: dict[str, str]
 
     def shown(self) -> str:
-        """The `env="map[…]"` text of the server's first log line."""
+        """Return the `env="map[…]"` text of the server's first log line."""
         pairs = {
             "OLLAMA_CONTEXT_LENGTH": self.context_length,
             "OLLAMA_DEBUG": "DEBUG" if self.debug else "INFO",

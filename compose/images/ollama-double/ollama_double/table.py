@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_STEPS = ((365 * 86400, "years"), (30 * 86400, "months"), (7 * 86400, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"))
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_STEPS = (
+    (365 * 86400, "years"),
+    (30 * 86400, "months"),
+    (7 * 86400, "weeks"),
+    (86400, "days"),
+    (3600, "hours"),
+    (60, "minutes"),
+)
 
 
 def size(count: int) -> str:
@@ -23,8 +32,8 @@ def _seconds(text: str) -> float:
     head, mark, tail = text.partition(".")
     digits = len(tail) - len(tail.lstrip("0123456789"))
     short = f"{head}.{tail[: min(6, digits)]}{tail[digits:]}" if mark else text
-    moment = datetime.datetime.fromisoformat(short.replace("Z", "+00:00"))
-    return (moment - datetime.datetime.now(tz=datetime.UTC)).total_seconds()
+    moment = dt.datetime.fromisoformat(short)
+    return (moment - dt.datetime.now(tz=dt.UTC)).total_seconds()
 
 
 def _span(seconds: float) -> str:
@@ -74,9 +83,8 @@ def show(found: dict[str, Any]) -> None:
     details, info = found.get("details", {}), found.get("model_info", {})
     architecture = info.get("general.architecture", details.get("family", ""))
     rows = [("architecture", architecture), ("parameters", details.get("parameter_size", ""))]
-    for key in ("context_length", "embedding_length"):
-        if info.get(f"{architecture}.{key}"):
-            rows.append((key.replace("_", " "), str(info[f"{architecture}.{key}"])))
+    lengths = ((key, info.get(f"{architecture}.{key}")) for key in ("context_length", "embedding_length"))
+    rows += [(key.replace("_", " "), str(value)) for key, value in lengths if value]
     rows.append(("quantization", details.get("quantization_level", "")))
     sys.stdout.write("  Model\n" + "".join(f"    {key:<20}{value}\n" for key, value in rows))
     sys.stdout.write("\n  Capabilities\n" + "".join(f"    {item}\n" for item in found.get("capabilities", [])))

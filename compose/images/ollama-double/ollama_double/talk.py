@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DIRECTIVE = re.compile(r"\[double ([^\]]*)\]")
 _TOKEN = re.compile(r"\s*\S+")
-_FILLER = "and the stream goes on word after word until it has said as many as it was asked for".split()
+_FILLER = [
+    "and",
+    "the",
+    "stream",
+    "goes",
+    "on",
+    "word",
+    "after",
+    "word",
+    "until",
+    "it",
+    "has",
+    "said",
+    "as",
+    "many",
+    "as",
+    "it",
+    "was",
+    "asked",
+    "for",
+]
 
 
 @dataclass(frozen=True)
@@ -123,7 +145,7 @@ def _tool_calls(ask: Ask) -> list[dict[str, Any]]:
     # A model decides by itself; the double calls each tool whose name stands in the last user message.
     if ask.last_role != "user":
         return []
-    calls = []
+    calls: list[dict[str, Any]] = []
     for tool in ask.tools:
         function = tool.get("function") if isinstance(tool, dict) else None
         name = (function or {}).get("name")

@@ -8,11 +8,12 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from ollama_double.faults import Faults
 from ollama_double.wire import Connection, Serve
 
 if TYPE_CHECKING:
     import ssl
+
+    from ollama_double.faults import Faults
 
 _PLAIN_ON_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"

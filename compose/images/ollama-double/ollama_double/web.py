@@ -143,6 +143,6 @@ class Routes:
         return (table[method], params) if method in table else None
 
     def allowed(self, path: str) -> Iterable[str]:
-        """The methods that `path` has, in the order in which methods were first routed."""
+        """Return the methods that `path` has, in the order in which methods were first routed."""
         table, _ = self._table(path)
         return [method for method in self._order if method in table]
