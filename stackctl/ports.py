@@ -147,8 +147,13 @@ class Engine(Protocol):
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 
-    def config(self, call: ComposeCall, *, all_profiles: bool = False) -> dict[str, Any]:
-        """``docker compose config --format json``; raises ``ComposeFileError`` in Compose's words."""
+    def config(
+        self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False
+    ) -> dict[str, Any]:
+        """``docker compose config --format json``; raises ``ComposeFileError`` in Compose's words.
+
+        ``unchecked`` leaves out Compose's checks of consistency: a service may then refer to what is not there.
+        """
 
     def hashes(self, call: ComposeCall) -> dict[str, str]:
         """``docker compose config --hash '*'``: service to hash, of active services."""

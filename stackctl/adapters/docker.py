@@ -10,6 +10,7 @@ neither its standard error nor an environment of its own.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ def once(method: Callable[[DockerEngine], T]) -> Callable[[DockerEngine], T]:
 
     def asked(self: DockerEngine) -> T:
         with self._asking:
+            lock = self._locks.setdefault(name, threading.RLock())
+        with lock:
             if name not in self._known:
                 self._known[name] = method(self)
             answer: T = self._known[name]
@@ -47,7 +50,8 @@ class DockerEngine:
     def __init__(self, context: str | None = None, *, on_command: Callable[[str], None] | None = None) -> None:
         self._context = context
         self._say = on_command or (lambda _text: None)
-        self._asking = threading.RLock()
+        self._asking = threading.Lock()
+        self._locks: dict[str, threading.RLock] = {}
         self._known: dict[str, Any] = {}
         self._program = shutil.which("docker")
 
@@ -142,7 +146,7 @@ class DockerEngine:
         security = " ".join(raw.get("SecurityOptions") or [])
         return EngineInfo(
             version=raw["ServerVersion"],
-            compose_version=self.compose_version(),
+            compose_version=_plugin_version(raw) or self.compose_version(),
             local=self.is_local,
             rootless="rootless" in security,
             desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
@@ -154,6 +158,9 @@ class DockerEngine:
     @cached_property
     def is_local(self) -> bool:
         """Whether the engine listens on a socket of this machine."""
+        host = os.environ.get("DOCKER_HOST", "") if self._context is None else ""
+        if host:
+            return host.startswith(("unix://", "npipe://"))
         done = self.cli(["context", "inspect", *([self._context] if self._context else [])])
         endpoints = json.loads(done.text or "[]") if not done.code else []
         host = str(endpoints[0]["Endpoints"]["docker"].get("Host", "")) if endpoints else ""
@@ -161,11 +168,14 @@ class DockerEngine:
 
     # -- Compose ---------------------------------------------------------
 
-    def config(self, call: ComposeCall, *, all_profiles: bool = False) -> dict[str, Any]:
+    def config(
+        self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False
+    ) -> dict[str, Any]:
         """The resolved project as Compose's JSON."""
         profiles = ("*",) if all_profiles else call.profiles
         chosen = ComposeCall(call.directory, call.files, call.project, call.env_files, profiles, call.variables)
-        done = self.compose(chosen, ["config", "--format", "json"], timeout=READ_TIMEOUT)
+        options = ["--no-consistency"] if unchecked else []
+        done = self.compose(chosen, ["config", *options, "--format", "json"], timeout=READ_TIMEOUT)
         if done.code:
             raise compose_error(done)
         self._say(done.error_text.strip())
@@ -348,6 +358,12 @@ class DockerEngine:
         if done.code:
             reason = "no answer in time" if done.timed_out else _last_line(done.error_text)
             raise EngineUnusable(f"cannot {doing}: {reason}")
+
+
+def _plugin_version(info: Mapping[str, Any]) -> str:
+    """Compose's version as ``docker info`` lists it among the client's plugins."""
+    plugins = (info.get("ClientInfo") or {}).get("Plugins") or []
+    return next((str(p.get("Version") or "").lstrip("v") for p in plugins if p.get("Name") == "compose"), "")
 
 
 def compose_error(done: Completed) -> ComposeFileError:

@@ -1,0 +1,103 @@
+"""Reading a project that stackctl does not know yet: which files, what Compose makes of them, and their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stackctl.commands.session import Session
+from stackctl.errors import ComposeFileError, UsageError, WrongInput
+from stackctl.ports import ComposeCall, Engine, Files
+from stackctl.project.compose import ComposeProject
+from stackctl.project.discovery.source import MAX_TEXT, Source
+from stackctl.project.location import default_files, read_env_file
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Texts through the :class:`~stackctl.ports.Files` port; what cannot be read is not there."""
+
+    files: Files
+
+    def text(self, path: str) -> str | None:
+        """At most ``MAX_TEXT`` bytes, undecodable ones replaced; None for what is no text file."""
+        try:
+            data = self.files.read(Path(path), limit=MAX_TEXT)
+        except WrongInput:
+            return None
+        return None if data is None or b"\0" in data[:4096] else data[:MAX_TEXT].decode("utf-8", "replace")
+
+    def names(self, directory: str) -> list[str]:
+        """Names in a directory."""
+        return self.files.names(Path(directory))
+
+
+def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
+    """The Compose files: those named, relative to the session's directory, else what plain Compose would take.
+
+    Raises :class:`UsageError` for a named file that is not there, :class:`ComposeFileError` where there is none.
+    """
+    def is_file(path: Path) -> bool:
+        try:
+            return session.files.read(path, limit=0) is not None
+        except WrongInput:
+            return False
+
+    if named:
+        paths = [session.directory / name for name in named]
+        for name, path in zip(named, paths, strict=True):
+            if not is_file(path):
+                raise UsageError(f"no such Compose file: {name}", hint="`-f` is relative to the directory of the call, or of -C")
+        return paths
+    found = default_files(session.directory, _variables(session, session.directory), is_file)
+    if not found:
+        raise ComposeFileError(f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE")
+    return found
+
+
+def read_project(session: Session, paths: Sequence[Path]) -> Source:
+    """Resolve the project with every profile, and open its texts.
+
+    Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it.
+    """
+    directory = paths[0].parent
+    variables = _variables(session, directory)
+    profiles = tuple(p.strip() for p in variables.get("COMPOSE_PROFILES", "").split(",") if p.strip())
+    call = ComposeCall(directory=directory, files=tuple(str(p) for p in paths), profiles=profiles)
+    raw = whole_config(session.engine, call)
+    project = ComposeProject.from_config(raw, directory=str(directory), active=_active(raw, profiles))
+    return Source(project, call.files, FileReader(session.files), str(session.directory), variables)
+
+
+def whole_config(engine: Engine, call: ComposeCall) -> dict[str, Any]:
+    """The project with the services of every profile.
+
+    Services of different profiles may clash that never run together (one
+    container name for two, a network that only one of them lacks). Where the
+    profiles in force resolve, the rest is read without Compose's checks.
+    """
+    try:
+        return engine.config(call, all_profiles=True)
+    except ComposeFileError:
+        engine.config(call)
+        return engine.config(replace(call, profiles=("*",)), unchecked=True)
+
+
+def _active(raw: Mapping[str, Any], profiles: Sequence[str]) -> frozenset[str]:
+    # Compose takes "no profile" for the profile with the empty name (compose-go, cli/options.go: WithDefaultProfiles).
+    chosen = set(profiles) or {""}
+    services: Mapping[str, Any] = raw.get("services") or {}
+    return frozenset(
+        name for name, service in services.items()
+        if not (own := (service or {}).get("profiles")) or "*" in chosen or set(own) & chosen
+    )
+
+
+def _variables(session: Session, directory: Path) -> dict[str, str]:
+    try:
+        data = session.files.read(directory / ".env", limit=MAX_TEXT)
+    except WrongInput:
+        data = None
+    return {**(read_env_file(data.decode("utf-8", "replace")) if data else {}), **session.variables}
