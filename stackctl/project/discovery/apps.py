@@ -54,7 +54,7 @@ def table() -> tuple[App, ...]:
 
 def entry(raw: Mapping[str, Any]) -> App:
     """One entry from its YAML form."""
-    listed = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
     app = App(**listed)
     if app.unset not in UNSET or app.role not in ("app", "gateway"):
         raise ValueError(f"{app.app}: unset is one of {', '.join(UNSET)}, role is app or gateway")

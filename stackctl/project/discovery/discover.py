@@ -8,18 +8,25 @@ from dataclasses import replace
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import images, names
+from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.apps import App, app_of
 from stackctl.project.discovery.findings import Consumer, Findings, Helper, OllamaService, Role, Setting
 from stackctl.project.discovery.inline import in_build, in_command
 from stackctl.project.discovery.landscape import Landscape, survey
 from stackctl.project.discovery.mounted import in_mounts, missing_config
 from stackctl.project.discovery.raw import RawProject, load
-from stackctl.project.discovery.servers import find_servers, is_one_shot, is_puller, words_of
+from stackctl.project.discovery.servers import (
+    PULL_TEXT,
+    find_servers,
+    is_one_shot,
+    models_pulled,
+    pulls_models,
+    words_of,
+)
 from stackctl.project.discovery.source import Source
 from stackctl.project.discovery.unset import Unset
 from stackctl.project.discovery.variables import Variables
 
-_PULL_TEXT = re.compile(r"\bollama\s+(?:pull|create|run)\b|/api/(?:pull|create)\b")
 _INIT_TEXT = re.compile(r"\b(?:import|migrat\w*|seed|bootstrap|init|setup)\b", re.IGNORECASE)
 _GATEWAY_NAME = re.compile(r"(?:^|[-_])(?:router|gateway|proxy|lb|loadbalancer|load-balancer|litellm|olla)(?:$|[-_])")
 
@@ -34,6 +41,7 @@ def discover(source: Source) -> Findings:
     ambiguous = [*_several_servers(servers), *work.ambiguous, *_doubts(consumers)]
     return Findings(
         source.project.name, tuple(servers), tuple(consumers), tuple(helpers), tuple(dict.fromkeys(ambiguous)),
+        tuple(dict.fromkeys(m for s in source.project if s.name in work.pullers for m in models_pulled(s))),
     )
 
 
@@ -41,6 +49,7 @@ class _Discovery:
     def __init__(self, source: Source, raw: RawProject, land: Landscape) -> None:
         self.source, self.raw, self.land = source, raw, land
         self.ambiguous: list[str] = []
+        self.pullers: set[str] = set()
         self.apps: dict[str, App | None] = {s.name: app_of(s) for s in source.project}
         for service in source.project:
             app = self.apps[service.name]
@@ -64,7 +73,9 @@ class _Discovery:
             if service.name not in visible:
                 continue
             settings = visible[service.name]
-            if not settings and self._is_helper(service):
+            if self._is_helper(service):
+                self.pullers.add(service.name)
+            if not settings and service.name in self.pullers:
                 helpers.append(self._helper(service))
                 continue
             settings = settings or self.unset.of(service, self.apps[service.name])
@@ -105,9 +116,7 @@ class _Discovery:
 
     def _is_helper(self, service: Service) -> bool:
         text = words_of(service)
-        return (images.is_ollama(service.image) and is_puller(service, self.source)) or bool(
-            _PULL_TEXT.search(text) and (is_one_shot(service, self.source) or "docker exec" in text)
-        )
+        return pulls_models(service, self.source.project) or bool(PULL_TEXT.search(text) and "docker exec" in text)
 
     def _helper(self, service: Service) -> Helper:
         place = self.raw.key(service.name, "command", "entrypoint", "image")
@@ -119,6 +128,7 @@ class _Discovery:
         found = tuple(settings)
         notes: list[str] = []
         companions: tuple[tuple[str, str], ...] = ()
+        depends = self._waits_for_server(service.name)
         switched = any(s.template is not None for s in found)
         if app is not None and app.keeps:
             notes.append(f"{app.app}: {app.keeps}")
@@ -128,18 +138,31 @@ class _Discovery:
                 notes.append(f"set it in {app.click}")
         return Consumer(
             service.name, self._role(service, found, app), found, app.app if app else "", companions, tuple(notes),
+            service.name in self.pullers and depends,
         )
+
+    def _waits_for_server(self, name: str) -> bool:
+        """Whether the service depends on an Ollama server of the project, directly or through others."""
+        seen: set[str] = set()
+        ahead = [name]
+        while ahead:
+            here = ahead.pop()
+            if here in seen or here not in self.source.project.services:
+                continue
+            seen.add(here)
+            ahead += self.source.project.services[here].depends_on
+        return bool(seen & set(self.land.servers))
 
     def _role(self, service: Service, settings: tuple[Setting, ...], app: App | None) -> Role:
         text = words_of(service)
-        if images.is_ollama(service.image) or _PULL_TEXT.search(text):
+        if images.is_ollama(service.image) or PULL_TEXT.search(text):
             return "model-pull"
         if re.search(r"pull[-_]?model|model[-_]?pull|ollama[-_](?:pull|init|setup)", service.name):
             return "model-pull"
         named = _GATEWAY_NAME.search(service.name) and not any(s.kind == "none-visible" for s in settings)
         if service.name in self.land.gateways or named or (app is not None and app.role == "gateway"):
             return "gateway"
-        if is_one_shot(service, self.source) and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
+        if is_one_shot(service, self.source.project) and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
             return "init"
         return "app"
 
@@ -147,7 +170,7 @@ class _Discovery:
         """Whether a lasting service is told by the same variables: then this one carries them along."""
         mine = {s.name for s in settings}
         return any(
-            other.name != service.name and not is_one_shot(other, self.source) and mine & set(other.environment)
+            other.name != service.name and not is_one_shot(other, self.source.project) and mine & set(other.environment)
             for other in self.source.project
         )
 
@@ -175,9 +198,21 @@ def _doubts(consumers: list[Consumer]) -> list[str]:
         for setting in consumer.settings:
             if setting.kind == "env" and setting.template is None and setting.reason.startswith("empty today"):
                 found.append(f"{consumer.service}: {setting.name} is {setting.reason}; left as it is")
+            elif setting.points_at == "external" and setting.value and _nobody(setting.value):
+                found.append(
+                    f"{consumer.service}: {setting.name} names {_nobody(setting.value)}, which is no service of this project: "
+                    "it is served by another project, or by none"
+                )
             elif setting.note.startswith("its value is"):
                 found.append(f"{consumer.service}: {setting.name}: {setting.note}; taken for a base URL by its name")
     return found
+
+
+def _nobody(value: str) -> str:
+    """A host name without a dot that looks like a container's; empty for any other."""
+    found = addresses(value, whole=True)
+    host = found[0].host if found else ""
+    return host if host and "." not in host and names.says_ollama(host) else ""
 
 
 def with_choice(findings: Findings, service: str, name: str, template: str) -> Findings:
@@ -189,5 +224,3 @@ def with_choice(findings: Findings, service: str, name: str, template: str) -> F
     )
     return replace(findings, consumers=consumers)
 
-
-__all__ = ["choose_local", "discover", "names", "with_choice"]

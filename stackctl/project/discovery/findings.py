@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Role = Literal["app", "gateway", "model-pull", "init"]
@@ -40,7 +40,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Consumer:
-    """A service that uses Ollama. ``companions`` are plain variables that make the environment count."""
+    """A service that uses Ollama.
+
+    ``companions`` are plain variables that make the environment count;
+    ``goes_with_server`` is a puller that waits for a server of the project, so
+    that it has nothing to do when that one is off.
+    """
 
     service: str
     role: Role
@@ -48,6 +53,7 @@ class Consumer:
     app: str = ""
     companions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    goes_with_server: bool = False
 
     @property
     def templates(self) -> dict[str, str]:
@@ -112,14 +118,14 @@ class Helper:
 
 @dataclass(frozen=True)
 class Findings:
-    """All of it, in the order of the project's services."""
+    """All of it, in the order of the project's services. ``models`` are those that its helpers pull."""
 
     project: str
     ollama_services: tuple[OllamaService, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     helpers: tuple[Helper, ...] = ()
     ambiguous: tuple[str, ...] = ()
-    lost: tuple[str, ...] = field(default=())
+    models: tuple[str, ...] = ()
 
     def consumer(self, service: str) -> Consumer | None:
         """The finding about one service."""

@@ -35,7 +35,7 @@ def in_command(service: Service, source: Source, raw: RawProject, land: Landscap
                 flag = _flag(argv, index, word, address)
                 text = word[address.start : address.end]
                 found.setdefault((kind, flag, text), Setting(
-                    kind, flag, text, None, _at(source, place),  # type: ignore[arg-type]  # one of the two literals above
+                    kind, flag, text, None, _at(source, place),
                     IN_COMMAND.format(kind=kind), "", at,
                 ))
     return _first_of_each(list(found.values()))

@@ -38,8 +38,10 @@ class Landscape:
             through = owner in self.gateways or address.port == DEFAULT_PORT
             return f"gateway:{owner}" if through else f"service:{owner}"
         if address.is_host_machine:
-            through = self.published.get(address.port or 0) in self.servers
-            return HOST if through or address.port == DEFAULT_PORT else ""
+            through = self.servers.get(self.published.get(address.port or 0, ""))
+            if through is not None and through.active:
+                return OLLAMA
+            return HOST if through is not None or address.port == DEFAULT_PORT else ""
         if address.host.lower().removeprefix("www.") in _WEBSITES:
             return ""
         if address.port == DEFAULT_PORT or _called_ollama(address.host):

@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stackctl.project.compose import Service
+from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.discovery import images
 from stackctl.project.discovery.address import BIND_NAMES, DEFAULT_PORT, addresses
 from stackctl.project.discovery.findings import OllamaService
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Source
 
-_SERVES = re.compile(r"\bollama\s+(?:serve|start)\b|^serve$|^/bin/ollama serve$")
+PULL_TEXT = re.compile(r"\bollama\s+(?:pull|create|run)\b|/api/(?:pull|create)\b")
 _PULLS = re.compile(r"\bollama\s+(?:pull|create|run|cp|list|show|rm)\b|/api/pull\b")
 _FROM_OLLAMA = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)", re.IGNORECASE | re.MULTILINE)
 _INSTALLS = re.compile(r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama")
@@ -32,11 +32,11 @@ def words_of(service: Service) -> str:
     return " ".join(parts)
 
 
-def is_one_shot(service: Service, source: Source) -> bool:
+def is_one_shot(service: Service, project: ComposeProject) -> bool:
     """Whether it is meant to end: never restarted, or somebody waits for its end."""
     waited = any(
         (other.depends_on.get(service.name) or {}).get("condition") == "service_completed_successfully"
-        for other in source.project
+        for other in project
     )
     return waited or str(service.raw.get("restart") or "") in ("no", "on-failure")
 
@@ -58,12 +58,12 @@ def find_servers(source: Source, raw: RawProject) -> list[OllamaService]:
     found = []
     for service in source.project:
         why = _why(service, source)
-        if why and not is_puller(service, source):
+        if why and not is_puller(service, source.project):
             found.append(_describe(service, why, source, raw))
     return found
 
 
-def is_puller(service: Service, source: Source) -> bool:
+def is_puller(service: Service, project: ComposeProject) -> bool:
     """Whether a service with Ollama's image is a client of another server, or serves itself only to pull."""
     line = words_of(service)
     host = service.environment.get("OLLAMA_HOST")
@@ -76,9 +76,27 @@ def is_puller(service: Service, source: Source) -> bool:
         return True
     if service.ports or not argv or argv in (["serve"], ["/bin/ollama", "serve"]):
         return False
-    ends = is_one_shot(service, source)
+    ends = is_one_shot(service, project)
     script = any(_PULL_NAME.search(posixpath.basename(str(a))) for a in argv)
     return ends and (script or bool(_PULL_NAME.search(service.name)))
+
+
+def pulls_models(service: Service, project: ComposeProject) -> bool:
+    """Whether the service only puts models into an Ollama and ends: by Ollama's own client, or over the API."""
+    if images.is_ollama(service.image):
+        return is_puller(service, project)
+    return bool(PULL_TEXT.search(words_of(service))) and is_one_shot(service, project)
+
+
+def models_pulled(service: Service) -> list[str]:
+    """Names of the models that its command pulls, where they are written out."""
+    line = words_of(service)
+    argv = [str(a) for a in [*(service.raw.get("entrypoint") or []), *(service.raw.get("command") or [])]]
+    found = re.findall(r"\bollama\s+(?:pull|run)\s+['\"]?([\w./:-]+)", line)
+    found += re.findall(r"['\"](?:name|model)\\?['\"]\s*:\s*\\?['\"]([\w./:-]+)", line) if "/api/pull" in line else []
+    if argv[:1] == ["pull"]:
+        found += [a for a in argv[1:] if not a.startswith("-")]
+    return list(dict.fromkeys(m for m in found if re.fullmatch(r"[A-Za-z0-9_][\w.:/-]*", m)))
 
 
 def _is_own_name(host: str, service: Service) -> bool:
@@ -115,9 +133,9 @@ def _built_from(service: Service, source: Source) -> list[str]:
     if text is None:
         return []
     arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
-    defaults = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
+    defaults: dict[str, str] = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
     stages = _FROM_OLLAMA.findall(text)
-    final = re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], defaults.get(m[1], "")), stages[-1]) if stages else ""
+    final = re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), stages[-1]) if stages else ""
     if images.is_ollama(final):
         return [f"built from {final} ({name})"]
     if _INSTALLS.search(text) and (_STARTS.search(text) or _SERVER_NAME.match(service.name)):
@@ -167,7 +185,7 @@ def _describe(service: Service, why: list[str], source: Source, raw: RawProject)
     place = raw.key(service.name, "image", "build", "command", "entrypoint")
     evidence = f"{source.shown(place.path)}:{place.line}" if place else f"service {service.name}"
     mounts = [
-        f"{v.get('source') or '(anonymous)'}:{v.get('target')}" for v in service.volumes
+        f"{_source(v, source)}:{v.get('target')}" for v in service.volumes
         if "ollama" in str(v.get("target")) or bundled
     ]
     ports = [
@@ -179,6 +197,11 @@ def _describe(service: Service, why: list[str], source: Source, raw: RawProject)
         service.name, service.image, evidence, tuple(why), port, service.name in source.project.active,
         tuple(mounts), _gpu(service), test, tuple(ports), bundled,
     )
+
+
+def _source(volume: Mapping[str, Any], source: Source) -> str:
+    where = str(volume.get("source") or "(anonymous)")
+    return source.shown(where) if volume.get("type") == "bind" else where
 
 
 def _gpu(service: Service) -> str:

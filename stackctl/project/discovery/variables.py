@@ -45,7 +45,7 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     if not named or names.is_port(name):
         return None
     if not text:
-        return Verdict(_blank(name), note="it is empty today")
+        return Verdict(_blank(name), note="")
     if _PLAIN.match(unquoted) or bind_port(unquoted) is not None:
         return None
     if found and all(land.owner(a.host) == own for a in found):
@@ -109,6 +109,11 @@ def _blank(name: str) -> str:
     return "{url}/v1" if names.is_openai(name) else "{url}"
 
 
+def redacted(value: str | None) -> str | None:
+    """``value`` without the user and password of its URLs."""
+    return re.sub(r"(?<=://)[^\s/@,;|]+@", "", value) if value else value
+
+
 class Variables:
     """The settings of each service that are variables."""
 
@@ -128,7 +133,7 @@ class Variables:
             self._partner(service, name, found)
         if found and any(names.says_ollama(n) for n in found):
             for name, value in environment.items():
-                if name not in found and not (value or "").strip() and names.is_openai(name):
+                if name not in found and names.is_openai(name) and self._is_open(service, name):
                     found[name] = self._possible(service, name, value)
         if not found:
             found = self._generic(service)
@@ -146,14 +151,26 @@ class Variables:
             return
         for partner in names.partner_ports(name):
             text = service.environment.get(partner)
-            if partner in service.environment and (not (text or "").strip() or str(text).strip().isdigit()):
+            if partner in service.environment and (self._is_open(service, partner) or str(text).strip().isdigit()):
                 scheme = "{scheme}://" if parts and parts[0].scheme else ""
                 note = "a target with https or a path cannot be told by host and port" if not scheme else ""
-                found[name] = replace(setting, template=f"{scheme}{{host}}", note=note)
+                host = parts[0].host if parts else ""
+                port = int(str(text).strip()) if str(text).strip().isdigit() else None
+                at = setting.points_at or self.land.points_at(Address("", host, port, "", 0, 0))
+                found[name] = replace(setting, template=f"{scheme}{{host}}", note=note, points_at=at)
                 found[partner] = self.setting(
-                    service, partner, text, Verdict("{port}", setting.points_at, note="the port to " + name)
+                    service, partner, text, Verdict("{port}", at, note="the port to " + name)
                 )
                 return
+
+    def _is_open(self, service: Service, name: str) -> bool:
+        """Whether the variable is empty, or handed in from outside and no address so far."""
+        value = (service.environment.get(name) or "").strip()
+        if not value:
+            return True
+        written = self.raw.environment(service.name, name)
+        pure = written is not None and re.fullmatch(r"\$\{?\w+\}?", (written.text or "").strip())
+        return bool(pure) and not addresses(value)
 
     def _possible(self, service: Service, name: str, value: str | None) -> Setting:
         return self.setting(service, name, value, Verdict(
@@ -164,10 +181,10 @@ class Variables:
         """An empty endpoint of no named provider, interpolated from outside: somebody may point it at Ollama."""
         found = {}
         for name, value in service.environment.items():
-            if (value or "").strip() or not names.is_model_endpoint(name) or names.is_openai(name) or names.is_noise(name):
+            if not names.is_model_endpoint(name) or names.is_openai(name) or names.is_noise(name):
                 continue
             written = self.raw.environment(service.name, name)
-            if written is not None and written.text and "$" in written.text:
+            if written is not None and written.text and "$" in written.text and self._is_open(service, name):
                 found[name] = self.setting(service, name, value, Verdict(
                     None, reason="empty today and of no named provider; it may be meant for Ollama",
                 ))
@@ -190,7 +207,7 @@ class Variables:
     def _make(self, kind: str, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str) -> Setting:
         evidence = f"{self.source.shown(place.path)}:{place.line}" if place else ""
         return Setting(
-            kind, name, value, verdict.template, evidence,  # type: ignore[arg-type]  # the two kinds of this module
+            kind, name, redacted(value), verdict.template, evidence,  # type: ignore[arg-type]  # the two kinds of this module
             verdict.reason, form, verdict.points_at, verdict.note,
         )
 

@@ -1,0 +1,52 @@
+"""What a ``stackctl.yaml`` that is there already says differently from what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stackctl.project.discovery.config_text import Choices, in_config
+from stackctl.project.discovery.findings import Findings
+
+
+def differences(existing: Any, findings: Findings, choices: Choices) -> list[str]:
+    """One line for each difference that matters; comments and order do not. ``existing`` is the parsed file."""
+    return [*_consumers(_section(existing, "consumers"), findings), *_rest(existing, findings, choices)]
+
+
+def _section(data: Any, key: str) -> dict[str, Any]:
+    found = data.get(key) if isinstance(data, dict) else None
+    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _consumers(written: dict[str, Any], findings: Findings) -> Iterator[str]:
+    found = {c.service: c for c in in_config(findings)}
+    for name, consumer in found.items():
+        if name not in written:
+            place = next((s.evidence for s in consumer.settings if s.template is not None), "")
+            yield f"{name} uses Ollama ({place}) and is not in the file"
+            continue
+        told = _section(written[name], "env")
+        for variable, template in consumer.templates.items():
+            if variable not in told:
+                yield f"{name}: {variable} is not in the file; found {template}"
+            elif told[variable] != template:
+                yield f"{name}: {variable}: the file says {told[variable]}, found {template}"
+    for name in written:
+        if name not in found:
+            helper = findings.consumer(name)
+            why = "an override cannot reach it" if helper is not None and not helper.switchable else (
+                "it only pulls models, together with the server" if helper is not None
+                else "nothing in the Compose files shows that it uses Ollama"
+            )
+            yield f"{name} is in the file; {why}"
+
+
+def _rest(existing: Any, findings: Findings, choices: Choices) -> Iterator[str]:
+    servers = [s.service for s in findings.ollama_services if not s.bundled]
+    local = _section(existing, "local").get("service")
+    if servers and (local or "ollama") not in servers:
+        yield f"local: the file means the service {local or 'ollama'}; the Ollama services found are {', '.join(servers)}"
+    files = _section(existing, "compose").get("files") or []
+    if choices.files and list(choices.files) != list(files):
+        yield f"compose.files: the file says {', '.join(map(str, files)) or 'nothing'}, asked for {', '.join(choices.files)}"
