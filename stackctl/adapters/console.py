@@ -54,10 +54,14 @@ class Console:
         """From now on, replace these values wherever they would be printed."""
         self._hidden |= {v for v in values if len(v) >= 4}
 
-    def _safe(self, text: str) -> str:
+    def redact(self, text: str) -> str:
+        """``text`` without any hidden value."""
         for value in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(value, "********")
-        return printable(text)
+        return text
+
+    def _safe(self, text: str) -> str:
+        return printable(self.redact(text))
 
     def paint(self, text: str, tone: Tone, *, error: bool = False) -> str:
         """``text`` in the tone's colour where colour is wanted."""
@@ -182,7 +186,8 @@ class Console:
             _write(sys.stdout, self._hidden_in(text) + "\n")
             return outcome.code
         for block in outcome.blocks:
-            self._block(block)
+            if not self.quiet or outcome.code or type(block).__name__ == "Verbatim":
+                self._block(block)
         if outcome.next_steps and not self.quiet:
             _write(sys.stdout, "\n" + self.paint("Next:", "dim") + "\n")
             for step in outcome.next_steps:
@@ -192,7 +197,7 @@ class Console:
     def _hidden_in(self, text: str) -> str:
         for value in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], "********")
-        return text
+        return self.redact(text)
 
     def _block(self, block: object) -> None:
         from stackctl.commands.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackctl.adapters import enginefail, process
+from stackctl.adapters.api import ApiUnavailable, EngineApi, socket_path
 from stackctl.errors import ComposeFileError, EngineUnusable, StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 
@@ -130,23 +131,40 @@ class DockerEngine:
         return done.text.strip().lstrip("v")
 
     def info(self) -> EngineInfo:
-        """``docker info``, and the versions. Asked once."""
+        """What ``docker info`` shows of the engine, and Compose's version. Asked once."""
         return self._info()
+
+    def _read(self, kind: str, name: str, suffix: str = "") -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] | None = self._api.named(kind, name, suffix)
+        except ApiUnavailable as error:
+            raise self._why(error) from None
+        return found
+
+    def _list(self, path: str, query: Mapping[str, Any]) -> Any:
+        try:
+            return self._api.get(path, query) or []
+        except ApiUnavailable as error:
+            raise self._why(error) from None
+
+    def _why(self, error: ApiUnavailable) -> EngineUnusable:
+        """The docker client's own words for what is wrong with the engine, by asking it the simplest question."""
+        done = self.cli(["version", "--format", "{{.Server.Version}}"])
+        return EngineUnusable(f"the Docker engine does not answer as it should: {error}; {done.error_text.strip()}".rstrip("; "))
+
+    @cached_property
+    def _api(self) -> EngineApi:
+        return EngineApi(self._argv(), self._context)
 
     @once
     def _info(self) -> EngineInfo:
-        done = self.cli(["info", "--format", "{{json .}}"])
-        try:
-            raw = json.loads(done.text)
-        except ValueError:
-            raise EngineUnusable(f"`docker info` failed: {done.error_text.strip()}") from None
+        raw = self._list("/info", {})
         if not raw.get("ServerVersion"):
-            errors = "; ".join(raw.get("ServerErrors") or []) or done.error_text.strip()
-            raise enginefail.classify(errors) or EngineUnusable(f"the Docker engine does not answer: {errors}")
+            raise EngineUnusable("the Docker engine does not say what it is")
         security = " ".join(raw.get("SecurityOptions") or [])
         return EngineInfo(
             version=raw["ServerVersion"],
-            compose_version=_plugin_version(raw) or self.compose_version(),
+            compose_version=self.compose_version(),
             local=self.is_local,
             rootless="rootless" in security,
             desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
@@ -158,9 +176,10 @@ class DockerEngine:
     @cached_property
     def is_local(self) -> bool:
         """Whether the engine listens on a socket of this machine."""
-        host = os.environ.get("DOCKER_HOST", "") if self._context is None else ""
-        if host:
-            return host.startswith(("unix://", "npipe://"))
+        if socket_path(self._context) is not None:
+            return True
+        if self._context is None and os.environ.get("DOCKER_HOST"):
+            return False
         done = self.cli(["context", "inspect", *([self._context] if self._context else [])])
         endpoints = json.loads(done.text or "[]") if not done.code else []
         host = str(endpoints[0]["Endpoints"]["docker"].get("Host", "")) if endpoints else ""
@@ -193,24 +212,15 @@ class DockerEngine:
 
     def containers(self, project: str) -> list[Container]:
         """Every container of the project, one-off ones left out."""
-        label = f"label=com.docker.compose.project={project}"
-        listed = self.cli(["container", "ls", "--all", "--quiet", "--no-trunc", "--filter", label])
-        self._must(listed, "list the containers")
-        found = self.inspect(listed.text.split())
+        label = f"com.docker.compose.project={project}"
+        listed = self._list("/containers/json", {"all": "1", "filters": {"label": [label]}})
+        found = self.inspect([c["Id"] for c in sorted(listed, key=lambda c: str(c.get("Names")))])
         return [c for c in found if not c.one_off]
 
     def inspect(self, containers: Sequence[str]) -> list[Container]:
         """Inspect what is still there."""
-        return [Container(raw) for raw in self._inspect("container", containers)]
-
-    def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
-        if not names:
-            return []
-        done = self.cli([kind, "inspect", *names])
-        result: list[dict[str, Any]] = json.loads(done.text or "[]")
-        if done.code and not _says_gone(done.error_text):
-            self._must(done, f"inspect {' '.join(names)}")
-        return result
+        found = (self._read("containers", name, "/json") for name in containers)
+        return [Container(raw) for raw in found if raw is not None]
 
     def exec(
         self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
@@ -274,14 +284,13 @@ class DockerEngine:
 
     def network(self, name: str) -> dict[str, Any] | None:
         """Inspect a network."""
-        return next(iter(self._inspect("network", [name])), None)
+        return self._read("networks", name)
 
     def networks(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Networks by label."""
-        filters = [f for k, v in (labels or {}).items() for f in ("--filter", f"label={k}={v}")]
-        listed = self.cli(["network", "ls", "--quiet", "--no-trunc", *filters])
-        self._must(listed, "list the networks")
-        return self._inspect("network", listed.text.split())
+        listed = self._list("/networks", {"filters": _by_label(labels)})
+        found = (self._read("networks", n["Id"]) for n in listed)
+        return [raw for raw in found if raw is not None]
 
     def create_network(self, name: str, *, labels: Mapping[str, str]) -> None:
         """Create a bridge network."""
@@ -304,22 +313,17 @@ class DockerEngine:
 
     def volume(self, name: str) -> dict[str, Any] | None:
         """Inspect a volume."""
-        return next(iter(self._inspect("volume", [name])), None)
+        return self._read("volumes", name)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Inspect an image."""
-        return next(iter(self._inspect("image", [reference])), None)
+        return self._read("images", reference, "/json")
 
     def images(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Images by label, newest first."""
-        filters = [f for k, v in (labels or {}).items() for f in ("--filter", f"label={k}={v}")]
-        listed = self.cli(["image", "ls", "--quiet", "--no-trunc", *filters])
-        self._must(listed, "list the images")
-        found = self._inspect("image", list(dict.fromkeys(listed.text.split())))
-        return [
-            {"Id": i["Id"], "RepoTags": i.get("RepoTags") or [], "Labels": (i.get("Config") or {}).get("Labels") or {}}
-            for i in found
-        ]
+        listed = self._list("/images/json", {"filters": _by_label(labels)})
+        found = sorted(listed, key=lambda i: i.get("Created") or 0, reverse=True)
+        return [{"Id": i["Id"], "RepoTags": i.get("RepoTags") or [], "Labels": i.get("Labels") or {}} for i in found]
 
     def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> str:
         """Import a tar archive as an image."""
@@ -360,10 +364,8 @@ class DockerEngine:
             raise EngineUnusable(f"cannot {doing}: {reason}")
 
 
-def _plugin_version(info: Mapping[str, Any]) -> str:
-    """Compose's version as ``docker info`` lists it among the client's plugins."""
-    plugins = (info.get("ClientInfo") or {}).get("Plugins") or []
-    return next((str(p.get("Version") or "").lstrip("v") for p in plugins if p.get("Name") == "compose"), "")
+def _by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:
+    return {"label": [f"{k}={v}" for k, v in labels.items()]} if labels else {}
 
 
 def compose_error(done: Completed) -> ComposeFileError:

@@ -157,6 +157,40 @@ class DirectBackend(httpcore.NetworkBackend):
         return self._relay.connect_tcp(host, port, timeout, local_address, socket_options)
 
 
+class InsideBackend(httpcore.NetworkBackend):
+    """Connects from where a consumer is: from inside it, or from beside it where its image has nothing for it."""
+
+    def __init__(self, docker: Sequence[str], container: Container, images: Sequence[str]) -> None:
+        self._docker, self._container, self._images = docker, container, images
+        self._relay = RelayBackend(exec_prefix(docker, container.id))
+        self._beside = False
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """A connection to ``host:port`` as the consumer would make it."""
+        try:
+            return self._relay.connect_tcp(host, port, timeout, local_address, socket_options)
+        except NoRelay:
+            image = self._image()
+            if self._beside or image is None:
+                raise
+            self._relay, self._beside = RelayBackend(beside_prefix(self._docker, self._container.id, image)), True
+        return self._relay.connect_tcp(host, port, timeout, local_address, socket_options)
+
+    def _image(self) -> str | None:
+        for image in self._images:
+            argv = [*self._docker, "image", "inspect", "--format", "ok", image]
+            if subprocess.run(argv, capture_output=True, check=False, timeout=30).returncode == 0:
+                return image
+        return None
+
+
 def into(
     docker: Sequence[str], container: Container, port: int = 11434, *, near: bool = False
 ) -> httpcore.NetworkBackend:
@@ -175,6 +209,7 @@ class _RelayStream(httpcore.NetworkStream):
     def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self._sock, self._process = sock, process
         self._early = b""
+        self._silent = False
 
     def greet(self, timeout: float | None) -> None:
         """Wait until the relay says that its connection stands."""
@@ -192,6 +227,7 @@ class _RelayStream(httpcore.NetworkStream):
         if not seen.startswith(_GREETING):
             raise httpcore.ConnectError("the relay answered something else")
         self._early = seen[len(_GREETING) :]
+        self._silent = not self._early
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._early:
@@ -199,13 +235,23 @@ class _RelayStream(httpcore.NetworkStream):
             return data
         self._sock.settimeout(timeout)
         try:
-            return self._sock.recv(max_bytes)
+            data = self._sock.recv(max_bytes)
+            if not data and self._silent:
+                self._explain()
+            self._silent = self._silent and not data
+            return data
         except TimeoutError as error:
             raise httpcore.ReadTimeout(str(error)) from error
         except ConnectionResetError:
             return b""
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
+
+    def _explain(self) -> None:
+        """Say why a relay ended before a single byte: nc greets before it connects."""
+        reason = _failed(self._process)
+        if "nc:" in str(reason):
+            raise reason
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._sock.settimeout(timeout)

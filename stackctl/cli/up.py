@@ -17,6 +17,10 @@ def up(
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
 ) -> None:
     """Bring the stack up, make the models present, and verify it from every consumer."""
-    from stackctl.commands.up import up as command  # noqa: PLC0415
+    from stackctl.commands.ahead import start  # noqa: PLC0415
 
-    present(ctx, command(session(ctx), profile, timeout=timeout, dry_run=dry_run))
+    here = session(ctx)
+    ahead = start(here.engine, here.state_directory)
+    from stackctl.commands.up import up as command  # noqa: PLC0415  (loads while the questions are under way)
+
+    present(ctx, command(here, profile, timeout=timeout, dry_run=dry_run, ahead=ahead))

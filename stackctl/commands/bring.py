@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackctl.commands.ahead import Ahead, remember
 from stackctl.commands.execute import StackExecutor, Work, verify_message
-from stackctl.commands.observe import AUDIT, JOURNAL, LOCK, OVERRIDE, STATE, observe, read_state, read_text
+from stackctl.commands.observe import AUDIT, JOURNAL, LOCK, OVERRIDE, STATE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, prepare
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, with_override
@@ -71,6 +72,7 @@ def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, s
 
 def bring(
     session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, options: Options,
+    *, ahead: Ahead | None = None,
 ) -> Brought:
     """Bring the stack to the target ``name``. The caller holds the lock and has recovered.
 
@@ -79,9 +81,17 @@ def bring(
     session.engine.compose_version()
     prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
     how = how_to_ask(session, stack, prepared.target)
-    hashes = hashes_of(session, stack, prepared)
     shared = stack.config.network.shared
-    observed = observe(session, project, state, networks=[shared] if shared else [], services=list(hashes))
+    networks = [shared] if shared else []
+    with together() as start:
+        # Where nothing seems to differ, the consumers are asked while Compose still computes its hashes.
+        guess = _likely_unchanged(session, prepared, state)
+        seen = start(lambda: observe(session, project, state, networks=networks, services=list(project.services), ahead=ahead))
+        asked = start(lambda: _ask_now(session, stack, prepared, how, seen.result())) if guess else None
+        known = ahead.hashes(stack.call, prepared.override.text) if ahead else None
+        hashes = known if known is not None else hashes_of(session, stack, prepared)
+        observed: Observed = seen.result()
+        early: list[Verified] | None = asked.result() if asked else None
     running = containers_of(stack.config, observed.containers)
     active = [c for c in stack.config.consumers if c in hashes]
     wanted = _wanted(stack, prepared, hashes, active, options)
@@ -92,7 +102,7 @@ def bring(
         session.reporter.warn(warning)
     told = {c: prepared.override.told[c] for c in active}
     if not plan:
-        return _unchanged(session, stack, project, prepared, how, running, state, options, told)
+        return _unchanged(session, stack, project, prepared, how, running, state, options, told, early)
     degraded: str | None = None
     if prepared.target.kind == "instance":
         verdict = _preflight(session, stack, project, prepared, how, running, told)
@@ -110,6 +120,18 @@ def bring(
     work = _work(session, stack, project, prepared, how, hashes, state, options, degraded)
     _apply(session, work, plan, observed, options)
     return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
+
+
+def _likely_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:
+    return (
+        state is not None and state.verified is not None and state.override == prepared.override.digest
+        and read_text(session, OVERRIDE) == prepared.override.text
+    )
+
+
+def _ask_now(session: Session, stack: Stack, prepared: Prepared, how: How, observed: Observed) -> list[Verified]:
+    running = containers_of(stack.config, observed.containers)
+    return verify(session, stack, {c: u for c, u in prepared.override.told.items() if c in running}, how, running)
 
 
 def _pin_only(project: ComposeProject, pins: Mapping[str, str]) -> State:
@@ -171,11 +193,14 @@ def _preflight(
 def _unchanged(
     session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
     running: Mapping[str, Container], state: State | None, options: Options, told: Mapping[str, Any],
+    early: list[Verified] | None,
 ) -> Brought:
-    verified = verify(session, stack, told, how, running)
+    complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
+    verified = early if early is not None and complete else verify(session, stack, told, how, running)
     bad = [v for v in verified if not v.ok]
     if not bad:
-        if state is None or state.verified is None or state.profile != prepared.target.name:
+        stale = state is None or state.verified is None or state.profile != prepared.target.name
+        if state is None or stale or dict(state.call) != remember(stack.call):
             work = _work(session, stack, project, prepared, how, _label_hashes(running), state, options, None)
             saved = work.make_state(session.engine.containers(project.name))
             session.files.write(session.state_directory / STATE, saved.to_json().encode())
@@ -220,6 +245,7 @@ def _work(
             computed=dict(hashes),
             labels={c.service: c.config_hash for c in containers},
             previous=previous,
+            call=remember(stack.call),
             networks=(stack.config.network.shared,) if stack.config.network.shared else (),
         )
 

@@ -69,6 +69,7 @@ class StackExecutor:
             steps.VerifyConsumers: self._verify,
             steps.RemoveContainer: self._remove_container,
             steps.StopContainer: self._stop_container,
+            steps.ComposeDown: self._compose_down,
             steps.RemoveNetwork: self._remove_network,
             steps.ReloadGateway: self._reload_gateway,
             steps.SaveState: self._save_state,
@@ -156,6 +157,11 @@ class StackExecutor:
             done = session.engine.compose(self.call(), arguments, on_line=session.reporter.detail)
         if done.code:
             raise StepFailed(f"docker compose up failed: {compose_reason(done.error_text)}")
+
+    def _compose_down(self, _step: steps.ComposeDown) -> None:
+        done = self._session.engine.compose(self.call(), ["--progress", "plain", "down"])
+        if done.code:
+            raise StepFailed(f"docker compose down failed: {compose_reason(done.error_text)}")
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         wait_healthy(self._session, self._work.project, step.services, self._work.health_timeout)

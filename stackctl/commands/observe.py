@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from stackctl.commands.ahead import Ahead
 from stackctl.commands.session import Session
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed
@@ -30,12 +31,12 @@ def read_text(session: Session, name: str) -> str | None:
 
 def observe(
     session: Session, project: ComposeProject, state: State | None, *, networks: Sequence[str] = (),
-    services: Sequence[str] = (),
+    services: Sequence[str] = (), ahead: Ahead | None = None,
 ) -> Observed:
     """Containers of the project, images of its services, and which of ``networks`` exist."""
     images = sorted({project.services[s].image for s in services if s in project.services and project.services[s].image})
     with together() as start:
-        containers = start(lambda: session.engine.containers(project.name))
+        containers = start(lambda: (ahead and ahead.containers(project.name)) or session.engine.containers(project.name))
         found = start(lambda: _image_ids(session, images))
         present = [start(partial(session.engine.network, name)) for name in networks]
         return Observed(
@@ -48,22 +49,12 @@ def observe(
 
 
 def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
-    if not references:
-        return {}
-    done = session.engine.cli(["image", "inspect", "--format", "{{.Id}} {{json .RepoTags}} {{json .RepoDigests}}", *references])
     known: dict[str, str] = {}
-    for line in done.text.splitlines():
-        digest, _, names = line.partition(" ")
-        for reference in references:
-            if f'"{_tagged(reference)}"' in names:
-                known[reference] = digest
+    for reference in references:
+        image = session.engine.image(reference)
+        if image is not None:
+            known[reference] = str(image.get("Id") or "")
     return known
-
-
-def _tagged(reference: str) -> str:
-    if "@" in reference or ":" in reference.rpartition("/")[2]:
-        return reference
-    return f"{reference}:latest"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stackctl.commands.ahead import Ahead
 from stackctl.commands.session import Session
 from stackctl.config import loading
 from stackctl.config.models import StackConfig
@@ -152,16 +153,20 @@ def _call(
     )
 
 
-def resolve_project(session: Session, stack: Stack) -> tuple[ComposeProject, Stack]:
+def resolve_project(
+    session: Session, stack: Stack, ahead: Ahead | None = None
+) -> tuple[ComposeProject, Stack]:
     """Ask Compose for the project with every service of it; the stack comes back with the project's name.
 
     Raises :class:`ComposeFileError` in Compose's own words.
     """
-    try:
-        raw = session.engine.config(stack.call, all_profiles=True)
-    except ComposeFileError:
-        # With every profile on, services of different profiles may clash that never run together.
-        raw = session.engine.config(stack.call)
+    raw = ahead.config(stack.call) if ahead else None
+    if raw is None:
+        try:
+            raw = session.engine.config(stack.call, all_profiles=True)
+        except ComposeFileError:
+            # With every profile on, services of different profiles may clash that never run together.
+            raw = session.engine.config(stack.call)
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )

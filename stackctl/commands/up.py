@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stackctl.commands import report
+from stackctl.commands.ahead import Ahead
 from stackctl.commands.bring import Options, bring, ensure_directory, locked
-from stackctl.commands.observe import read_state, together
+from stackctl.commands.observe import read_state
 from stackctl.commands.outcome import Outcome
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover
@@ -13,7 +14,7 @@ from stackctl.commands.stack import load, resolve_project
 
 
 def up(
-    session: Session, profile: str | None, *, timeout: float = 300.0, dry_run: bool = False
+    session: Session, profile: str | None, *, timeout: float = 300.0, dry_run: bool = False, ahead: Ahead | None = None
 ) -> Outcome:
     """Bring the stack up on ``profile``, on the target in force, or on the default one.
 
@@ -21,12 +22,10 @@ def up(
     """
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
-    with together() as start:
-        # Asked side by side: the answers are needed whatever follows.
-        start(session.engine.compose_version)
-        if stack.config.local.gpu == "auto":
-            start(session.engine.info)
-        project, stack = resolve_project(session, stack)
+    ahead = ahead or Ahead()
+    if stack.config.local.gpu == "auto":
+        ahead.ask(session.engine.info)
+    project, stack = resolve_project(session, stack, ahead)
     options = Options(
         "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable
     )
@@ -35,7 +34,7 @@ def up(
         recovered = recover(session, stack, project)
         state = read_state(session) if recovered else state
         name = choose_profile(stack, project, state, profile)
-        result = bring(session, stack, project, name, state, options)
+        result = bring(session, stack, project, name, state, options, ahead=None if recovered else ahead)
     target = result.prepared.target
     where = f"{project.name} is up on {target.name}"
     return report.brought(

@@ -116,7 +116,7 @@ def verify(
         container = containers[name]
         jobs.append((
             Standpoint(name, container.id, image=str(container.raw.get("Image") or "")),
-            ProbePlan(tuple(aims), facts=False),
+            ProbePlan(tuple(aims)),
         ))
     with Prober(session.engine, images=images) as prober:
         seen = prober.probe(jobs)
@@ -169,7 +169,7 @@ def preflight(
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     for name, url in told.items():
         aim = aim_at(url, how, addresses=addresses.get(url.host, ()))
-        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan((aim,), facts=False)))
+        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan((aim,))))
     with Prober(session.engine, images=_images(session, project)) as prober:
         seen = prober.probe(jobs)
     return [

@@ -117,6 +117,14 @@ class StopContainer(Step):
 
 
 @dataclass(frozen=True)
+class ComposeDown(Step):
+    """``docker compose down``: containers and networks of the project; volumes stay."""
+
+    def __str__(self) -> str:
+        return "compose down"
+
+
+@dataclass(frozen=True)
 class RemoveNetwork(Step):
     """Remove a network of ours."""
 

@@ -35,6 +35,8 @@ class State:
     labels: Mapping[str, str] = field(default_factory=dict)
     previous: str | None = None
     networks: tuple[str, ...] = ()
+    call: Mapping[str, Any] = field(default_factory=dict)
+    """The Compose call that this state was made with, so that the next run can ask ahead."""
 
     def to_json(self) -> str:
         """The file's text."""

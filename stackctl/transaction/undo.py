@@ -5,6 +5,7 @@ from __future__ import annotations
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.plan import (
+    ComposeDown,
     ComposeUp,
     CreateNetwork,
     Plan,
@@ -45,11 +46,15 @@ def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[s
     steps += [
         StopContainer(CAUSE, c["name"]) for s in stopped for c in snapshot.containers[s] if s in gone
     ]
-    steps += [
-        RemoveContainer("it was not there before", c.service, c.name)
-        for c in observed.containers
-        if c.service not in snapshot.containers
-    ]
+    if not snapshot.containers:
+        # Nothing ran: its networks were not there either. First, while the override still names every service.
+        steps.insert(0, ComposeDown("nothing ran before"))
+    else:
+        steps += [
+            RemoveContainer("it was not there before", c.service, c.name)
+            for c in observed.containers
+            if c.service not in snapshot.containers
+        ]
     steps += [
         RemoveNetwork("it was not there before", name)
         for name in sorted(observed.networks - set(snapshot.networks))

@@ -1,0 +1,124 @@
+"""Read the Engine API: over its unix socket, or through ``docker system dial-stdio`` for any other context.
+
+One connection a thread serves all reads of a run; a `docker` process for each
+would cost twenty times as much. Paths carry no version, so the engine answers
+with its own (Engine API reference, "Versioning").
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+TIMEOUT = 60.0
+DEFAULT_SOCKET = "/var/run/docker.sock"
+
+
+class ApiUnavailable(Exception):  # noqa: N818  (it is not shown; the docker command words the reason)
+    """The API cannot be reached this way."""
+
+
+def socket_path(context: str | None) -> str | None:
+    """The unix socket of the engine that ``docker`` would use, or None where only the client knows the way.
+
+    The client's own order: ``--context``, ``DOCKER_HOST``, ``DOCKER_CONTEXT``,
+    ``currentContext`` of its configuration, the default socket.
+    """
+    if context not in (None, "default"):
+        return None
+    if context is None:
+        if host := os.environ.get("DOCKER_HOST"):
+            return host.removeprefix("unix://") if host.startswith("unix://") else None
+        chosen = os.environ.get("DOCKER_CONTEXT") or _current_context()
+        if chosen not in ("", "default"):
+            return None
+    return DEFAULT_SOCKET
+
+
+def _current_context() -> str:
+    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+    try:
+        return str(json.loads((Path(folder) / "config.json").read_bytes()).get("currentContext") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+class EngineApi:
+    """GET requests to one engine."""
+
+    def __init__(self, argv: Sequence[str], context: str | None) -> None:
+        self._argv, self._context = list(argv), context
+        self._local = threading.local()
+        self._open: list[subprocess.Popen[bytes]] = []
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON answer, or None for 404. Raises :class:`ApiUnavailable`, with the engine's message where it has one."""
+        target = path + ("?" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}) if query else "")
+        for attempt in (1, 2):
+            connection, fresh = self._connection()
+            try:
+                connection.request("GET", target, headers={"Host": "docker"})
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                if fresh or attempt == 2:
+                    raise ApiUnavailable(str(error)) from error
+                continue
+            if response.status == 404:
+                return None
+            if response.status != 200:
+                raise ApiUnavailable(f"status {response.status}")
+            try:
+                return json.loads(body)
+            except ValueError as error:
+                raise ApiUnavailable("the answer is no JSON") from error
+        raise ApiUnavailable("no connection")
+
+    def named(self, kind: str, name: str, suffix: str = "") -> Any:
+        """``GET /KIND/NAME``; the name quoted."""
+        return self.get(f"/{kind}/{quote(name, safe='')}{suffix}")
+
+    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if known is not None and known.sock is not None:
+            return known, False
+        connection = http.client.HTTPConnection("docker", timeout=TIMEOUT)
+        connection.sock = self._dial()
+        connection.auto_open = 0
+        self._local.connection = connection
+        return connection, True
+
+    def _dial(self) -> socket.socket:
+        path = socket_path(self._context)
+        try:
+            if path is not None:
+                ours = socket.socket(socket.AF_UNIX)
+                ours.settimeout(TIMEOUT)
+                ours.connect(path)
+                return ours
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = subprocess.Popen(
+                    [*self._argv, "system", "dial-stdio"], stdin=theirs.fileno(), stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL, start_new_session=True,
+                )
+        except OSError as error:
+            raise ApiUnavailable(str(error)) from error
+        ours.settimeout(TIMEOUT)
+        self._open.append(process)
+        return ours
+
+    def _drop(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+        self._local.connection = None
