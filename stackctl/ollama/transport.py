@@ -132,7 +132,6 @@ class Transport(httpx.BaseTransport):
         self._headers: dict[str, str] | None = None
         self._pool: httpcore.ConnectionPool | None = None
         self._through = backend
-        self._is_relayed = backend is not None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. ``OllamaError`` where no answer comes; ``WrongInput`` where a secret is missing."""
@@ -204,7 +203,7 @@ class Transport(httpx.BaseTransport):
             if self._pool is None:
                 context = _context(self.server) if self.server.url.scheme == "https" else None
                 backend = _Backend(
-                    self._through or httpcore.SyncBackend(), None if self._is_relayed else _address(self.server)
+                    self._through or httpcore.SyncBackend(), _address(self.server, self._through is not None)
                 )
                 self._pool = httpcore.ConnectionPool(
                     ssl_context=context, max_connections=16, keepalive_expiry=30.0, network_backend=backend
@@ -298,7 +297,9 @@ def _protocol(url: str, budget: Budget, text: str) -> OllamaError:
     )
 
 
-def _address(server: Server) -> str | None:
+def _address(server: Server, relayed: bool) -> str | None:
+    if relayed:
+        return None if server.address == "host-gateway" else server.address
     if server.address == "host-gateway" or (not server.address and server.url.host == HOST_ALIAS):
         # What containers know as the host's gateway is, seen from the host, the host itself.
         return "127.0.0.1"

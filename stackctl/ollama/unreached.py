@@ -49,7 +49,13 @@ def from_connect(url: str, host: str, error: BaseException) -> OllamaError:
     if isinstance(cause, ssl.SSLError) or (cause is None and "ssl" in str(error).lower()):
         return from_tls(url, cause or error)
     text = str(cause or error).lower()
-    if "name or service not known" in text or "nodename" in text or "name resolution" in text or "no address" in text:
+    if (
+        "name or service not known" in text
+        or "nodename" in text
+        or "name resolution" in text
+        or "no address" in text
+        or "bad address" in text
+    ):
         return OllamaError(
             Kind.NAME,
             f'the name "{host}" does not resolve here',

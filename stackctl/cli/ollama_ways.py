@@ -1,0 +1,48 @@
+"""What the Ollama verbs need of the world beyond a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from stackctl.cli.boundary import _console
+from stackctl.cli.wiring import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import typer
+
+    from stackctl.commands.outcome import Outcome
+    from stackctl.commands.session import Session
+    from stackctl.ports import Container
+
+# Images that can stand beside a consumer whose own image has nothing to connect with.
+_BESIDE = ("stackctl.local/python:base", "stackctl.local/busybox:base", "busybox:latest", "busybox", "alpine:latest")
+
+
+def inside(session: Session) -> Callable[[Container], Any]:
+    """Connections from inside a consumer's network."""
+    from stackctl.adapters.reach import InsideBackend  # noqa: PLC0415
+
+    def backend(container: Container) -> Any:
+        own = str((container.raw.get("Config") or {}).get("Image") or "")
+        return InsideBackend(session.engine.client_argv(), container, (*_BESIDE, own))  # type: ignore[attr-defined]
+
+    return backend
+
+
+def watch(ctx: typer.Context, produce: Callable[[Callable[[], None]], Iterator[Outcome]], interval: float) -> None:
+    """Show each outcome in place of the one before, until Ctrl-C."""
+    import sys  # noqa: PLC0415
+
+    from stackctl.errors import UsageError  # noqa: PLC0415
+
+    if settings_of(ctx).json:
+        raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
+    console = _console(settings_of(ctx))
+    clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+    for outcome in produce(lambda: time.sleep(interval)):
+        console.text(clear)
+        console.present(outcome)
