@@ -179,6 +179,11 @@ class Console:
 
     # -- at the end: standard output ---------------------------------------
 
+    def clear(self) -> None:
+        """An empty screen, in a terminal."""
+        if sys.stdout.isatty() and not self.as_json:
+            _write(sys.stdout, "\x1b[H\x1b[2J")
+
     def present(self, outcome: Outcome) -> int:
         """Print an outcome and return its exit code."""
         if self.as_json:

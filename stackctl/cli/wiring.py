@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -77,3 +77,13 @@ def present(ctx: typer.Context, outcome: Outcome) -> None:
     code = _console(settings_of(ctx)).present(outcome)
     if code:
         raise typer.Exit(code)
+
+
+def watching(ctx: typer.Context, look: Callable[[], Outcome], interval: float) -> NoReturn:
+    """Show an outcome again and again, in place in a terminal, until Ctrl-C."""
+    console = _console(settings_of(ctx))
+    while True:
+        outcome = look()
+        console.clear()
+        console.present(outcome)
+        time.sleep(interval)

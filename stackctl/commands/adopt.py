@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,18 +58,39 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
     return found
 
 
-def read_project(session: Session, paths: Sequence[Path]) -> Source:
-    """Resolve the project with every profile, and open its texts.
+class Reading:
+    """A project being resolved by Compose, while this process goes on with what does not need the answer."""
 
-    Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it.
-    """
-    directory = paths[0].parent
-    variables = _variables(session, directory)
-    profiles = tuple(p.strip() for p in variables.get("COMPOSE_PROFILES", "").split(",") if p.strip())
-    call = ComposeCall(directory=directory, files=tuple(str(p) for p in paths), profiles=profiles)
-    raw = whole_config(session.engine, call)
-    project = ComposeProject.from_config(raw, directory=str(directory), active=_active(raw, profiles))
-    return Source(project, call.files, FileReader(session.files), str(session.directory), variables)
+    def __init__(self, session: Session, paths: Sequence[Path]) -> None:
+        self._session, self._directory = session, paths[0].parent
+        self.reader = FileReader(session.files)
+        self.variables: Mapping[str, str] = _variables(session, self._directory)
+        named = self.variables.get("COMPOSE_PROFILES", "").split(",")
+        profiles = tuple(p.strip() for p in named if p.strip())
+        self.files = tuple(str(p) for p in paths)
+        self._call = ComposeCall(directory=self._directory, files=self.files, profiles=profiles)
+        self._answer: dict[str, Any] | Exception | None = None
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            self._answer = whole_config(self._session.engine, self._call)
+        except Exception as error:  # noqa: BLE001  (raised again where the answer is waited for)
+            self._answer = error
+
+    def source(self) -> Source:
+        """The resolved project, and the way to its texts.
+
+        Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it.
+        """
+        self._thread.join()
+        if not isinstance(self._answer, dict):
+            raise self._answer or RuntimeError("Compose gave no answer")
+        active = _active(self._answer, self._call.profiles)
+        project = ComposeProject.from_config(self._answer, directory=str(self._directory), active=active)
+        home = str(self._session.directory)
+        return Source(project, self.files, self.reader, home, self.variables)
 
 
 def whole_config(engine: Engine, call: ComposeCall) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def resolve(config: StackConfig, name: str) -> Target:
     close = difflib.get_close_matches(name, profile_names(config), n=1, cutoff=0.5)
     looks_like_host = "." in name or ":" in name
     hint = (
-        f"did you mean `{close[0]}`?" if close
-        else f"for a server without an entry, write its URL: http://{name}" if looks_like_host
+        f"for a server without an entry, write its URL: http://{name}" if looks_like_host
+        else f"did you mean `{close[0]}`?" if close
         else f"known: {', '.join(profile_names(config))}"
     )
     raise UsageError(f'no profile "{name}"', hint=hint)

@@ -1,0 +1,71 @@
+"""Compose's own verbs, with the right files, environment and profiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stackctl.commands.bring import ensure_directory, locked
+from stackctl.commands.observe import OVERRIDE, read_state
+from stackctl.commands.outcome import Outcome
+from stackctl.commands.prepare import every_token
+from stackctl.commands.recover import describe, recover, unfinished
+from stackctl.commands.session import Session
+from stackctl.commands.stack import Stack, load, resolve_project, with_override
+from stackctl.errors import ExpectedFailure
+from stackctl.ports import ComposeCall
+
+CHANGES = frozenset({"down", "restart", "up", "start", "stop", "rm", "kill", "create", "run", "scale", "pause", "unpause"})
+
+
+def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
+    """Run ``docker compose ARGUMENTS`` on the stack as it is in force; its exit code is ours.
+
+    What changes the stack holds the project's lock and undoes an unfinished
+    transaction first; what only looks says that there is one.
+    """
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    verb = next((a for a in arguments if not a.startswith("-")), "")
+    project = state.project if state else None
+    stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))
+    if verb in CHANGES:
+        ensure_directory(session)
+        with locked(session, f"compose {verb}"):
+            if unfinished(session):
+                resolved, stack = resolve_project(session, stack)
+                recover(session, stack, resolved)
+            return _run(session, stack, arguments)
+    if found := unfinished(session):
+        session.reporter.warn(f"{describe(found, session.clock())}: `stackctl rollback` undoes it")
+    return _run(session, stack, arguments)
+
+
+def _call(session: Session, stack: Stack) -> ComposeCall:
+    there = session.files.read(session.state_directory / OVERRIDE, limit=0) is not None
+    call = with_override(session, stack) if there else stack.call
+    return replace(call, variables=every_token(session, stack))
+
+
+def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
+    call = _call(session, stack)
+    if session.as_json:
+        return _as_json(session, call, arguments)
+    done = session.engine.compose(call, list(arguments), attached=True)
+    return Outcome("stackctl.compose/1", {"code": done.code}, code=done.code)
+
+
+def _as_json(session: Session, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
+    verb = arguments[0] if arguments else ""
+    extra = ["--format", "json"] if verb == "ps" and "--format" not in arguments else []
+    done = session.engine.compose(call, [*arguments, *extra])
+    if done.code:
+        reason = done.error_text.strip().splitlines()
+        raise ExpectedFailure(f"docker compose {verb} failed: {reason[-1] if reason else done.code}")
+    if verb == "ps":
+        rows = [json.loads(line) for line in done.text.splitlines() if line.strip()]
+        return Outcome("stackctl.ps/1", {"containers": rows})
+    return Outcome(f"stackctl.{verb or 'compose'}/1", {"code": done.code, "output": done.text})
+
+

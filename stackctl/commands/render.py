@@ -1,0 +1,41 @@
+"""``stackctl render``: the override for a target, or the project merged with it, secrets redacted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import yaml
+
+from stackctl.commands.bring import ensure_directory
+from stackctl.commands.observe import read_state
+from stackctl.commands.outcome import Outcome, Verbatim
+from stackctl.commands.prepare import choose_profile, prepare, secret_values
+from stackctl.commands.session import Session
+from stackctl.commands.stack import load, resolve_project, with_override
+
+
+def render(session: Session, profile: str | None, *, merged: bool = False) -> Outcome:
+    """Print what ``up PROFILE`` would use; touches nothing of the stack."""
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    session.engine.compose_version()
+    project, stack = resolve_project(session, stack)
+    name = choose_profile(stack, project, state, profile)
+    prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
+    for warning in prepared.warnings:
+        session.reporter.warn(warning)
+    data = {"profile": name, "target": str(prepared.target.url), "digest": prepared.override.digest}
+    if not merged:
+        text = prepared.override.text
+        return Outcome("stackctl.render/1", {**data, "override": text}, [Verbatim(text)])
+    session.hide(secret_values(session, stack))
+    ensure_directory(session)
+    candidate = session.state_directory / "override.candidate.yaml"
+    session.files.write(candidate, prepared.override.text.encode())
+    try:
+        call = replace(with_override(session, stack, candidate), variables=prepared.variables)
+        document = session.engine.config(call)
+    finally:
+        session.files.remove(candidate)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+    return Outcome("stackctl.render/1", {**data, "project": document}, [Verbatim(text)])
