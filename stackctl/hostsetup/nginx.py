@@ -111,7 +111,8 @@ def _config(plan: HostPlan, proxy: Proxy, include: str) -> str:
         "        # A generation is never asked for twice.",
         "        proxy_next_upstream off;",
         "    }",
-        "}",
-        "",
     ]
+    if proxy.prefix:
+        lines.append("    location / { return 404; }")
+    lines += ["}", ""]
     return "\n".join(lines)
