@@ -18,6 +18,7 @@ from stackctl.ports import Progress, Reporter
 PARALLEL = 3
 ATTEMPTS = 5
 BACK_WITHIN = 60.0
+SAY_EVERY = 0.1
 _CUT = frozenset({Kind.CUT, Kind.TIMEOUT, Kind.REFUSED, Kind.UPSTREAM})
 
 
@@ -73,6 +74,7 @@ def pull_all(
         threading.Thread(target=worker, daemon=True, name="pull").start()
     ended: dict[str, Pulled] = {}
     running: dict[str, PullProgress] = {}
+    said = 0.0
     try:
         while len(ended) < len(wanted):
             event = events.get()
@@ -81,7 +83,11 @@ def pull_all(
             if isinstance(event, Pulled):
                 ended[event.model] = event
             else:
+                before = running.get(event.model)
                 running[event.model] = event
+                if before is not None and before.stage == event.stage and time.monotonic() - said < SAY_EVERY:
+                    continue
+                said = time.monotonic()
                 reporter.progress(_shown({m: p for m, p in running.items() if m not in ended}))
     finally:
         stop.set()
@@ -91,8 +97,10 @@ def pull_all(
 def _shown(running: Mapping[str, PullProgress]) -> Progress:
     """One line for all pulls under way."""
     parts = [f"{model}: {progress.text}" if progress.text else model for model, progress in running.items()]
-    done = sum(progress.completed for progress in running.values())
-    total = sum(progress.total for progress in running.values())
+    # Where nothing is being fetched (verifying, say) a full bar would look like the end.
+    fetching = [progress for progress in running.values() if progress.stage == "downloading"]
+    done = sum(progress.completed for progress in fetching)
+    total = sum(progress.total for progress in fetching)
     return Progress("; ".join(parts), done, total, "bytes")
 
 

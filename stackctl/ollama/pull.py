@@ -19,6 +19,8 @@ Stage = Literal["starting", "downloading", "verifying", "finishing", "done", "fa
 MAX_LINE = 8 << 20
 MAX_LAYERS = 10_000
 WINDOW = 5.0
+LINE_EVERY = 0.06
+FASTEST = 1.25e9
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class PullTracker:
     _first: dict[str, int] = field(default_factory=dict)
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
     _current: str = ""
+    _before: float = field(default=0.0)
     _stage: Stage = "starting"
+
+    def __post_init__(self) -> None:
+        self._before = self.clock()
 
     @property
     def ended(self) -> bool:
@@ -109,7 +115,10 @@ class PullTracker:
         if digest in self._layers or len(self._layers) < MAX_LAYERS:
             total = max(total, 0)
             completed = min(max(completed, 0), total) if total else max(completed, 0)
-            self._first.setdefault(digest, completed)
+            if digest not in self._first:
+                # More than a line could have brought in the time since the one before was there already.
+                fresh = FASTEST * (self.clock() - self._before + LINE_EVERY)
+                self._first[digest] = completed if completed > fresh else 0
             self._layers[digest] = (completed, total or self._layers.get(digest, (0, 0))[1])
 
     def _finish_layers(self, stage: Stage) -> None:
@@ -120,7 +129,7 @@ class PullTracker:
         completed = sum(done for done, _ in self._layers.values())
         total = sum(whole for _, whole in self._layers.values())
         resumed = sum(self._first.values())
-        now = self.clock()
+        now = self._before = self.clock()
         fetched = max(0, completed - resumed)
         self._samples.append((now, fetched))
         while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW:

@@ -1,0 +1,76 @@
+"""``stackctl models list|pull|show|rm|sync|backup|restore|prune``."""
+
+from __future__ import annotations
+
+import typer
+
+from stackctl.cli.wiring import present, session
+
+verb = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Models on all instances.")
+
+_INSTANCES = typer.Option([], "--instance", "-i", help="An instance, `local` or a URL; repeats", metavar="NAME")
+_MODELS = typer.Argument(..., help="Names such as qwen3:8b", metavar="MODEL...")
+_YES = typer.Option(False, "--yes", "-y", help="Do not ask")
+_TARGETS = typer.Argument(None, help="Instances and profiles (default: the one in force)", metavar="[TARGET]...")
+
+
+@verb.command("list")
+def list_(ctx: typer.Context, instance: list[str] = _INSTANCES) -> None:
+    """Every model: where, how big, what it can do, in memory or not."""
+    from stackctl.commands.models import list_models  # noqa: PLC0415
+
+    present(ctx, list_models(session(ctx), instance))
+
+
+@verb.command("show")
+def show(
+    ctx: typer.Context,
+    model: str = typer.Argument(..., help="Such as qwen3:8b", metavar="MODEL"),
+    instance: str = typer.Option(None, "--instance", "-i", help="Ask this instance", metavar="NAME"),
+) -> None:
+    """All about one model."""
+    from stackctl.commands.models import show_model  # noqa: PLC0415
+
+    present(ctx, show_model(session(ctx), model, instance))
+
+
+@verb.command("pull", epilog="Example:  stackctl models pull qwen3:8b nomic-embed-text -i gpu-box")
+def pull(
+    ctx: typer.Context,
+    models: list[str] = _MODELS,
+    instance: list[str] = _INSTANCES,
+    insecure: bool = typer.Option(False, "--insecure", help="Let the server use a registry without TLS"),
+) -> None:
+    """Pull models, several at once; an interrupted pull goes on where it was."""
+    from stackctl.commands.models_change import pull as command  # noqa: PLC0415
+
+    present(ctx, command(session(ctx), models, instance, insecure=insecure))
+
+
+@verb.command("rm")
+def remove(ctx: typer.Context, models: list[str] = _MODELS, instance: list[str] = _INSTANCES, yes: bool = _YES) -> None:
+    """Remove models."""
+    from stackctl.commands.models_change import remove as command  # noqa: PLC0415
+
+    present(ctx, command(session(ctx), models, instance, yes=yes))
+
+
+@verb.command("sync", epilog="Examples:  stackctl models sync   ·   stackctl models sync gpu-box cluster")
+def sync(ctx: typer.Context, targets: list[str] = _TARGETS) -> None:
+    """Make the models of stackctl.yaml present where they are to be."""
+    from stackctl.commands.models_change import sync as command  # noqa: PLC0415
+
+    present(ctx, command(session(ctx), targets or []))
+
+
+@verb.command("prune")
+def prune(
+    ctx: typer.Context,
+    instance: list[str] = _INSTANCES,
+    yes: bool = _YES,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would go; touch nothing"),
+) -> None:
+    """Remove what no profile needs from the local Ollama, or from the instances named."""
+    from stackctl.commands.models_change import prune as command  # noqa: PLC0415
+
+    present(ctx, command(session(ctx), instance, yes=yes, dry_run=dry_run))
