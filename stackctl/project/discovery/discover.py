@@ -18,8 +18,8 @@ from stackctl.project.discovery.raw import RawProject, load
 from stackctl.project.discovery.servers import (
     PULL_TEXT,
     find_servers,
-    is_one_shot,
     models_pulled,
+    one_shots,
     pulls_models,
     words_of,
 )
@@ -31,9 +31,12 @@ _INIT_TEXT = re.compile(r"\b(?:import|migrat\w*|seed|bootstrap|init|setup)\b", r
 _GATEWAY_NAME = re.compile(r"(?:^|[-_])(?:router|gateway|proxy|lb|loadbalancer|load-balancer|litellm|olla)(?:$|[-_])")
 
 
-def discover(source: Source) -> Findings:
-    """Find the Ollama services, the consumers and how each is told. Raises nothing for a project that Compose reads."""
-    raw = load(source.files, source.reader, source.variables)
+def discover(source: Source, raw: RawProject | None = None) -> Findings:
+    """Find the Ollama services, the consumers and how each is told. Raises nothing for a project that Compose reads.
+
+    ``raw`` are the files as written, where they were parsed already.
+    """
+    raw = raw or load(source.files, source.reader, source.variables)
     servers = find_servers(source, raw)
     land = survey(source, servers)
     work = _Discovery(source, raw, land)
@@ -50,6 +53,7 @@ class _Discovery:
         self.source, self.raw, self.land = source, raw, land
         self.ambiguous: list[str] = []
         self.pullers: set[str] = set()
+        self.ending = one_shots(source.project)
         self.apps: dict[str, App | None] = {s.name: app_of(s) for s in source.project}
         for service in source.project:
             app = self.apps[service.name]
@@ -162,7 +166,7 @@ class _Discovery:
         named = _GATEWAY_NAME.search(service.name) and not any(s.kind == "none-visible" for s in settings)
         if service.name in self.land.gateways or named or (app is not None and app.role == "gateway"):
             return "gateway"
-        if is_one_shot(service, self.source.project) and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
+        if service.name in self.ending and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
             return "init"
         return "app"
 
@@ -170,7 +174,7 @@ class _Discovery:
         """Whether a lasting service is told by the same variables: then this one carries them along."""
         mine = {s.name for s in settings}
         return any(
-            other.name != service.name and not is_one_shot(other, self.source.project) and mine & set(other.environment)
+            other.name != service.name and other.name not in self.ending and mine & set(other.environment)
             for other in self.source.project
         )
 

@@ -35,8 +35,8 @@ class Landscape:
             server = self.servers[owner]
             return OLLAMA if address.port in (None, server.port, DEFAULT_PORT) else f"service:{owner}"
         if owner is not None:
-            through = owner in self.gateways or address.port == DEFAULT_PORT
-            return f"gateway:{owner}" if through else f"service:{owner}"
+            fronts = owner in self.gateways or address.port == DEFAULT_PORT
+            return f"gateway:{owner}" if fronts else f"service:{owner}"
         if address.is_host_machine:
             through = self.servers.get(self.published.get(address.port or 0, ""))
             if through is not None and through.active:

@@ -41,6 +41,15 @@ def is_one_shot(service: Service, project: ComposeProject) -> bool:
     return waited or str(service.raw.get("restart") or "") in ("no", "on-failure")
 
 
+def one_shots(project: ComposeProject) -> frozenset[str]:
+    """Every service that is meant to end, as :func:`is_one_shot` sees it."""
+    waited = {
+        name for other in project for name, edge in other.depends_on.items()
+        if edge.get("condition") == "service_completed_successfully"
+    }
+    return frozenset(s.name for s in project if s.name in waited or str(s.raw.get("restart") or "") in ("no", "on-failure"))
+
+
 def bind_port(value: str) -> int | None:
     """The port of a bind address such as ``0.0.0.0:5000``, ``:11434`` or ``0.0.0.0``; None for a client's address."""
     text = value.strip().strip("'\"")

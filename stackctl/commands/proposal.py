@@ -1,0 +1,115 @@
+"""What ``init`` proposes: the findings, the choices made over them, and how that is told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from stackctl.commands.adopt import Reading
+from stackctl.commands.init_show import blocks
+from stackctl.commands.outcome import Block, Line, Outcome, Verbatim
+from stackctl.commands.session import Session
+from stackctl.config.tree import parse
+from stackctl.errors import WrongInput
+from stackctl.project.discovery.config_text import Choices, render_config
+from stackctl.project.discovery.differences import differences
+from stackctl.project.discovery.discover import choose_local, discover, with_choice
+from stackctl.project.discovery.findings import Consumer, Findings, Setting
+from stackctl.project.discovery.names import is_openai
+from stackctl.project.discovery.raw import load
+
+
+@dataclass(frozen=True)
+class Proposal:
+    findings: Findings
+    choices: Choices
+    said: tuple[str, ...] = field(default=())
+
+    @property
+    def text(self) -> str:
+        return render_config(self.findings, self.choices)
+
+
+def find(reading: Reading) -> Findings:
+    """Discovery over what Compose is reading; the files' own texts are parsed meanwhile."""
+    raw = load(reading.files, reading.reader, reading.variables)
+    return discover(reading.source(), raw)
+
+
+def propose(session: Session, findings: Findings, files: tuple[str, ...], *, ask: bool) -> Proposal:
+    """The user's choices, or the safe ones with what was left undecided."""
+    choices = Choices(files=files)
+    said: list[str] = list(findings.ambiguous)
+    servers = [s.service for s in findings.ollama_services if not s.bundled]
+    if len(servers) > 1:
+        safe = choose_local(findings.ollama_services)
+        picked = session.reporter.choose(
+            "Which of them is the local Ollama?", servers, default=servers.index(safe)
+        ) if ask else servers.index(safe)
+        choices = replace(choices, local=servers[picked])
+        said = [s.replace(f"`local` takes {safe}", f"`local` takes {servers[picked]}") for s in said]
+    for consumer, setting in _doubtful(findings):
+        template = "{url}/v1" if is_openai(setting.name or "") else "{url}"
+        question = f"{consumer.service}: {setting.name} is empty today. Point it at Ollama, as {template}?"
+        if ask and session.reporter.ask(question, default=False):
+            findings = with_choice(findings, consumer.service, setting.name or "", template)
+            said = [s for s in said if not s.startswith(f"{consumer.service}: {setting.name} is empty")]
+    keeping = [c for c in findings.consumers if c.companions]
+    if keeping:
+        names = ", ".join(f"{c.service}: {', '.join(f'{k}={v}' for k, v in c.companions)}" for c in keeping)
+        question = f"{keeping[0].notes[0]}. Make the environment count ({names})?"
+        keep = session.reporter.ask(question, default=True) if ask else True
+        choices = replace(choices, companions=keep)
+        if keep:
+            said.append(f"{names}: set, so that the environment counts; what is set in the app's own pages no longer lasts")
+    return Proposal(findings, choices, tuple(said))
+
+
+def _doubtful(findings: Findings) -> list[tuple[Consumer, Setting]]:
+    return [
+        (consumer, setting) for consumer in findings.consumers for setting in consumer.settings
+        if setting.kind == "env" and setting.template is None and setting.reason.startswith("empty today")
+    ]
+
+
+def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
+    """A second ``init``: nothing is written, and what differs is shown."""
+    text = existing.decode("utf-8", "replace")
+    tree = parse(text, session.config_name)
+    if tree.problems:
+        first = tree.problems[0]
+        raise WrongInput(
+            f"{session.config_name} is there already and cannot be read: {first.message}", where=first.where,
+            hint=f"mend it, or move it away and run `stackctl init` again: mv {session.config_name} {session.config_name}.old",
+        )
+    found = differences(tree.data, proposal.findings, proposal.choices)
+    said: list[Block] = []
+    if not found:
+        said.append(Line(f"{session.config_name} is there already and says the same; nothing was changed", "ok"))
+    else:
+        said.append(Line(f"{session.config_name} is there already and was not changed. What differs:", "warn"))
+        said += [Line(line, indent=1) for line in found]
+        diff = difflib.unified_diff(
+            text.splitlines(), proposal.text.splitlines(), session.config_name, "what init would write", lineterm="", n=1
+        )
+        said.append(Verbatim("\n".join(diff) + "\n"))
+    return outcome(proposal, written=False, tail=said, differing=found)
+
+
+def tail(session: Session, proposal: Proposal, *, written: bool) -> list[Block]:
+    if written:
+        return [Line(f"wrote {session.config_name}; no other file was changed", "ok")]
+    return [Line(f"{session.config_name} would be:", "strong"), Verbatim(proposal.text)]
+
+
+def outcome(
+    proposal: Proposal, *, written: bool, tail: Sequence[Block], differing: Sequence[str] = ()
+) -> Outcome:
+    findings = replace(proposal.findings, ambiguous=proposal.said)
+    data = {**findings.document(), "config": proposal.text, "written": written, "differences": list(differing)}
+    steps = ["stackctl render    (what the override says)", "stackctl up        (bring the stack up, verified)"]
+    return Outcome(
+        "stackctl.init/1", data, [*blocks(findings, proposal.choices), *tail],
+        next_steps=steps if written and any(c.switchable for c in findings.consumers) else [],
+    )
