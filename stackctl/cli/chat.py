@@ -1,0 +1,45 @@
+"""``stackctl chat``."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from stackctl.cli.boundary import _console
+from stackctl.cli.wiring import present, session, settings_of
+
+verb = typer.Typer(rich_markup_mode=None, add_completion=False)
+MAX_PROMPT = 1 << 20
+
+
+@verb.command(
+    epilog="Examples:  stackctl chat   ·   stackctl chat 'Say hello' --model qwen3:8b   ·   echo hi | stackctl chat"
+)
+def chat(
+    ctx: typer.Context,
+    prompt: list[str] = typer.Argument(None, help="What to say (default: a dialogue)", metavar="[PROMPT]..."),
+    instance: str = typer.Option(None, "--instance", "-i", help="Ask this instance, `local` or a URL", metavar="NAME"),
+    model: str = typer.Option(None, "--model", "-m", help="Such as qwen3:8b", metavar="MODEL"),
+) -> None:
+    """Chat with the active Ollama; figures at the end."""
+    from stackctl.commands.chat import chat as command  # noqa: PLC0415
+
+    settings = settings_of(ctx)
+    console = _console(settings)
+    said = " ".join(prompt) if prompt else None
+    if said is None and (not sys.stdin.isatty() or settings.json):
+        said = sys.stdin.read(MAX_PROMPT).strip()
+    silent = settings.json
+
+    def write(text: str, thinking: bool) -> None:
+        if not silent:
+            console.text(console.paint(text, "dim") if thinking else text)
+
+    def ask() -> str | None:
+        try:
+            return input(">>> ")
+        except EOFError:
+            return None
+
+    present(ctx, command(session(ctx), said, ask, write, instance=instance, model=model))
