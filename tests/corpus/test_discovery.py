@@ -1,0 +1,63 @@
+"""Precision and recall over the corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.corpus.disputed import DISPUTED
+from tests.corpus.measure import Score, measure, table
+from tests.corpus.projects import CORPUS, file_sets
+
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"the corpus is not there: {CORPUS}")
+
+
+@pytest.fixture(scope="module")
+def score(tmp_path_factory: pytest.TempPathFactory) -> Score:
+    return measure(file_sets(), tmp_path_factory.mktemp("corpus"))
+
+
+def test_every_file_set_is_measured(score: Score) -> None:
+    assert len(score.rows) == len(file_sets())
+
+
+def test_consumers_are_found(score: Score) -> None:
+    assert score.recall >= 0.97, "\n".join(table(score))
+
+
+def test_nothing_else_is_taken_for_a_consumer(score: Score) -> None:
+    assert score.precision >= 0.97, "\n".join(table(score))
+
+
+def test_ollama_services_are_all_found_and_no_other(score: Score) -> None:
+    assert score.servers_wrong == []
+
+
+def test_what_is_missed_is_listed_with_its_reason(score: Score) -> None:
+    missed = {(one.project, triple) for one, true, got, _, _ in score.rows for triple in true - got}
+    assert missed == {(d.project, d.truth) for d in DISPUTED}
+
+
+def test_every_template_says_again_what_is_said_today(score: Score, tmp_path: Path) -> None:
+    """Filled with the address that stands there now, a template gives the value that stands there now."""
+    from stackctl.project.discovery.address import addresses
+    from tests.corpus.measure import findings_of
+    from tests.corpus.projects import prepare
+
+    wrong = []
+    for one in file_sets():
+        readable = prepare(one, tmp_path)
+        for consumer in findings_of(readable).consumers:
+            ports = {s.name: s.value for s in consumer.settings if s.template == "{port}"}
+            for setting in consumer.settings:
+                found = addresses(setting.value or "", whole=True)
+                if setting.template is None or not found or setting.points_at.startswith("gateway:") or not setting.points_at:
+                    continue
+                first = found[0]
+                port = str(first.port or next(iter(ports.values()), None) or 11434)
+                url = f"{first.scheme}://{first.host}:{port}"
+                said = setting.template.replace("{url}", url).replace("{host}", first.host).replace("{port}", port)
+                if setting.template != "{port}" and said != setting.value:
+                    wrong.append((one.id, setting, said))
+    assert wrong == []
