@@ -19,6 +19,9 @@ endif
 demo: export OLLAMA := $(OLLAMA)
 demo: export MODEL := $(MODEL)
 
+# The verbs of the stack say nothing of what was there already.
+up down switch diagnose status logs: export QUIET := 1
+
 stack := scripts/stack $(ENV)
 
 ##@ Begin

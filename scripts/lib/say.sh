@@ -11,6 +11,9 @@ step() { printf '%s==> %s%s\n' "$say_bold" "$*" "$say_off" >&2; }
 note() { printf '    %s%s%s\n' "$say_dim" "$*" "$say_off" >&2; }
 good() { printf '    %sok%s %s\n' "$say_green" "$say_off" "$*" >&2; }
 
+# kept …: what was there already; not worth a line where QUIET is set.
+kept() { if [[ -z ${QUIET:-} ]]; then good "$@"; fi; }
+
 # die MESSAGE [HINT]
 die() {
   printf '%serror:%s %s\n' "$say_red" "$say_off" "$1" >&2
