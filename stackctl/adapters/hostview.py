@@ -1,304 +1,273 @@
-"""Look at this machine as ``host-check`` wants to see it. Decides nothing; what cannot be seen is None."""
+"""What the engine's host shows, where the engine is on this machine: read, never changed.
+
+Everything is a file of the kernel or a listing command; what may not be read
+stays unknown. Root sees more (rules, processes of others) than a user does.
+"""
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import json
 import os
-import pwd
 import re
-import shutil
-from collections.abc import Iterable
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stackctl.adapters.host import SystemHost
-from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HostObserved, Listener, Process
-from stackctl.hostsetup.plan import listen_argument
-from stackctl.hostsetup.sockets import Listening, is_wildcard, parse_proc_net_tcp
-from stackctl.hostsetup.units import UnitFile, environment_of
+from stackctl.diagnose.scene import HostSeen, HostTry, Listener
+from stackctl.diagnose.signs.route import parse_listeners
 
-UNIT = "ollama.service"
-# In the order in which systemd looks (systemd.unit(5)).
-UNIT_DIRECTORIES = (
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
-PROPERTIES = (
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "NeedDaemonReload",
-    "MainPID",
-    "FragmentPath",
-    "DropInPaths",
-    "UnitFileState",
-    "InvocationID",
-    "User",
-)
-# Of a process's environment only these are taken: the rest is nobody's business, and may be secret.
-_VARIABLE = re.compile(r"^(?:OLLAMA|CUDA|HIP|ROCR|HSA|GGML|LLAMA_ARG)_|^HOME$")
-_CONTAINER = re.compile(r"\b([0-9a-f]{64})\b")
-_GPU_LINE = re.compile(
-    r"inference compute|no compatible GPUs|driver too old|GPU discovery|dropping (?:ROCm|integrated)"
-)
-_GPU_NODES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/kfd", "/dev/dri/renderD128")
+_UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_BINARIES = ("/usr/local/bin/ollama", "/usr/bin/ollama", "/bin/ollama")
+_STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def observe(port: int, host: SystemHost | None = None) -> HostObserved:
-    """Everything that the checks need, for the Ollama on ``port``."""
-    host = host or SystemHost()
-    properties = _properties(host)
-    files = unit_files(host, properties)
-    sockets = _sockets()
-    processes = _processes()
-    listeners = _with_holders(sockets, processes)
-    held = [listener for listener in listeners if listener.socket.port == port]
-    servers = [process for process in processes.values() if process.serves_ollama]
-    journal = _journal(host, properties)
-    base = _base_url(held)
-    return HostObserved(
-        port=port,
-        root=host.is_root(),
-        listeners=tuple(listeners),
-        processes=tuple(servers),
-        devices=_devices(host),
-        v6_only=(host.read("/proc/sys/net/ipv6/bindv6only") or b"0").strip() == b"1",
-        properties=properties,
-        files=files,
-        journal="\n".join(journal[-50:]),
-        snap=host.exists("/snap/ollama"),
-        firewall=_firewall(host),
-        gpus=_gpus(host, journal),
-        disk=_disk(servers, files),
-        greeting=_get(base, "/") if base else None,
-        running_version=_running_version(base) if base else "",
-        installed_version=_installed_version(host),
-    )
+def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
+    """One look: ``names`` are resolved and ``tries`` connected to from here. At most about 4.5 s."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        resolved = {n: pool.submit(_resolve, n) for n in names}
+        tried = {t: pool.submit(_try, *t) for t in tries}
+        rules = pool.submit(_rules)
+        journal = pool.submit(_journal)
+        models = pool.submit(_models)
+        listeners = _listeners()
+        unit, unit_time = _unit()
+        out = HostSeen(
+            known=True,
+            listeners=listeners,
+            addresses=_addresses(),
+            rules=rules.result(),
+            resolver=_text("/etc/resolv.conf"),
+            ip_forward=_flag("/proc/sys/net/ipv4/ip_forward"),
+            bindv6only=_flag("/proc/sys/net/ipv6/bindv6only"),
+            names={n: f.result() for n, f in resolved.items()},
+            tries={t: f.result() for t, f in tried.items()},
+            neighbours=_neighbours(),
+            unit=unit,
+            unit_time=unit_time,
+            binary_time=next((t for p in _BINARIES if (t := _mtime(p))), None),
+            process_environment=_process_environment(),
+            daemon=_daemon(),
+            client_config=_json(str(Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json")),
+            kernel=os.uname().release,
+            boot_time=_boot_time(),
+            devices=tuple(str(p) for pattern in ("nvidia*", "kfd", "dri/render*") for p in sorted(Path("/dev").glob(pattern))),
+            snaps=tuple(p.name for p in Path("/snap").glob("*") if p.name in ("ollama", "docker")),
+            journal=journal.result(),
+            models=models.result(),
+            egress_mtu=_egress_mtu(),
+            trust=next((t for p in _STORES if (t := _text(p, 1 << 20))), ""),
+        )
+    return out
 
 
-def _properties(host: SystemHost) -> dict[str, str] | None:
-    done = host.run(["systemctl", "show", UNIT, "--property", ",".join(PROPERTIES)], timeout=10)
-    if done.code != 0:
+def _text(path: str, limit: int = 1 << 16) -> str:
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _flag(path: str) -> bool | None:
+    text = _text(path).strip()
+    return text == "1" if text else None
+
+
+def _mtime(path: str) -> float | None:
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:
         return None
-    return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
 
 
-def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[UnitFile, ...]:
-    """The unit and its drop-ins: as systemd names them where it runs, else as it would find them."""
-    if properties and properties.get("FragmentPath"):
-        paths = [(properties["FragmentPath"], False)]
-        paths += [(path, True) for path in properties.get("DropInPaths", "").split()]
-    else:
-        own = next((f"{d}/{UNIT}" for d in UNIT_DIRECTORIES if host.exists(f"{d}/{UNIT}")), "")
-        drop_ins: dict[str, str] = {}
-        for directory in UNIT_DIRECTORIES:
-            for entry in sorted(Path(f"{directory}/{UNIT}.d").glob("*.conf")):
-                drop_ins.setdefault(entry.name, str(entry))
-        paths = [(own, False)] if own else []
-        paths += [(drop_ins[name], True) for name in sorted(drop_ins)]
+def _json(path: str) -> dict[str, object]:
+    try:
+        value = json.loads(_text(path) or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _run(argv: Sequence[str], seconds: float = 3.0) -> str | None:
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace")[: 1 << 20] if done.returncode == 0 else None
+
+
+def _rules() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    found = _run(["iptables-save"])
+    return found if found is not None else _run(["nft", "list", "ruleset"])
+
+
+def _journal() -> str:
+    if not Path("/run/systemd/system").is_dir():
+        return _text("/run/log/ollama.log")
+    return _run(["journalctl", "-u", "ollama", "-n", "80", "--no-pager", "-q"]) or ""
+
+
+def _listeners() -> tuple[Listener, ...]:
+    owners = _owners()
     found = []
-    for path, drop_in in paths:
-        data = host.read(path)
-        if data is not None:
-            found.append(UnitFile(path, data.decode("utf-8", "replace"), drop_in))
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        text = _text(table, 1 << 20)
+        inodes = [line.split()[9] for line in text.splitlines()[1:] if len(line.split()) > 9 and line.split()[3] == "0A"]
+        for listener, inode in zip(parse_listeners(text), inodes, strict=True):
+            found.append(Listener(listener.address, listener.port, owners.get(inode, "")))
     return tuple(found)
 
 
-def _sockets() -> list[Listening]:
-    found: list[Listening] = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+def _owners() -> dict[str, str]:
+    """Inode of a socket to the name of the process that holds it; those of others need root."""
+    found: dict[str, str] = {}
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            found += parse_proc_net_tcp(Path(table).read_text(encoding="ascii"))
+            links = [os.readlink(link) for link in (process / "fd").iterdir()]
+            name = (process / "comm").read_text().strip()
         except OSError:
             continue
+        for link in links:
+            if link.startswith("socket:["):
+                found[link[8:-1]] = name
     return found
 
 
-def _processes() -> dict[int, Process]:
-    """Processes of this network namespace, and Ollamas in containers of this machine."""
-    own = _link("/proc/self/ns/net")
+def _process_environment() -> dict[str, str]:
+    """Of the process called ``ollama`` in this network namespace, where it may be read."""
+    here = _namespace("self")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text().strip() != "ollama" or _namespace(process.name) != here:
+                continue
+            entries = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        pairs = (e.decode("utf-8", "replace").partition("=") for e in entries)
+        return {k: v for k, _, v in pairs if k.startswith("OLLAMA_")}
+    return {}
+
+
+def _namespace(process: str) -> str:
+    try:
+        return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def _addresses() -> tuple[str, ...]:
+    """Local addresses: those that the kernel's tree marks ``host LOCAL``, and IPv6 ones."""
+    found, last = [], ""
+    for line in _text("/proc/net/fib_trie", 1 << 20).splitlines():
+        if match := re.search(r"\|-- (\S+)", line):
+            last = match[1]
+        elif "host LOCAL" in line and last and not last.startswith("127."):
+            found.append(last)
+    for line in _text("/proc/net/if_inet6").splitlines():
+        address = str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0])))
+        if address != "::1" and not address.startswith("fe80"):
+            found.append(address)
+    return tuple(dict.fromkeys(found))
+
+
+def _neighbours() -> dict[str, str]:
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        process = _process(entry)
-        if process is None:
-            continue
-        if _link(f"{entry}/ns/net") in (own, "") or (process.container and process.serves_ollama):
-            found[process.pid] = process
+    for line in (_run(["ip", "neigh", "show"]) or "").splitlines():
+        fields = line.split()
+        if fields:
+            found[fields[0]] = fields[-1]
     return found
 
 
-def _process(entry: Path) -> Process | None:
+def _resolve(name: str) -> tuple[str, ...]:
     try:
-        argv = tuple(a.decode("utf-8", "replace") for a in (entry / "cmdline").read_bytes().split(b"\0")[:-1])
-        name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
-        uid = entry.stat().st_uid
-        container = _CONTAINER.search((entry / "cgroup").read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return None
-    executable = _link(f"{entry}/exe")
-    return Process(
-        pid=int(entry.name),
-        name=name,
-        argv=argv,
-        executable=executable.removesuffix(" (deleted)"),
-        user=_user(uid),
-        environment=_environment(entry),
-        container=container[1] if container else "",
-        deleted=executable.endswith(" (deleted)"),
-    )
+        rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(dict.fromkeys(str(r[4][0]) for r in sorted(rows, key=lambda r: r[0] != socket.AF_INET)))
 
 
-def _environment(entry: Path) -> dict[str, str] | None:
+def _try(address: str, port: int) -> HostTry:
+    start = time.monotonic()
+    error = ""
     try:
-        data = (entry / "environ").read_bytes()
-    except OSError:
-        return None
-    pairs = (item.decode("utf-8", "replace").partition("=") for item in data.split(b"\0") if item)
-    return {name: value for name, _, value in pairs if _VARIABLE.match(name)}
+        with socket.create_connection((address, port), timeout=4.0):
+            pass
+    except TimeoutError:
+        error = "TIMEOUT"
+    except OSError as failure:
+        error = errno.errorcode.get(failure.errno or 0, type(failure).__name__)
+    return HostTry(error, (time.monotonic() - start) * 1000)
 
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+def _unit() -> tuple[dict[str, str], float | None]:
+    found: dict[str, str] = {}
+    changed = None
+    for base in _UNITS:
+        path = Path(base) / "ollama.service"
+        if path.is_file() and str(path) not in found:
+            found[str(path)] = _text(str(path))
+            changed = changed or _mtime(str(path))
+            for dropin in sorted(Path(base, "ollama.service.d").glob("*.conf")):
+                found[str(dropin)] = _text(str(dropin))
+            break
+    return found, changed
 
 
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)  # noqa: PTH115  (namespaces are links to no path)
-    except OSError:
-        return ""
-
-
-def _with_holders(sockets: Iterable[Listening], processes: dict[int, Process]) -> list[Listener]:
-    """Sockets with the process that holds each: by the file descriptors under /proc, root's to see."""
-    wanted = {f"socket:[{socket.inode}]": socket for socket in sockets}
-    holders: dict[Listening, Process] = {}
-    for pid, process in processes.items():
+def _daemon() -> dict[str, object]:
+    """The daemon's configuration: the file that its command line names, and its flags."""
+    path, flags = "/etc/docker/daemon.json", {}
+    here = _namespace("self")
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            descriptors = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  (names alone are needed, and there are many)
+            if (process / "comm").read_text().strip() != "dockerd" or _namespace(process.name) != here:
+                continue
+            argv = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
         except OSError:
             continue
-        for descriptor in descriptors:
-            socket = wanted.get(_link(f"/proc/{pid}/fd/{descriptor}"))
-            if socket is not None and (socket not in holders or pid < holders[socket].pid):
-                holders[socket] = process
-    return [Listener(socket, holders.get(socket)) for socket in sorted(wanted.values())]
+        for index, word in enumerate(argv):
+            name, equals, value = word.partition("=")
+            if name == "--config-file":
+                path = value if equals else argv[index + 1]
+            if name == "--iptables" and value == "false":
+                flags["iptables"] = False
+        break
+    return {**_json(path), **flags}
 
 
-def _devices(host: SystemHost) -> tuple[Device, ...]:
-    done = host.run(["ip", "-json", "address"], timeout=10)
+def _boot_time() -> float | None:
+    match = re.search(r"(?m)^btime (\d+)", _text("/proc/stat", 1 << 20))
+    return float(match[1]) if match else None
+
+
+def _egress_mtu() -> int | None:
+    """MTU of the interface of the default route, else the smallest of the physical ones."""
+    for line in _text("/proc/net/route").splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 2 and fields[1] == "00000000":
+            text = _text(f"/sys/class/net/{fields[0]}/mtu").strip()
+            return int(text) if text.isdigit() else None
+    return None
+
+
+def _models() -> dict[str, tuple[str, ...]]:
+    """Models of an Ollama on this machine's own loopback, where one answers within half a second."""
+    url = "http://127.0.0.1:11434/api/tags"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        entries = json.loads(done.text or "[]")
-    except ValueError:
-        return ()
-    return tuple(
-        Device(
-            entry.get("ifname", ""),
-            tuple(f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if "local" in a),
-        )
-        for entry in entries
-    )
-
-
-def _journal(host: SystemHost, properties: dict[str, str] | None) -> list[str]:
-    if not properties:
-        return []
-    run = properties.get("InvocationID")
-    which = [f"_SYSTEMD_INVOCATION_ID={run}"] if run else ["--unit", UNIT]
-    done = host.run(["journalctl", *which, "--no-pager", "--output=cat", "--lines=4000"], timeout=15)
-    return done.text.splitlines() if done.code == 0 else []
-
-
-def _firewall(host: SystemHost) -> Firewall:
-    conf = host.read("/etc/ufw/ufw.conf")
-    state = host.run(["firewall-cmd", "--state"], timeout=15)
-    return Firewall(
-        ufw_enabled=None if conf is None or not host.which("ufw") else b"\nENABLED=yes" in b"\n" + conf,
-        firewalld_running=None if state.code == 127 else state.text.strip() == "running",
-        iptables=_said(host, "iptables-save", "-t", "filter"),
-        ip6tables=_said(host, "ip6tables-save", "-t", "filter"),
-        nft=_said(host, "nft", "--json", "list", "ruleset"),
-    )
-
-
-def _said(host: SystemHost, *argv: str) -> str | None:
-    done = host.run(argv, timeout=15)
-    return done.text if done.code == 0 else None
-
-
-def _gpus(host: SystemHost, journal: Iterable[str]) -> Gpus:
-    vendors = []
-    for device in Path("/sys/bus/pci/devices").glob("*"):
-        kind = (host.read(f"{device}/class") or b"").strip()
-        if kind.startswith((b"0x03", b"0x1200")):
-            vendors.append((host.read(f"{device}/vendor") or b"").strip().decode("ascii", "replace"))
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    smi = host.run(query, timeout=20) if host.which("nvidia-smi") else None
-    return Gpus(
-        pci=tuple(sorted(vendors)),
-        nodes=tuple(node for node in _GPU_NODES if host.exists(node)),
-        nvidia_smi=None if smi is None else (smi.code, smi.text + smi.error_text),
-        log=tuple(line for line in journal if _GPU_LINE.search(line)),
-    )
-
-
-def _disk(servers: Iterable[Process], files: Iterable[UnitFile]) -> Disk | None:
-    outside = [process for process in servers if not process.container and process.environment is not None]
-    wanted = ""
-    if outside:
-        environment = outside[0].environment or {}
-        wanted = environment.get("OLLAMA_MODELS") or f"{environment.get('HOME', '/root')}/.ollama/models"
-    elif setting := environment_of(files).get("OLLAMA_MODELS"):
-        wanted = setting.value
-    path = Path(wanted or "/usr/share/ollama/.ollama/models")
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    try:
-        usage = shutil.disk_usage(path)
-    except OSError:
-        return None
-    return Disk(wanted or str(path), usage.total, usage.free)
-
-
-def _base_url(held: Iterable[Listener]) -> str:
-    for listener in held:
-        address = listener.socket.address
-        if is_wildcard(address):
-            address = "127.0.0.1"
-        return f"http://{listen_argument(address, listener.socket.port)}"
-    return ""
-
-
-def _get(base: str, path: str) -> str | None:
-    """``STATUS FIRST-BYTES`` of an answer; None where there is none that HTTP knows."""
-    import httpx  # noqa: PLC0415
-
-    try:
-        # The machine's own proxy settings must not come between it and itself.
-        with httpx.Client(trust_env=False, timeout=3.0) as client, client.stream("GET", base + path) as answer:
-            start = next(answer.iter_bytes(2048), b"")
-            return f"HTTP {answer.status_code} {start.decode('utf-8', 'replace')}"
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return None
-
-
-def _running_version(base: str) -> str:
-    answer = _get(base, "/api/version") or ""
-    match = re.search(r'"version"\s*:\s*"([^"]{1,64})"', answer)
-    return match[1] if match and answer.startswith("HTTP 200") else ""
-
-
-def _installed_version(host: SystemHost) -> str:
-    if not host.which("ollama"):
-        return ""
-    done = host.run(["ollama", "--version"], timeout=10)
-    said = done.text + done.error_text
-    match = re.search(r"client version is (\S+)", said) or re.search(r"version is (\S+)", said)
-    return match[1] if match else ""
+        with opener.open(url, timeout=0.5) as answer:
+            document = json.loads(answer.read(1 << 20))
+    except (OSError, ValueError, urllib.error.URLError):
+        return {}
+    rows = document.get("models") if isinstance(document, dict) else None
+    names = tuple(str(r.get("name")) for r in rows or [] if isinstance(r, dict))
+    return {"127.0.0.1:11434": names} if names else {}

@@ -206,7 +206,7 @@ def _shell_row(cells: list[str]) -> dict[str, Any] | None:
             return {"k": kind, "aim": rest[0], "ask": rest[1], "address": rest[2], "ms": float(rest[3] or 0),
                     "bytes": raw, "end": "eof" if raw else "EMPTY"}
         if kind == "end":
-            return {"k": "end", "complete": True}
+            return {"k": "end", "complete": rest[0] == "1"}
     except (ValueError, IndexError):
         return None
     return None

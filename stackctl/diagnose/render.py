@@ -45,7 +45,7 @@ def _document(plan: ProbePlan) -> str:
 
 
 def _shell_lines(plan: ProbePlan) -> list[str]:
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = [("budget", _whole(plan.budget))]
     if plan.facts:
         rows += [("file", path) for path in FILES]
         rows += [("space", path) for path in plan.paths]

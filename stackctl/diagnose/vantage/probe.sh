@@ -105,9 +105,12 @@ send() {
     bounded "$3" nc -w 4 "$1" "$2" 2>/dev/null
   fi
 }
-quiet=
+now; begin=$now budget=1100 quiet=''
 while IFS="$tab" read -r verb a b c d e f g; do
+  now
+  if [ $((now - begin)) -gt $budget ]; then say end 0; exit 0; fi
   case $verb in
+    budget) budget=${a}00 ;;
     file) [ -r "$a" ] && say file "$a" "$(head -c 32768 "$a" 2>/dev/null | pack)" ;;
     space) say space "$a" "$(df -Pk "$a" 2>/dev/null | awk 'END {print $4*1024, $2*1024}')" ;;
     name) now; t0=$now; resolve "$a" "$b"; now; say name "$a" "$code" "$(((now - t0) * 10))" "$found" "$text" ;;

@@ -1,0 +1,72 @@
+"""Which proxy a runtime would use for a URL, by its own dialect of ``NO_PROXY``.
+
+Measured with curl 7.88, Python 3.11's urllib and Node's usual packages: curl
+takes CIDR for addresses and ignores upper-case ``HTTP_PROXY``; urllib (and so
+requests) knows neither CIDR nor globs; none takes ``host:port`` written as in
+the list, except Node's proxy-from-env and Go.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from stackctl.config.url import OllamaUrl
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy in force. ``variable`` is where it came from; ``near_miss`` an exception that was meant for this URL."""
+
+    host: str
+    port: int
+    variable: str
+    value: str
+    near_miss: str = ""
+
+
+def chosen(environment: Mapping[str, str], url: OllamaUrl) -> Proxy | None:
+    """The proxy that a typical client (requests, httpx) takes for ``url``, or None."""
+    names = (f"{url.scheme}_proxy", f"{url.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+    variable = next((n for n in names if environment.get(n)), "")
+    if not variable:
+        return None
+    entries = [e.strip() for e in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(",") if e.strip()]
+    if any(_matches(entry, url) for entry in entries):
+        return None
+    value = environment[variable]
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        host, port = parts.hostname or "", parts.port or 3128
+    except ValueError:
+        return None
+    if not host:
+        return None
+    return Proxy(host, port, variable, value, next((e for e in entries if _meant(e, url)), ""))
+
+
+def _matches(entry: str, url: OllamaUrl) -> bool:
+    host = url.host.lower().rstrip(".")
+    entry = entry.lower()
+    if entry == "*":
+        return True
+    bare = entry.lstrip(".")
+    return host == bare or (url.ip is None and host.endswith(f".{bare}"))
+
+
+def _meant(entry: str, url: OllamaUrl) -> bool:
+    """Whether an ineffective exception was meant for this URL: CIDR, glob, ``host:port``, or a network for a name."""
+    host = url.host.lower()
+    name, colon, port = entry.rpartition(":")
+    if colon and port.isdigit() and name.lower().lstrip(".") == host:
+        return True
+    if "*" in entry and fnmatch.fnmatch(host, entry.lower()):
+        return True
+    try:
+        network = ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return url.ip is None or url.ip in network

@@ -1,0 +1,163 @@
+"""What to ask: the first plan of a consumer, and what to ask again once something failed. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose import reply as http
+from stackctl.diagnose.answers import AimSeen, Seen
+from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
+from stackctl.diagnose.proxyrules import chosen
+from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.signs.board import STANDARD_PORT, Case
+
+DEEP_SECONDS = 60.0
+FOLLOW_BUDGET = 6.0
+
+
+def number(told: Iterable[Told]) -> list[Told]:
+    """Give URLs that are the same for a consumer the same aim, so that each is tried once."""
+    aims: dict[tuple[str, str, tuple[str, ...]], str] = {}
+    out = []
+    for one in told:
+        if one.url is None:
+            out.append(one)
+            continue
+        key = (one.consumer, str(one.url), one.addresses)
+        aims.setdefault(key, str(len(aims)))
+        out.append(replace(one, aim=aims[key]))
+    return out
+
+
+def first_plan(scene: Scene, consumer: str, *, deep: bool = False) -> ProbePlan:
+    """Everything told to one consumer, in one process."""
+    aims: dict[str, Aim] = {}
+    names: list[str] = []
+    for told in scene.told:
+        if told.consumer != consumer or told.url is None or told.aim in aims:
+            continue
+        case = Case.of(scene, told)
+        aim = ladder(
+            told.url, aim=told.aim, headers=told.headers, models=told.models, addresses=told.addresses,
+            trust=told.trust, server_name=told.server_name, verify=told.verify,
+        )
+        proxy = chosen(case.environment, told.url)
+        if proxy is not None:
+            through = Ask("proxied", "GET", f"{told.url.prefix}/api/version", dict(told.headers), proxy=(proxy.host, proxy.port), timeout=4.0)
+            aim = replace(aim, asks=(*aim.asks, through))
+        if deep and told.models:
+            aim = generate(aim, told.models[0], seconds=DEEP_SECONDS, headers=told.headers)
+        aims[told.aim] = aim
+        if case.host in case.extra_hosts and told.url.ip is None and "host-gateway" not in case.extra_hosts[case.host]:
+            names.append(f"{case.host}.")
+    return ProbePlan(tuple(aims.values()), names=tuple(names), budget=DEEP_SECONDS + 11 if deep else 11.0)
+
+
+def second_plan(scene: Scene, consumer: str) -> ProbePlan | None:
+    """What tells the look-alikes apart, for a consumer whose ladder broke; None where nothing more can be asked."""
+    aims: list[Aim] = []
+    names: list[str] = []
+    connects: list[tuple[str, int]] = []
+    for told in scene.told:
+        if told.consumer != consumer or told.url is None:
+            continue
+        case = Case.of(scene, told)
+        aims += _again(case, told, told.url)
+        tried = case.tried
+        if tried is not None and tried.port != STANDARD_PORT:
+            connects.append((tried.address, STANDARD_PORT))
+        if case.aim.resolved is not None and not case.aim.resolved.addresses:
+            mine = set(case.container.networks) if case.container else set()
+            names += [c.service or c.name for c in scene.everything if c.state == "running" and mine & set(c.networks)][:2]
+    aims = list({a.id: a for a in aims}.values())
+    if not (aims or names or connects):
+        return None
+    return ProbePlan(tuple(aims), tuple(dict.fromkeys(names)), tuple(dict.fromkeys(connects)), facts=False, budget=FOLLOW_BUDGET)
+
+
+def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
+    found, at = case.aim, (case.reached.address,) if case.reached else ()
+    if not at:
+        return []
+    aims: list[Aim] = []
+    version = f"{url.prefix}/api/version"
+    replies = [http.read(a.raw) for a in found.answered]
+    statuses = {r.status for r in replies}
+    broken = any(r.status == 0 for r in replies) or bool(statuses & {400, 426})
+    if url.scheme == "http" and broken:
+        aims.append(Aim("tls", replace(url, scheme="https"), addresses=at))
+    if 403 in statuses:
+        aims.append(Aim("localhost", url, (Ask("version", "GET", version, dict(told.headers), host="localhost"),), at))
+    if 401 in statuses and told.userinfo:
+        token = base64.b64encode(told.userinfo.encode()).decode()
+        aims.append(Aim("userinfo", url, (Ask("version", "GET", version, {"Authorization": f"Basic {token}"}),), at))
+    if 404 in statuses and (url.prefix or told.suffix):
+        aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(told.headers)),), at))
+    more = []
+    if "url.slash" in told.marks:
+        more.append(Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}'))
+    if _is_old(found):
+        more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(told.headers), body=b"{}"))
+    if more:
+        aims.append(Aim(told.aim, url, tuple(more), at, verify=told.verify, trust=told.trust, server_name=told.server_name))
+    if any(s.error == "VERIFY" and s.verify in (18, 19, 20, 21, 2) for s in found.shaken):
+        trust = told.trust or case.scene.host.trust
+        if trust:
+            aims.append(Aim("trust", url, (), at, trust=trust, server_name=told.server_name))
+    for page in origins(case):
+        aims.append(Aim("page", url, (Ask("version", "GET", version, {**told.headers, "Origin": page}),), at))
+    return aims
+
+
+def _is_old(found: AimSeen) -> bool:
+    answer = found.ask("version")
+    version = http.version(http.read(answer.raw)) if answer else None
+    parts = [int(p) for p in re.findall(r"\d+", version or "")[:3]]
+    return bool(parts) and [0, 0, 0] < parts < [0, 3, 0]
+
+
+def origins(case: Case) -> list[str]:
+    """Origins of the pages that this consumer serves, as its environment tells."""
+    found = []
+    for name, value in case.environment.items():
+        if re.search(r"ORIGIN|SITE_URL|PUBLIC_URL|WEBUI_URL|NEXTAUTH_URL|APP_URL|FRONTEND_URL", name) and re.match(r"https?://", value):
+            found.append("/".join(value.split("/")[:3]))
+    return found[:1]
+
+
+def wants_second(scene: Scene, seen: Mapping[str, Seen], failing: Sequence[str]) -> list[str]:
+    """Consumers to look at again: those that fail, and those with a slash or an old server."""
+    wanted = set(failing)
+    for told in scene.told:
+        found = seen.get(told.consumer)
+        aim = found.aims.get(told.aim) if found else None
+        if aim is not None and ("url.slash" in told.marks or _is_old(aim) or "client.browser" in told.marks):
+            wanted.add(told.consumer)
+    return [c for c in seen if c in wanted]
+
+
+@dataclass(frozen=True)
+class HostQuestion:
+    """What to look at on the engine's host: names to resolve, addresses to try, the port that matters."""
+
+    names: tuple[str, ...] = ()
+    tries: tuple[tuple[str, int], ...] = ()
+
+
+def host_question(scene: Scene) -> HostQuestion:
+    """Names and addresses of what failed, to be compared with the host's own view."""
+    names: list[str] = []
+    tries: list[tuple[str, int]] = []
+    for told in scene.told:
+        case = Case.of(scene, told)
+        if told.url is None:
+            continue
+        failed = case.aim.resolved is not None and not case.aim.resolved.addresses
+        if told.url.ip is None and "url.loopback" not in told.marks and (failed or case.host in case.extra_hosts):
+            names.append(case.host)
+        tries += [(c.address, c.port) for c in case.aim.connected if not c.ok and not c.address.startswith("127.")]
+    return HostQuestion(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(tries))[:8])

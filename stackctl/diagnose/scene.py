@@ -1,0 +1,220 @@
+"""Everything that was observed, as values: what the causes are judged by."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose.answers import Seen
+from stackctl.ports import Container, EngineInfo
+from stackctl.project.compose import ComposeProject
+
+
+@dataclass(frozen=True)
+class Told:
+    """One URL that a consumer is told, as its container really has it.
+
+    ``url`` is what the text most likely means, without ``suffix`` (``/v1``,
+    ``/api/chat``…); None where no address can be read from it. ``marks`` are
+    the signs of the text itself. ``source`` is ``container``, ``compose`` (no
+    container yet), ``profile`` (a target asked for) or ``log``.
+    """
+
+    consumer: str
+    variable: str
+    value: str = field(repr=False)
+    url: OllamaUrl | None
+    suffix: str = ""
+    marks: frozenset[str] = frozenset()
+    source: str = "container"
+    aim: str = ""
+    userinfo: str = field(default="", repr=False)
+    models: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    trust: str = field(default="", repr=False)
+    server_name: str = ""
+    verify: bool = True
+    addresses: tuple[str, ...] = ()
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening TCP socket; ``process`` is the command that holds it, empty where it cannot be seen."""
+
+    address: str
+    port: int
+    process: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only the machine itself reaches it."""
+        ip = ipaddress.ip_address(self.address)
+        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        return (mapped or ip).is_loopback
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is bound to all addresses."""
+        return ipaddress.ip_address(self.address).is_unspecified
+
+    def takes(self, address: str, *, v6only: bool = False) -> bool:
+        """Whether a connection to ``address`` ends here; ``::`` takes IPv4 too unless the kernel is told otherwise."""
+        try:
+            wanted = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        bound = ipaddress.ip_address(self.address)
+        if bound.is_unspecified:
+            return bound.version == wanted.version or (bound.version == 6 and not v6only)
+        mapped = bound.ipv4_mapped if isinstance(bound, ipaddress.IPv6Address) else None
+        return (mapped or bound) == wanted
+
+
+@dataclass(frozen=True)
+class HostTry:
+    """The same step, tried from the host. ``error`` as in :class:`stackctl.diagnose.answers.Connected`."""
+
+    error: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class HostSeen:
+    """What the engine's host shows. ``known`` is false where the engine is elsewhere: then nothing here is judged by.
+
+    ``rules`` is the text of ``iptables-save`` (or ``nft list ruleset``), None
+    where it may not be read. ``unit`` holds texts of Ollama's systemd unit by
+    path, ``process_environment`` that of the running server.
+    """
+
+    known: bool = False
+    listeners: tuple[Listener, ...] = ()
+    addresses: tuple[str, ...] = ()
+    rules: str | None = None
+    resolver: str = ""
+    ip_forward: bool | None = None
+    bindv6only: bool | None = None
+    neighbours: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tries: Mapping[tuple[str, int], HostTry] = field(default_factory=dict)
+    unit: Mapping[str, str] = field(default_factory=dict)
+    unit_time: float | None = None
+    binary_time: float | None = None
+    process_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    daemon: Mapping[str, Any] = field(default_factory=dict)
+    client_config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kernel: str = ""
+    boot_time: float | None = None
+    devices: tuple[str, ...] = ()
+    snaps: tuple[str, ...] = ()
+    journal: str = ""
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Models of Ollama servers of this machine, by their address as seen from the host."""
+    egress_mtu: int | None = None
+    trust: str = field(default="", repr=False)
+
+    def rules_reject(self, port: int) -> bool:
+        """Whether a rule answers this port with a reset or an ICMP message."""
+        return any(
+            "-j REJECT" in line and (f"--dport {port}" in line or "--dport" not in line)
+            for line in (self.rules or "").splitlines() if "INPUT" in line
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One project on one engine, at one moment.
+
+    ``project`` is what the files in force resolve to (our override included);
+    ``own`` the same without our override; ``containers`` are this project's,
+    ``others`` every other one of the engine. ``seen`` maps a consumer to what
+    its probe brought; ``logs`` a container's name to its last lines.
+    """
+
+    project: ComposeProject
+    containers: tuple[Container, ...]
+    others: tuple[Container, ...]
+    networks: tuple[Mapping[str, Any], ...]
+    info: EngineInfo | None
+    told: tuple[Told, ...]
+    compose: str = "docker compose"
+    context: str = ""
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    further: Mapping[str, Seen] = field(default_factory=dict)
+    servers: Mapping[str, Seen] = field(default_factory=dict)
+    host: HostSeen = field(default_factory=HostSeen)
+    logs: Mapping[str, str] = field(default_factory=dict, repr=False)
+    warnings: str = ""
+    dotenv: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shell: Mapping[str, str] = field(default_factory=dict, repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    images: Mapping[str, bool] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    ollama_services: tuple[str, ...] = ()
+    verified: str = ""
+    deep: bool = False
+    now: float = 0.0
+
+    def container(self, service: str) -> Container | None:
+        """The container of a service: the running one where there are several."""
+        mine = [c for c in self.containers if c.service == service]
+        return next((c for c in mine if c.state == "running"), mine[0] if mine else None)
+
+    @property
+    def everything(self) -> tuple[Container, ...]:
+        """Every container of the engine."""
+        return (*self.containers, *self.others)
+
+    def by_id(self, identifier: str) -> Container | None:
+        """A container by its ID or name."""
+        if not identifier:
+            return None
+        return next((c for c in self.everything if c.id.startswith(identifier) or c.name == identifier), None)
+
+    def owner_of(self, address: str) -> Container | None:
+        """The running container that has this address on one of its networks."""
+        for container in self.everything:
+            for endpoint in container.networks.values():
+                if address and address in (endpoint.get("IPAddress"), endpoint.get("GlobalIPv6Address")):
+                    return container
+        return None
+
+    def named(self, name: str) -> list[Container]:
+        """Containers that a user-defined network knows by ``name``: service, container name, alias, hostname."""
+        found = []
+        for container in self.everything:
+            names = {container.service, container.name, str((container.raw.get("Config") or {}).get("Hostname"))}
+            for endpoint in container.networks.values():
+                names.update(endpoint.get("DNSNames") or [])
+                names.update(endpoint.get("Aliases") or [])
+            if name and name in names:
+                found.append(container)
+        return found
+
+    def subnets(self) -> list[tuple[str, Any, Mapping[str, Any]]]:
+        """``(network name, subnet, network)`` of every engine network that has one."""
+        found = []
+        for network in self.networks:
+            for config in ((network.get("IPAM") or {}).get("Config")) or []:
+                if config.get("Subnet"):
+                    found.append((str(network.get("Name")), ipaddress.ip_network(config["Subnet"], strict=False), network))
+        return found
+
+    def gateways(self) -> dict[str, str]:
+        """Gateway address of every bridge network, to the network's name: all of them are the host."""
+        found = {}
+        for network in self.networks:
+            if network.get("Driver") != "bridge":
+                continue
+            for config in ((network.get("IPAM") or {}).get("Config")) or []:
+                subnet = config.get("Subnet")
+                gateway = config.get("Gateway") or (
+                    str(next(ipaddress.ip_network(subnet, strict=False).hosts(), "")) if subnet else ""
+                )
+                if gateway:
+                    found[gateway.split("/")[0]] = str(network.get("Name"))
+        return found

@@ -1,0 +1,134 @@
+"""The board on which signs are noted, and the case that they are read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stackctl.diagnose.answers import AimSeen, Connected, Seen
+from stackctl.diagnose.scene import Scene, Told
+from stackctl.ports import Container
+from stackctl.project.compose import Service
+
+STANDARD_PORT = 11434
+
+
+@dataclass
+class Board:
+    """Signs that hold, the words for them, and lines of what was seen (by sign)."""
+
+    on: set[str] = field(default_factory=set)
+    words: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, sign: str, line: str = "", **words: object) -> None:
+        """Note a sign, the line that shows it, and words for the texts."""
+        self.on.add(sign)
+        if line:
+            self.seen.setdefault(sign, line)
+        for key, value in words.items():
+            self.words.setdefault(key, str(value))
+
+    def has(self, *signs: str) -> bool:
+        """Whether all of them hold."""
+        return all(sign in self.on for sign in signs)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One URL of one consumer, with everything that was seen of it."""
+
+    scene: Scene
+    told: Told
+    container: Container | None
+    service: Service | None
+    seen: Seen | None
+    aim: AimSeen
+    further: Seen | None
+
+    @classmethod
+    def of(cls, scene: Scene, told: Told) -> Case:
+        """Look everything up once."""
+        seen = scene.seen.get(told.consumer)
+        return cls(
+            scene, told, scene.container(told.consumer), scene.project.services.get(told.consumer), seen,
+            (seen.aims.get(told.aim) if seen else None) or AimSeen(), scene.further.get(told.consumer),
+        )
+
+    @property
+    def where(self) -> str:
+        """``seen from … in …``, for lines of evidence."""
+        vantage = self.seen.vantage if self.seen else "engine"
+        return f"seen from {vantage} in {self.told.consumer}"
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, or empty."""
+        return self.told.url.host if self.told.url else ""
+
+    @property
+    def port(self) -> int:
+        """The port of the URL, or 0."""
+        return self.told.url.port if self.told.url else 0
+
+    @property
+    def reached(self) -> Connected | None:
+        """The first address that accepted."""
+        return next((c for c in self.aim.connected if c.ok), None)
+
+    @property
+    def tried(self) -> Connected | None:
+        """The address to speak of: the one that accepted, else the first tried."""
+        return self.reached or next(iter(self.aim.connected), None)
+
+    @property
+    def network_mode(self) -> str:
+        """Of the container, else of the service."""
+        if self.container is not None:
+            return self.container.network_mode
+        return self.service.network_mode if self.service else ""
+
+    @property
+    def on_host_network(self) -> bool:
+        """Whether it shares the host's own network."""
+        return self.network_mode == "host"
+
+    @property
+    def extra_hosts(self) -> dict[str, str]:
+        """Pinned names, as the container has them (or would)."""
+        if self.container is not None:
+            entries = (self.container.raw.get("HostConfig") or {}).get("ExtraHosts") or []
+            pairs = [str(e).replace("=", ":", 1).partition(":") for e in entries]
+            return {name: address for name, _, address in pairs}
+        return {name: values[0] for name, values in (self.service.extra_hosts if self.service else {}).items() if values}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the container, else those that it would have."""
+        if self.container is not None:
+            return self.container.environment
+        return {k: v or "" for k, v in (self.service.environment if self.service else {}).items()}
+
+    def further_aim(self, name: str) -> AimSeen:
+        """What a second look brought under that aim."""
+        return (self.further.aims.get(name) if self.further else None) or AimSeen()
+
+    @property
+    def targets(self) -> list[Container]:
+        """Containers that the host of the URL means: by name, or by address."""
+        if not self.told.url or not self.host:
+            return []
+        if self.told.url.ip is not None:
+            owner = self.scene.owner_of(self.host)
+            return [owner] if owner else []
+        found = self.scene.named(self.host)
+        mine = {c.id for c in self.scene.containers}
+        return sorted(found, key=lambda c: (c.state != "running", c.id not in mine))
+
+    @property
+    def target(self) -> Container | None:
+        """The container that the URL means most likely: who has the address reached, else by name, running ones first."""
+        tried = self.tried
+        if tried is not None and (owner := self.scene.owner_of(tried.address)) is not None:
+            return owner
+        return next(iter(self.targets), None)

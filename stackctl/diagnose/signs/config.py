@@ -1,0 +1,118 @@
+"""Signs of the configuration: the text of the value, where it came from, what else speaks against it."""
+
+from __future__ import annotations
+
+import re
+
+from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.diagnose.told import BROWSER
+
+_DEPRECATED = {
+    "open-webui": {"OLLAMA_API_BASE_URL": "OLLAMA_BASE_URL"},
+    "chatbot-ollama": {"OLLAMA_URL": "OLLAMA_HOST"},
+}
+_PAGE = re.compile(r"(?:SITE|WEBUI|APP|PUBLIC|NEXTAUTH|PAGE|FRONTEND|DOMAIN).*(?:URL|HOST|DOMAIN)?", re.IGNORECASE)
+
+
+def read(case: Case, board: Board) -> None:
+    """The text, its origin, and the file it should have come from."""
+    told = case.told
+    board.on |= told.marks
+    url = str(told.url) if told.url else ""
+    board.words.update(
+        consumer=told.consumer, variable=told.variable, value=told.value, url=url, host=case.host, port=str(case.port),
+        compose=case.scene.compose, project=case.scene.project.name, suffix=told.suffix,
+        origin=f"{told.url.scheme}://{told.url.netloc}" if told.url else "", where=case.where,
+    )
+    board.note(f"source.{told.source}")
+    if case.container is None:
+        board.note("consumer.absent")
+    elif case.container.state != "running":
+        board.note("consumer.stopped", f"the container {case.container.name} is {case.container.state}")
+    if case.on_host_network:
+        board.note("net.host")
+    if case.network_mode == "none":
+        board.note("net.none", f"network_mode of {told.consumer} is none")
+    _stale(case, board)
+    _files(case, board)
+    _names(case, board)
+    if told.url and told.url.port != STANDARD_PORT:
+        board.note("port.other")
+    if "url.slash" in told.marks and told.url and not told.url.prefix:
+        board.note("url.root_slash")
+
+
+def _stale(case: Case, board: Board) -> None:
+    """The running container against what the files say now."""
+    if case.container is None or case.service is None or case.told.source != "container":
+        return
+    want = case.service.environment.get(case.told.variable)
+    have = case.container.environment.get(case.told.variable)
+    if want is not None and have is not None and want.replace("$$", "$") != have:
+        board.note(
+            "told.stale",
+            f"the container {case.container.name} was created with another {case.told.variable} than the files say now",
+            fresh=want,
+        )
+
+
+def _files(case: Case, board: Board) -> None:
+    """``.env``, the shell, ``env_file`` and ``environment`` against each other."""
+    name, value = case.told.variable, case.told.value
+    text = "\n".join(case.scene.texts.values())
+    for variable, from_file in case.scene.dotenv.items():
+        from_shell = case.scene.shell.get(variable)
+        used = re.search(rf"\$\{{?{re.escape(variable)}\b", text) is not None
+        if from_shell is not None and from_shell != from_file and used and from_shell and from_shell in value:
+            board.note(
+                "shell.wins", f"{variable} is exported in the shell and set otherwise in .env: the shell wins",
+                shell_variable=variable, dotenv_value=from_file,
+            )
+        if not used and variable == name and name not in case.environment:
+            board.note("dotenv.unused", f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file)
+    if "value.blank" in case.told.marks:
+        warned = re.findall(r'The \\?"?([A-Za-z_][A-Za-z0-9_]*)\\?"? variable is not set', case.scene.warnings)
+        mentioned = [v for v in warned if v == name or re.search(rf"\$\{{?{re.escape(v)}\b", text)]
+        if mentioned:
+            board.note(
+                "value.unset", f"Compose warns that {mentioned[0]} is not set, and puts a blank string",
+                unset=mentioned[0],
+            )
+    _env_file(case, board)
+
+
+def _env_file(case: Case, board: Board) -> None:
+    """The same key in ``env_file`` with another value: ``environment`` beats it."""
+    for path, text in case.scene.texts.items():
+        if not path.startswith(f"env_file:{case.told.consumer}:"):
+            continue
+        for line in text.splitlines():
+            key, equals, found = line.strip().removeprefix("export ").partition("=")
+            found = found.strip().strip("\"'")
+            if equals and key.strip() == case.told.variable and found and found != case.told.value:
+                board.note(
+                    "env_file.loses",
+                    f"{path.rpartition(':')[2]} says {key.strip()}={found}; `environment:` says otherwise and wins",
+                    env_file_value=found, env_file=path.rpartition(":")[2],
+                )
+
+
+def _names(case: Case, board: Board) -> None:
+    """Names of variables: deprecated ones, those for a browser, those that other programs read."""
+    image = (case.service.image if case.service else "") or ""
+    for app, names in _DEPRECATED.items():
+        current = names.get(case.told.variable)
+        if current and app in image and current not in case.environment:
+            board.note("name.deprecated", f"{image} reads {current}, not {case.told.variable}", current=current)
+    if BROWSER.match(case.told.variable) and case.told.url:
+        pages = [v for k, v in case.environment.items() if _PAGE.match(k) and v.startswith("https://")]
+        if case.told.url.scheme == "http" and "url.loopback" not in case.told.marks and pages:
+            board.note("page.https", f"the page is {pages[0]}", page=pages[0])
+        known = case.scene.named(case.host) or case.host == "host.docker.internal"
+        if known or "url.single_label" in case.told.marks:
+            board.note("browser.cannot", f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers")
+    if "v1" in case.told.suffix and any("NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper() for k in case.environment):
+        key = next(k for k in case.environment if "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper())
+        board.note("v1.num_ctx", f"{key} is set, and {case.told.variable} ends in /v1, which takes no num_ctx", ctx_variable=key)
+    if case.told.variable == "OLLAMA_HOST":
+        board.note("value.bind_name")

@@ -1,0 +1,161 @@
+"""Signs of HTTP: proxies, who answers, statuses, redirects, paths."""
+
+from __future__ import annotations
+
+import re
+
+from stackctl.diagnose import reply as http
+from stackctl.diagnose.answers import Answered
+from stackctl.diagnose.proxyrules import chosen
+from stackctl.diagnose.reply import Reply
+from stackctl.diagnose.signs.board import Board, Case
+
+GREETING = b"Ollama is running"
+_GATEWAYS = re.compile(r"nginx|openresty|caddy|traefik|haproxy|squid|envoy|cloudflare|apache|litespeed|varnish|kong|gunicorn|uvicorn", re.IGNORECASE)
+
+
+def read(case: Case, board: Board) -> None:
+    """The proxy first, then what came back."""
+    if case.told.url is None:
+        return
+    _proxy(case, board)
+    root, tags, large = case.aim.ask("root"), case.aim.ask("tags"), case.aim.ask("large")
+    version = case.aim.ask("version")
+    asked = [a for a in (version, tags, root) if a is not None]
+    if not asked:
+        return
+    spoken = next((a for a in asked if http.read(a.raw).status), None)
+    if spoken is None:
+        _silence(case, board, asked[0])
+        return
+    reply = http.read((tags or spoken).raw)
+    if not reply.status:
+        reply = http.read(spoken.raw)
+    first = http.read(root.raw) if root else Reply(0)
+    board.note("http.spoke")
+    if GREETING in first.body:
+        board.note("root.ollama", f"GET / answers {GREETING.decode()!r}")
+    _status(case, board, reply, first, tags or spoken)
+    _paths(case, board, reply, first)
+    if large is not None and not http.read(large.raw).status and large.end in ("TIMEOUT", "EMPTY", "eof") and large.ms > 1500:
+        board.note("large.stalls", f"a request of 6 kB gets no answer in {large.ms:.0f} ms, small ones do, {case.where}")
+    if large is not None and http.read(large.raw).status == 413:
+        board.note("status.413", "a request of 6 kB is answered 413")
+    mtu = (case.seen.files if case.seen else {}).get("/sys/class/net/eth0/mtu", "").strip()
+    if mtu.isdigit():
+        board.words["mtu"] = mtu
+        if case.scene.host.egress_mtu and case.scene.host.egress_mtu < int(mtu):
+            board.note("mtu.larger", f"the container's MTU is {mtu}, the host's way out has {case.scene.host.egress_mtu}")
+
+
+def _silence(case: Case, board: Board, first: Answered) -> None:
+    end = first.end
+    if end in ("TIMEOUT",) or (end == "EMPTY" and first.ms > 1500):
+        board.note("http.silent", f"connected, and no answer within {first.ms:.0f} ms, {case.where}")
+    elif first.raw:
+        board.note("http.garbage", f"what answers speaks no HTTP: {first.raw[:40]!r}, {case.where}")
+    else:
+        board.note("http.reset", f"connected, and closed before any byte ({end}), {case.where}")
+
+
+def _proxy(case: Case, board: Board) -> None:
+    url = case.told.url
+    proxy = chosen(case.environment, url) if url else None
+    if proxy is None:
+        return
+    board.note("proxy.applies", f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.told.consumer}",
+               proxy=f"{proxy.host}:{proxy.port}", proxy_variable=proxy.variable)
+    if proxy.host in ("localhost", "127.0.0.1", "::1"):
+        board.note("proxy.loopback", f"the proxy {proxy.host}:{proxy.port} means the container itself")
+    if proxy.near_miss:
+        board.note("proxy.near_miss", f"NO_PROXY lists {proxy.near_miss}, which most clients do not take for {case.host}", near_miss=proxy.near_miss)
+    wanted = case.service.environment if case.service else {}
+    if proxy.variable not in wanted and case.container is not None:
+        configured = (case.scene.host.client_config.get("proxies") or {}).get("default") or {}
+        if configured or case.told.source == "container":
+            board.note("proxy.injected", f"no Compose file sets {proxy.variable}: the Docker client's config.json injects it")
+    through = case.aim.ask("proxied") or case.further_aim(case.told.aim).ask("proxied")
+    if through is None:
+        return
+    answer = http.read(through.raw)
+    if http.version(answer) is None:
+        shown = f"{answer.status} {answer.type}".strip() if answer.status else through.end
+        board.note("proxy.fails", f"through the proxy {proxy.host}:{proxy.port}: {shown}; straight to {case.host} it is another matter")
+        if answer.status == 403 and ("squid" in str(answer.headers).lower() or b"ERR_ACCESS_DENIED" in answer.body):
+            board.note("proxy.denies", f"the proxy answers 403 ({answer.headers.get('x-squid-error') or answer.headers.get('server', '')})")
+        if any("SSRF" in k.upper() for k in case.environment) or "ssrf" in proxy.host:
+            board.note("proxy.ssrf", "the proxy is one against SSRF")
+    else:
+        board.note("proxy.works")
+
+
+def _masked(value: str) -> str:
+    return re.sub(r"//[^@/]*@", "//***@", value)
+
+
+def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answered) -> None:
+    server, status = reply.headers.get("server", ""), reply.status
+    line = f"GET {case.told.url.prefix if case.told.url else ''}/api/tags answers {status} {reply.type}".rstrip()
+    board.words.update(status=str(status), server=server or "no Server header")
+    board.note(f"status.{status}", f"{line}, {case.where}")
+    if server and _GATEWAYS.search(server):
+        board.note("server.gateway", f"the answer comes from {server}")
+    if reply.is_html or root.is_html:
+        board.note("answer.html", f"{line}: a page, not an API")
+    if status == 403:
+        if not reply.body:
+            board.note("403.empty", f"{line} with an empty body")
+        plain = case.further_aim("localhost").ask("version")
+        if plain is not None and http.read(plain.raw).status == 200:
+            board.note("403.host", "the same request with `Host: localhost` answers 200")
+    if status == 401:
+        challenge = reply.headers.get("www-authenticate", "")
+        board.note("401.challenge" if challenge else "401.bare", f"{line}, WWW-Authenticate: {challenge or 'none'}", scheme=challenge.split(" ")[0] or "Bearer")
+        if "signin_url" in reply.text:
+            board.note("401.cloud", "the body holds a signin_url")
+        with_user = case.further_aim("userinfo").ask("version")
+        if with_user is not None and http.read(with_user.raw).status == 200:
+            board.note("401.userinfo_works", "with the user and password of the URL it answers 200")
+    if 300 <= status < 400:
+        to = reply.headers.get("location", "")
+        board.note("redirect", f"{line}, Location: {to}", location=to)
+        if to.startswith("https://"):
+            board.note("redirect.https")
+    if status in (502, 503, 504, 524) and not reply.error:
+        board.note("gateway.error", f"{line} from {server or 'a proxy'} after {answer.ms:.0f} ms")
+    if status == 400 and (reply.is_html or "HTTPS" in reply.text or "HTTP request to an HTTPS" in reply.text):
+        tls = "HTTPS" in reply.text
+        board.note("400.tls" if tls else "400.html", f"{line}: {' '.join(re.sub('<[^>]+>', ' ', reply.text).split())[:80]}")
+    if status == 503 and "busy" in reply.error:
+        board.note("503.busy", f"{line}: {reply.error[:80]}")
+    if status == 200 and http.model_names(reply) is None:
+        board.note("answer.foreign", f"{line}, and it is no list of models: {_short(reply.text)}")
+
+
+def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:
+    told = case.told
+    if reply.status == 404:
+        if reply.type == "text/plain" and b"404 page not found" in reply.body:
+            board.note("404.route", "404 as text: no such route")
+        elif reply.error:
+            board.note("404.json")
+        if not root.body.startswith(GREETING):
+            board.note("404.not_ollama", f"GET / is not Ollama's greeting: {root.status} {_short(root.text)}")
+    origin = case.further_aim("origin")
+    tags = origin.ask("tags")
+    if tags is not None and http.model_names(http.read(tags.raw)) is not None:
+        board.note("origin.ollama", f"without the path, {told.url.scheme if told.url else 'http'}://{case.host}:{case.port}/api/tags answers 200")
+    slash = case.further_aim(told.aim).ask("slash") or case.aim.ask("slash")
+    if slash is not None:
+        answer = http.read(slash.raw)
+        if answer.status in (301, 302):
+            board.note("slash.redirects", f"POST //api/show answers {answer.status}, which turns it into a GET")
+    embed = case.further_aim(told.aim).ask("embed")
+    if embed is not None:
+        answer = http.read(embed.raw)
+        if answer.status == 404 and not answer.error:
+            board.note("route.missing", "POST /api/embed answers 404 as text: this server does not know it")
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:60]

@@ -1,0 +1,258 @@
+"""Signs of containers' lives: why one does not run, is unhealthy, or could never be made."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from stackctl.diagnose.scene import Scene
+from stackctl.diagnose.signs import logs
+from stackctl.diagnose.signs.board import Board, Case
+from stackctl.ports import Container
+from stackctl.project.compose import Service
+
+_ERRORS = (
+    (r"port is already allocated", "error.port_engine"),
+    (r"address already in use", "error.port_host"),
+    (r"could not select device driver|unknown or invalid runtime name: nvidia", "error.gpu_driver"),
+    (r"driver/library version mismatch", "error.nvml_mismatch"),
+    (r"unsatisfied condition: cuda|CUDA driver version is insufficient", "error.driver_old"),
+    (r"/dev/kfd|/dev/dri", "error.rocm_device"),
+    (r"unable to derive the IP value for host-gateway|invalid IP address in add-host", "error.host_gateway"),
+    (r"No chain/target/match by that name", "error.chains_gone"),
+    (r"read-only file system|permission denied.*(?:mount|bind)", "error.mount"),
+    (r"network [^ ]+ not found", "error.network_gone"),
+)
+
+
+def read(case: Case, board: Board) -> None:
+    """The life of the container that the URL means, and of the consumer itself."""
+    target = case.target
+    if target is not None and target.id != (case.container.id if case.container else ""):
+        board.words.setdefault("target_container", target.name)
+        board.words.setdefault("target_service", target.service or target.name)
+        of_container(case.scene, target, board, "target")
+        logs.of_server(case.scene.logs.get(target.name, ""), board, target.name)
+        _race(case, target, board)
+    if case.container is not None:
+        of_container(case.scene, case.container, board, "own")
+    limits = case.seen.limits if case.seen else ()
+    files = case.seen.files if case.seen else {}
+    if any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits) or _pids_full(files):
+        board.note("pids.full", f"{case.told.consumer} is at its limit of processes")
+
+
+def _pids_full(files: Any) -> bool:
+    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/pids"):
+        top, now = files.get(f"{base}/pids.max", "").strip(), files.get(f"{base}/pids.current", "").strip()
+        if top.isdigit() and now.isdigit():
+            return int(now) >= int(top) - 1
+    return False
+
+
+def of_container(scene: Scene, container: Container, board: Board, who: str) -> None:
+    """State, error, exit, health, restarts of one container; signs start with ``who``."""
+    state: dict[str, Any] = container.raw.get("State") or {}
+    host: dict[str, Any] = container.raw.get("HostConfig") or {}
+    board.note(f"{who}.{container.state}")
+    restarts = int(container.raw.get("RestartCount") or 0)
+    line = f"{container.name} is {container.state}, exit code {container.exit_code}, {restarts} restarts"
+    if container.state != "running":
+        board.note(f"{who}.down", line, exit=container.exit_code)
+    if container.state == "restarting" or (restarts >= 3 and container.state != "running"):
+        board.note(f"{who}.loops", line)
+    text = str(state.get("Error") or "")
+    for pattern, sign in _ERRORS:
+        if text and re.search(pattern, text):
+            board.note(f"{who}.{sign}", f"{container.name}: {' '.join(text.split())[:220]}")
+            port = re.search(r"for [^ ]*?:(\d+)[: ]|0\.0\.0\.0:(\d+)", text)
+            if port:
+                board.words.setdefault("busy_port", port[1] or port[2])
+    if state.get("OOMKilled") or (container.exit_code == 137 and host.get("Memory")):
+        board.note(f"{who}.oom", f"{container.name}: OOMKilled={str(bool(state.get('OOMKilled'))).lower()}, exit code {container.exit_code}, "
+                   f"memory limit {int(host.get('Memory') or 0) >> 20} MiB")
+    if container.state == "exited" and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no":
+        finished = _time(str(state.get("FinishedAt") or ""))
+        boot = scene.host.boot_time
+        if finished and boot and finished < boot + 30:
+            board.note(f"{who}.since_boot", f"{container.name} stopped before the last start of the machine, and its restart policy is no")
+    _health(container, board, who)
+
+
+def _health(container: Container, board: Board, who: str) -> None:
+    health = (container.raw.get("State") or {}).get("Health") or {}
+    if container.health != "unhealthy" and not (container.health == "starting" and len(health.get("Log") or []) > 1):
+        return
+    output = " ".join(str(e.get("Output") or "") for e in (health.get("Log") or [])[-3:])
+    board.note(f"{who}.unhealthy", f"{container.name} is {container.health}: {' '.join(output.split())[:160]}")
+    if re.search(r"executable file not found|curl: not found|wget: not found|not found in \$PATH|no such file or directory", output):
+        tool = re.search(r'exec: "([^"]+)"|(curl|wget)', output)
+        board.note(f"{who}.health_tool", f"the healthcheck of {container.name} cannot run: {' '.join(output.split())[:160]}",
+                   tool=(tool[1] or tool[2]) if tool else "curl")
+    if re.search(r"invalid character '<'|something went wrong, please see the ollama server logs|proxyconnect", output):
+        board.note(f"{who}.health_proxy", f"the healthcheck of {container.name} goes through its proxy: {' '.join(output.split())[:120]}")
+
+
+def _race(case: Case, target: Container, board: Board) -> None:
+    """Did the consumer start before the server answered, and give up then?"""
+    if case.container is None or case.container.state != "running" or target.state != "running":
+        return
+    service = case.service
+    edge = (service.depends_on.get(target.service) if service else None) or {}
+    if edge.get("condition") == "service_healthy":
+        return
+    ours, theirs = _time(case.container.started_at), _time(target.started_at)
+    log = case.scene.logs.get(case.container.name, "")
+    if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, case.host, case.port):
+        board.note("race", f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name} and its log holds a refused connection")
+
+
+def _time(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.year > 1 else None
+
+
+def of_services(scene: Scene) -> list[Board]:
+    """One board for each Ollama service (its own life, GPU, store), and one for the project as a whole."""
+    boards = [_server(scene, name) for name in scene.ollama_services]
+    for service in scene.project:
+        board = Board()
+        board.words.update(
+            service=service.name, target_service=service.name, compose=scene.compose, project=scene.project.name,
+            scope="project" if service.name not in scene.ollama_services else "server",
+        )
+        if service.name in scene.project.active:
+            _creatable(scene, service, board)
+        boards.append(board)
+    return boards
+
+
+def _server(scene: Scene, name: str) -> Board:
+    board = Board()
+    service = scene.project.services.get(name)
+    board.words.update(service=name, target_service=name, compose=scene.compose, project=scene.project.name, scope="server")
+    container = scene.container(name)
+    if container is None or service is None:
+        return board
+    board.words["target_container"] = container.name
+    of_container(scene, container, board, "server")
+    logs.of_server(scene.logs.get(container.name, ""), board, container.name)
+    _gpu(scene, container, board)
+    _environment(container, board)
+    _store(scene, container, board)
+    return board
+
+
+def _gpu(scene: Scene, container: Container, board: Board) -> None:
+    host = container.raw.get("HostConfig") or {}
+    requests = host.get("DeviceRequests") or []
+    devices = host.get("Devices") or []
+    info = scene.info
+    nvidia = [d for d in scene.host.devices if "nvidia" in d]
+    available = bool(nvidia) or bool(info and ("nvidia" in info.runtimes or any("nvidia" in d for d in info.cdi_devices)))
+    if requests or devices or host.get("Runtime") == "nvidia":
+        board.note("gpu.requested")
+        if info and "systemd" in str(info.raw.get("CgroupDriver")):
+            board.note("engine.systemd_cgroup")
+    elif available:
+        what = nvidia[0] if nvidia else (info.cdi_devices[0] if info and info.cdi_devices else "the nvidia runtime")
+        board.note("gpu.not_requested", f"the engine has a GPU ({what}), and {container.name} asks for none", device=what)
+    if nvidia and "/dev/nvidia-uvm" not in nvidia:
+        board.note("gpu.no_uvm", "the host has no /dev/nvidia-uvm")
+
+
+def _environment(container: Container, board: Board) -> None:
+    env = container.environment
+    proxy = next((k for k in ("http_proxy", "HTTP_PROXY") if env.get(k)), "")
+    exceptions = (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",")
+    if proxy and not {"0.0.0.0", "*"} & {e.strip() for e in exceptions}:  # noqa: S104
+        board.note("server.http_proxy", f"{container.name} has {proxy}, and 0.0.0.0 is not in its NO_PROXY: its own CLI goes through the proxy", proxy_variable=proxy)
+    if env.get("OLLAMA_KEEP_ALIVE", "").strip() in ("0", "0s", "0m"):
+        board.note("server.keep_alive_0", f"{container.name} has OLLAMA_KEEP_ALIVE={env['OLLAMA_KEEP_ALIVE']}")
+
+
+def _store(scene: Scene, container: Container, board: Board) -> None:
+    mounts = container.raw.get("Mounts") or []
+    mine = {str(m.get("Name")) for m in mounts if m.get("Type") == "volume"}
+    seen = scene.servers.get(container.name)
+    for path, (free, total) in (seen.space if seen else {}).items():
+        if total and (free < 64 << 20 or free / total < 0.01):
+            board.note("store.full", f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
+    others = [v for v in scene.volumes if "ollama" in v.lower() and v not in mine]
+    if others:
+        board.note("store.other_volume", f"the volume {others[0]} is there, {container.name} uses {', '.join(sorted(mine)) or 'none'}", volume=others[0])
+
+
+def _creatable(scene: Scene, service: Service, board: Board) -> None:
+    """What would keep ``up`` from making this service's container."""
+    if scene.container(service.name) is not None:
+        return
+    board.note("service.never")
+    name = service.container_name
+    if name:
+        rival = next((c for c in scene.others if c.name == name), None)
+        if rival is not None:
+            board.note("name.taken", f"the container name {name} is taken by {rival.id[:12]} ({rival.labels.get('com.docker.compose.project') or 'no Compose project'})",
+                       rival=rival.id[:12], name=name)
+    by_name = {str(n.get("Name")) for n in scene.networks}
+    for key in service.networks:
+        network = scene.project.networks.get(key) or {}
+        wanted = str(network.get("name") or f"{scene.project.name}_{key}")
+        if wanted in by_name:
+            continue
+        if network.get("external"):
+            board.note("network.external_missing", f"the external network {wanted} is not on this engine", network=wanted)
+        else:
+            _subnet_free(scene, network, wanted, board)
+    for entries in service.extra_hosts.values():
+        if "host-gateway" in entries and not any(n.get("Name") == "bridge" for n in scene.networks):
+            board.note("own.error.host_gateway", "the engine has no default bridge, and host-gateway is its address")
+    _runtime(scene, service, board)
+    if service.image and scene.images.get(service.image) is False and not service.raw.get("build"):
+        board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
+        proxy = (scene.info.raw.get("HttpProxy") if scene.info else "") or "none"
+        board.words["daemon_proxy"] = str(proxy)
+    if name := next((str(b) for b in [service.raw.get("runtime")] if b), ""):
+        board.words["runtime"] = name
+
+
+def _runtime(scene: Scene, service: Service, board: Board) -> None:
+    info = scene.info
+    reserved = json.dumps((service.raw.get("deploy") or {}).get("resources") or {})
+    wants = service.raw.get("runtime") == "nvidia" or '"nvidia"' in reserved
+    if wants and info and "nvidia" not in info.runtimes:
+        board.note("own.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime")
+
+
+def _subnet_free(scene: Scene, network: Any, wanted: str, board: Board) -> None:
+    configured = [c.get("subnet") for c in (network.get("ipam") or {}).get("config") or [] if c.get("subnet")]
+    taken = scene.subnets()
+    for text in configured:
+        subnet = ipaddress.ip_network(text, strict=False)
+        rival = next((n for n, s, _ in taken if s.version == subnet.version and s.overlaps(subnet)), None)
+        if rival:
+            board.note("network.subnet_taken", f"{wanted} is to have {text}, which overlaps the network {rival}", network=wanted, rival=rival, subnet=text)
+    if not configured and not _pool_left(scene):
+        board.note("pools.exhausted", f"no subnet is left for {wanted}: {len(scene.networks)} networks take all of the address pools")
+
+
+def _pool_left(scene: Scene) -> bool:
+    """Whether one of the daemon's address pools still holds a free subnet (moby's defaults where none is set)."""
+    raw = (scene.info.raw.get("DefaultAddressPools") if scene.info else None) or [
+        *({"Base": f"172.{n}.0.0/16", "Size": 16} for n in range(17, 32)), {"Base": "192.168.0.0/16", "Size": 20},
+    ]
+    taken = [s for _, s, _ in scene.subnets() if s.version == 4]
+    for pool in raw:
+        base = ipaddress.ip_network(pool["Base"], strict=False)
+        if base.version != 4:
+            continue
+        for subnet in base.subnets(new_prefix=max(int(pool["Size"]), base.prefixlen)):
+            if not any(subnet.overlaps(t) for t in taken):
+                return True
+    return False

@@ -1,0 +1,302 @@
+"""Signs of the way there: where the address lives, what connecting said, who listens, which rules stand between."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from stackctl.diagnose.answers import Connected, Seen
+from stackctl.diagnose.scene import Listener
+from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.ports import Container
+
+FAST = 1000.0
+"""ms. Below it an unreachable host was answered by a rule; ARP gives up after about 3050 ms (measured)."""
+
+
+def read(case: Case, board: Board) -> None:
+    """Connect results first, then what the engine and the host say of the same address."""
+    tried = case.tried
+    if case.told.url is None:
+        return
+    _engine(case, board)
+    if tried is None:
+        return
+    place = where_is(case, tried.address)
+    board.note(f"target.{place}", address=tried.address, port=str(tried.port), ms=f"{tried.ms:.0f}")
+    _connect(case, board, tried)
+    if tried.ok:
+        return
+    if place == "container":
+        _container(case, board, tried)
+    if place in ("host", "self") and (place == "host" or case.on_host_network):
+        _host(case, board, tried)
+    if place in ("lan", "docker", "public", "host"):
+        _beyond(case, board, tried)
+    _ownership(case, board, tried)
+    _neighbour_port(case, board, tried)
+
+
+def where_is(case: Case, address: str) -> str:
+    """``self``, ``host``, ``container``, ``docker`` (an engine subnet, owner unknown), ``lan`` or ``public``."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "public"
+    if ip.is_loopback or ip.is_unspecified:
+        return "self"
+    if case.scene.owner_of(address) is not None:
+        return "container"
+    if address in case.scene.gateways() or address in case.scene.host.addresses:
+        return "host"
+    if any(ip in subnet for _, subnet, _ in case.scene.subnets() if subnet.version == ip.version):
+        return "docker"
+    private = ip.is_private or ip in ipaddress.ip_network("100.64.0.0/10") if ip.version == 4 else ip.is_private
+    return "lan" if private or ip.is_reserved else "public"
+
+
+def _engine(case: Case, board: Board) -> None:
+    info = case.scene.info
+    if info is None:
+        return
+    for flag, sign in ((info.rootless, "engine.rootless"), (info.desktop, "engine.desktop"), (not info.local, "engine.remote")):
+        if flag:
+            board.note(sign, f"docker info says so: {sign.partition('.')[2]}")
+    kernel = str(info.raw.get("KernelVersion") or "")
+    if "microsoft" in kernel.lower():
+        board.note("engine.wsl", f"the engine's kernel is {kernel}")
+    if not any(n.get("Name") == "bridge" for n in case.scene.networks):
+        board.note("engine.no_bridge", "the engine has no default bridge network (bridge: none)")
+
+
+def _connect(case: Case, board: Board, tried: Connected) -> None:
+    at = f"{tried.address}:{tried.port}"
+    if tried.ok:
+        board.note("connect.ok", f"{at} accepted after {tried.ms:.1f} ms, {case.where}")
+        return
+    board.note("connect.bad", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}", errno=tried.error)
+    name = {
+        "ECONNREFUSED": "refused", "TIMEOUT": "timeout", "ENETUNREACH": "no_network", "EADDRNOTAVAIL": "no_network",
+        "EHOSTUNREACH": "unreachable", "EACCES": "forbidden", "EPERM": "forbidden",
+    }.get(tried.error, "other")
+    board.note(f"connect.{name}", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}")
+    if name == "unreachable":
+        board.note("connect.unreachable.fast" if tried.ms < FAST else "connect.unreachable.slow",
+                   f"{at}: EHOSTUNREACH after {tried.ms:.0f} ms, {case.where}")
+
+
+def _container(case: Case, board: Board, tried: Connected) -> None:
+    """A container has the address: which ports does it listen on, inside?"""
+    target = case.scene.owner_of(tried.address)
+    if target is None:
+        return
+    board.words.setdefault("target_container", target.name)
+    board.words.setdefault("target_service", target.service or target.name)
+    ports = (target.raw.get("NetworkSettings") or {}).get("Ports") or {}
+    for inner, bindings in ports.items():
+        number = int(inner.split("/")[0])
+        for binding in bindings or []:
+            if str(binding.get("HostPort")) == str(tried.port) and number != tried.port:
+                board.note("port.is_published", f"{tried.port} is the host's port of {target.name}; inside it listens on {number}",
+                           inner=str(number))
+    server = case.scene.servers.get(target.name)
+    if server is None or not server.files:
+        return
+    board.note("inside.known")
+    here = list(listeners(server))
+    mine = [x for x in here if x.port == tried.port]
+    if not mine:
+        others = sorted({x.port for x in here if not x.loopback})
+        board.note("inside.no_listener", f"nothing listens on {tried.port} inside {target.name}"
+                   + (f"; it listens on {', '.join(map(str, others))}" if others else ""))
+        if len(others) == 1 or STANDARD_PORT in others:
+            board.note("inside.other_port", inner=str(STANDARD_PORT if STANDARD_PORT in others else others[0]))
+    elif all(x.loopback for x in mine):
+        board.note("inside.loopback", f"{target.name} listens on {mine[0].address}:{mine[0].port} only, seen in its own network")
+    elif not any(x.takes(tried.address) for x in mine):
+        board.note("inside.one_address", f"{target.name} listens on {mine[0].address}:{mine[0].port} only", listen=mine[0].address)
+    else:
+        board.note("inside.listens")
+
+
+def listeners(seen: Seen) -> Iterator[Listener]:
+    """Listening sockets of the namespace that a probe stood in."""
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        yield from parse_listeners(seen.files.get(path, ""))
+
+
+def parse_listeners(text: str) -> Iterator[Listener]:
+    """Listeners of one table of ``/proc/net`` (proc(5)); words are in the byte order of the machine, little here."""
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == "0A":
+            words, _, port = fields[1].partition(":")
+            raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
+            yield Listener(str(ipaddress.ip_address(raw)), int(port, 16))
+
+
+def _published(case: Case, port: int) -> list[tuple[Container, dict[str, Any]]]:
+    found = []
+    for container in case.scene.everything:
+        if container.state != "running":
+            continue
+        ports = (container.raw.get("NetworkSettings") or {}).get("Ports") or {}
+        for bindings in ports.values():
+            found += [(container, b) for b in bindings or [] if str(b.get("HostPort")) == str(port)]
+    return found
+
+
+def _host(case: Case, board: Board, tried: Connected) -> None:
+    """The address is the engine's host: who listens there, and may we come in?"""
+    published = _published(case, tried.port)
+    if published:
+        container, binding = published[0]
+        board.note("host.published", f"{container.name} publishes {tried.port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
+                   target_container=container.name, target_service=container.service or container.name,
+                   inner=_inner(container, tried.port), target_network=next(iter(container.networks), ""))
+        if str(binding.get("HostIp") or "").startswith("127."):
+            board.note("host.published_loopback", f"{container.name} publishes {tried.port} on {binding['HostIp']} only")
+    host = case.scene.host
+    if not host.known:
+        board.note("host.unseen", "the engine's host cannot be looked at from here")
+        return
+    mine = [x for x in host.listeners if x.port == tried.port]
+    names = ", ".join(sorted({f"{x.address}:{x.port}" + (f" ({x.process})" if x.process else "") for x in mine}))
+    if not mine:
+        board.note("host.no_listener", f"nothing listens on port {tried.port} of the host, seen from the host")
+        others = sorted({x.port for x in host.listeners if "ollama" in x.process})
+        if others:
+            board.note("host.other_port", f"ollama listens on {others[0]}", inner=str(others[0]))
+    elif any(x.takes(tried.address, v6only=bool(host.bindv6only)) for x in mine):
+        board.note("host.listens", f"the host listens on {names}, seen from the host", listen=names)
+        only_six = all(ipaddress.ip_address(x.address).version == 6 for x in mine)
+        if only_six and ":" not in tried.address and tried.error == "ECONNREFUSED" and not host.rules_reject(tried.port):
+            board.note("host.v6_only", f"the host listens on {names} only, for IPv6")
+    elif host.bindv6only and any(x.everywhere for x in mine):
+        board.note("host.v6_only", f"net.ipv6.bindv6only is 1 and the host listens on {names}", listen=names)
+    elif all(x.loopback for x in mine):
+        board.note("host.loopback_only", f"the host listens on {names} only, seen from the host", listen=names)
+    else:
+        specific = next(x for x in mine if not x.loopback)
+        board.note("host.one_address", f"the host listens on {names} only, seen from the host", listen=specific.address)
+    _unit(case, board)
+
+
+def _inner(container: Container, port: int) -> str:
+    ports = (container.raw.get("NetworkSettings") or {}).get("Ports") or {}
+    return next((k.split("/")[0] for k, bs in ports.items() if any(str(b.get("HostPort")) == str(port) for b in bs or [])), "11434")
+
+
+def _unit(case: Case, board: Board) -> None:
+    """Ollama's systemd unit, where the host has one."""
+    host = case.scene.host
+    if "ollama" in host.snaps:
+        board.note("host.snap", "Ollama is installed as a snap")
+    if not host.unit:
+        return
+    board.note("unit.there")
+    dropins = {p: t for p, t in host.unit.items() if ".service.d/" in p}
+    text = "\n".join(host.unit.values())
+    wanted = re.findall(r"OLLAMA_HOST=([^\s\"'“”]+)", text)
+    open_wanted = [w for w in wanted if not re.match(r"(?:https?://)?(?:127\.|localhost|\[?::1)", w)]
+    running = host.process_environment.get("OLLAMA_HOST", "")
+    if re.search(r"Environment=[^\n]*[“”‘’]", text) or "Invalid environment assignment" in host.journal:
+        board.note("unit.not_applied", "the unit sets OLLAMA_HOST in typographic quotes, which systemd ignores")
+    elif open_wanted and running != open_wanted[-1]:
+        board.note("unit.not_applied", f"the unit says OLLAMA_HOST={open_wanted[-1]}, the running process has "
+                   + (f"OLLAMA_HOST={running}" if running else "none"))
+    if not dropins and host.unit_time and host.binary_time and abs(host.unit_time - host.binary_time) < 600:
+        created = _created(case.container)
+        if not wanted and ((created and created < host.unit_time) or case.scene.verified == str(case.told.url)):
+            board.note("unit.rewritten", "the unit file is as new as the binary, newer than this container, and has no drop-in")
+    if "cannot assign requested address" in host.journal:
+        board.note("unit.bind_failed", "the unit's journal says: bind: cannot assign requested address")
+
+
+def _created(container: Container | None) -> float | None:
+    from datetime import datetime  # noqa: PLC0415
+
+    text = str(container.raw.get("Created") or "") if container else ""
+    try:
+        return datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
+def _beyond(case: Case, board: Board, tried: Connected) -> None:
+    """From the host to the same address, and what the host does with what passes through it."""
+    host = case.scene.host
+    if not host.known:
+        board.note("host.unseen", "the engine's host cannot be looked at from here")
+        return
+    other = host.tries.get((tried.address, tried.port))
+    if other is not None:
+        verdict = "accepted" if not other.error else f"{other.error} after {other.ms:.0f} ms"
+        board.note("host.try_ok" if not other.error else "host.try_bad",
+                   f"{tried.address}:{tried.port} tried from the host: {verdict}")
+        if other.error in ("TIMEOUT", "EHOSTUNREACH", "ECONNREFUSED"):
+            board.note(f"host.try_{other.error.lower()}")
+    state = host.neighbours.get(tried.address)
+    if state:
+        board.note("host.neighbour_up" if state in ("REACHABLE", "STALE", "DELAY", "PROBE") else "host.neighbour_down",
+                   f"the host's neighbour table says {state} for {tried.address}")
+    if host.ip_forward is False:
+        board.note("host.no_forward", "net.ipv4.ip_forward is 0 on the host")
+    if host.daemon.get("iptables") is False:
+        board.note("daemon.no_iptables", 'the daemon\'s configuration says "iptables": false')
+    if host.rules is not None:
+        if "MASQUERADE" not in host.rules and "masquerade" not in host.rules:
+            board.note("rules.no_masquerade", "the host's nat table has no MASQUERADE for containers")
+        if drop := _rule(host.rules, tried.port, r"DROP|REJECT"):
+            board.note("rules.block", f"a rule of the host: {drop}", rule=drop)
+        if re.search(r"-A ufw-", host.rules) or "ufw-user-input" in host.rules:
+            board.note("rules.ufw", "ufw is active on the host")
+        if re.search(r"firewalld|IN_public|IN_docker", host.rules):
+            board.note("rules.firewalld", "firewalld is active on the host")
+        if re.search(r"-i docker0\b[^\n]*-j (?:ACCEPT|ufw)|-s 172\.17\.0\.0/16[^\n]*-j ACCEPT", host.rules):
+            board.note("rules.docker0_only", "the rule that lets containers in names docker0 or 172.17.0.0/16")
+    bridge = case.further_aim("bridge")
+    if any(c.ok for c in bridge.connected):
+        board.note("bridge.ok", f"from Docker's default bridge {tried.address}:{tried.port} accepts")
+
+
+def _rule(rules: str, port: int, verdict: str) -> str:
+    """The first INPUT-like rule that ends a packet for this port (or for all)."""
+    for line in rules.splitlines():
+        if re.search(rf"-j (?:{verdict})\b", line) and ("INPUT" in line or "ufw-user" in line or "IN_" in line):
+            ports = re.search(r"--dports? (\S+)", line)
+            if ports is None or str(port) in re.split(r"[,:]", ports[1]):
+                return line.strip()[:160]
+    if re.search(r"(?m)^:INPUT (?:DROP|REJECT)", rules):
+        return "the policy of INPUT is DROP"
+    return ""
+
+
+def _ownership(case: Case, board: Board, tried: Connected) -> None:
+    """Whose network is the address in?"""
+    mine = set(case.container.networks) if case.container else set()
+    owner = case.scene.owner_of(tried.address)
+    if owner is not None and mine and not mine & set(owner.networks):
+        theirs = [n for n in owner.networks if n not in ("host", "none")]
+        board.note("address.other_network", f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.told.consumer} is not",
+                   target_container=owner.name, target_service=owner.service or owner.name, target_network=theirs[0] if theirs else "")
+    if owner is None:
+        try:
+            ip = ipaddress.ip_address(tried.address.partition("%")[0])
+        except ValueError:
+            return
+        for name, subnet, network in case.scene.subnets():
+            if subnet.version == ip.version and ip in subnet and tried.address not in case.scene.gateways():
+                board.note("address.in_docker_subnet", f"{tried.address} lies in {subnet} of the Docker network {name}, and no container has it",
+                           overlap=name, subnet=subnet, overlap_own=str((network.get("Labels") or {}).get("com.docker.compose.project") == case.scene.project.name))
+
+
+def _neighbour_port(case: Case, board: Board, tried: Connected) -> None:
+    """Does Ollama's own port answer where the one asked does not?"""
+    seen = case.further or case.seen
+    if tried.port == STANDARD_PORT or seen is None:
+        return
+    if any(c.ok and c.port == STANDARD_PORT and c.address == tried.address for c in seen.connects):
+        board.note("port.standard_open", f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} does not, {case.where}")

@@ -1,0 +1,124 @@
+"""What a value most likely means, and what is wrong with its text. Pure reading of strings."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from stackctl.config.url import DEFAULT_PORT, OllamaUrl
+from stackctl.diagnose.scene import Told
+
+_ENDPOINT = re.compile(
+    r"/(?:api/(?:generate|chat|tags|show|embed|embeddings|version|ps|pull)|v1/(?:models|chat/completions|completions|embeddings))$"
+)
+_HOSTISH = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|ADDR|ADDRESS|SERVER|IP)\d*$", re.IGNORECASE)
+BROWSER = re.compile(r"^(?:NEXT_PUBLIC|VITE|REACT_APP|NUXT_PUBLIC|PUBLIC|EXPO_PUBLIC|GATSBY|VUE_APP)_", re.IGNORECASE)
+OPENAI = re.compile(r"OPEN_?AI", re.IGNORECASE)
+URLISH = re.compile(r"URL|URI|HOST|BASE|ENDPOINT|ADDR|SERVER", re.IGNORECASE)
+
+
+def read(consumer: str, variable: str, value: str, *, source: str = "container", template: str = "") -> list[Told]:
+    """Every address in one value (lists are split at ``;`` and ``,``), each with the marks of its text."""
+    marks: set[str] = set()
+    text = value
+    if any(c <= " " or c == "\x7f" for c in text.strip("\"'")) and " #" not in text:
+        marks.add("value.space")
+    if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+        marks.add("value.quoted")
+        text = text[1:-1]
+    if re.search(r"\s#", text):
+        marks.add("value.comment")
+        text = re.split(r"\s+#", text)[0]
+    text = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
+    if not text:
+        return [Told(consumer, variable, value, None, marks=frozenset({"value.blank", *marks}), source=source, template=template)]
+    parts = [p for p in re.split(r"[;,]", text) if p]
+    if len(parts) > 1:
+        marks.add("value.list")
+    return [_one(consumer, variable, value, part, marks, source, template) for part in parts[:8]]
+
+
+def _one(
+    consumer: str, variable: str, value: str, part: str, shared: set[str], source: str, template: str
+) -> Told:
+    marks = set(shared)
+    openai = bool(OPENAI.search(variable))
+    marks.add("client.openai" if openai else "client.native")
+    if BROWSER.match(variable):
+        marks.add("client.browser")
+    hostish = bool(_HOSTISH.search(variable)) or template.startswith("{host}")
+    if "://" not in part:
+        marks.add("value.host_port" if hostish else "value.no_scheme")
+        part = f"http://{part.lstrip('/')}"
+    try:
+        split = urlsplit(part)
+        port, host = split.port, split.hostname or ""
+    except ValueError:
+        return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
+    scheme = split.scheme.lower()
+    if scheme not in ("http", "https") or not host:
+        return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
+    if port is None:
+        if "value.host_port" in marks:
+            port = DEFAULT_PORT
+        else:
+            marks.add("url.port_omitted")
+            port = 443 if scheme == "https" else 80
+    path, suffix = split.path, ""
+    if path.endswith("/") and path.strip("/"):
+        marks.add("url.slash")
+    elif path == "/":
+        marks.add("url.slash")
+    path = re.sub("/+$", "", path)
+    if match := _ENDPOINT.search(path):
+        marks.add("url.endpoint")
+        suffix, path = match[0], path[: match.start()]
+    elif path.endswith(("/v1", "/api")):
+        cut = path.rindex("/")
+        suffix, path = path[cut:], path[:cut]
+        marks.add("url.v1" if suffix == "/v1" else "url.api")
+    if openai and not suffix:
+        marks.add("url.openai_bare")
+    if path:
+        marks.add("url.prefix")
+    marks |= _host_marks(host)
+    if scheme == "https":
+        marks.add("url.https")
+    userinfo = part.split("://", 1)[1].rsplit("@", 1)[0] if "@" in split.netloc else ""
+    if userinfo:
+        marks.add("url.userinfo")
+    if template.endswith("/v1") or "{url}/v1" in template:
+        marks.add("template.v1")
+    return Told(
+        consumer, variable, value, OllamaUrl(scheme, host, port, path), suffix, frozenset(marks), source,
+        userinfo=userinfo, template=template,
+    )
+
+
+def _host_marks(host: str) -> set[str]:
+    lower = host.lower().rstrip(".")
+    marks = set()
+    try:
+        ip = ipaddress.ip_address(lower.partition("%")[0])
+    except ValueError:
+        ip = None
+    if ip is not None:
+        marks.add("url.ip")
+        if ip.is_unspecified:
+            marks.add("url.zero")
+        elif ip.is_loopback:
+            marks.add("url.loopback")
+        return marks
+    marks.add("url.name")
+    if lower in ("localhost", "ip6-localhost", "localhost.localdomain") or lower.endswith(".localhost"):
+        marks |= {"url.loopback", "url.localhost"}
+    if lower == "host.docker.internal":
+        marks.add("url.host_alias")
+    if "." not in lower:
+        marks.add("url.single_label")
+    if lower.endswith(".local"):
+        marks.add("url.mdns")
+    if lower.endswith(".ts.net"):
+        marks.add("url.tailnet")
+    return marks

@@ -1,0 +1,125 @@
+"""Judge: from boards to findings. Consequences stay silent under their cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.diagnose.causes import table
+from stackctl.diagnose.causes.model import Cause, Severity
+from stackctl.diagnose.signs.board import Board
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to do. ``fix`` is the repair that stackctl can make itself, empty where a person must."""
+
+    summary: str
+    commands: tuple[str, ...] = ()
+    fix: str = ""
+
+    @property
+    def automatic(self) -> bool:
+        """Whether ``--fix`` can apply it."""
+        return bool(self.fix)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause that was found. ``words`` are the board's, for the repair."""
+
+    cause: str
+    consumer: str | None
+    severity: Severity
+    summary: str
+    evidence: tuple[str, ...]
+    remedy: Remedy
+    rank: int = 0
+    also: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of the contract."""
+        return {
+            "cause": self.cause, "consumer": self.consumer, "severity": self.severity, "summary": self.summary,
+            "evidence": list(self.evidence),
+            "remedy": {"summary": self.remedy.summary, "commands": list(self.remedy.commands), "automatic": self.remedy.automatic},
+            **({"also": list(self.also)} if self.also else {}),
+        }
+
+
+class _Words(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return f"<{key.replace('_', ' ')}>"
+
+
+def of_consumer(board: Board, consumer: str) -> list[Finding]:
+    """The root cause of one URL's trouble, and what else deserves a warning."""
+    held = [row for row in table() if row.scope == "consumer" and row.holds(board.on)]
+    errors = [row for row in held if row.severity == "error"]
+    chosen = errors[:1]
+    chosen += [row for row in held if row.severity == "warning" and row.id not in {c.id for c in chosen}]
+    if errors:  # what may come of a wrong setting is not worth a word beside what did
+        chosen = [row for row in chosen if row.severity == "error" or row.rung in ("resources",)]
+    return [_finding(row, board, consumer) for row in _once(chosen)]
+
+
+def of_scope(board: Board, scope: str) -> list[Finding]:
+    """What is wrong with a service as such; belongs to no single consumer."""
+    held = [row for row in table() if row.scope == scope and row.holds(board.on)]
+    errors = [row for row in held if row.severity == "error"]
+    life = [row for row in errors if row.rung == "life"][:1]
+    rest = [row for row in held if row not in life and not (life and row.rung in ("life", "advice"))]
+    return [_finding(row, board, None) for row in _once([*life, *rest])]
+
+
+def _once(rows: Sequence[Cause]) -> list[Cause]:
+    kept: dict[str, Cause] = {}
+    for row in rows:
+        kept.setdefault(row.id, row)
+    return list(kept.values())
+
+
+def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
+    words = _Words(board.words)
+
+    def fill(text: str) -> str:
+        return text.format_map(words)
+
+    signs = [part for need in row.needs for part in need.split("|") if part in board.seen] + [
+        s for s in row.evidence if s in board.seen
+    ]
+    lines = list(dict.fromkeys(board.seen[s] for s in signs))
+    if row.also:
+        lines.append(f"looks the same from here: {', '.join(row.also)}; decides: {fill(row.decide)}")
+    if not lines:
+        variable, value = words.get("variable"), words.get("value")
+        lines = [f"{variable}={_secretless(value or '')} in {consumer}"] if variable else ["seen in the project's configuration"]
+    commands = tuple(fill(c) for c in row.commands)
+    return Finding(
+        row.id, consumer, row.severity, fill(row.summary), tuple(lines),
+        Remedy(fill(row.remedy), commands, row.fix), row.rank, row.also, dict(board.words),
+    )
+
+
+def _secretless(value: str) -> str:
+    return re.sub(r"//[^@/]*@", "//***@", value)
+
+
+def fold(findings: Sequence[Finding]) -> list[Finding]:
+    """One list: errors before warnings, what is to be mended first on top, nothing twice.
+
+    A server's own trouble that already explains a consumer's is not said again.
+    """
+    seen: set[tuple[str, str | None]] = set()
+    explained = {f.cause for f in findings if f.consumer is not None}
+    kept = []
+    for finding in sorted(findings, key=lambda f: (f.severity != "error", f.rank, f.consumer is None)):
+        key = (finding.cause, finding.consumer)
+        if key in seen or (finding.consumer is None and finding.cause in explained):
+            continue
+        seen.add(key)
+        kept.append(finding)
+    return kept
