@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackctl.commands import gatewaying
 from stackctl.commands.ahead import Ahead, remember
 from stackctl.commands.execute import StackExecutor, Work, verify_message
 from stackctl.commands.observe import AUDIT, JOURNAL, LOCK, OVERRIDE, STATE, observe, read_state, read_text, together
@@ -94,7 +95,8 @@ def bring(
         early: list[Verified] | None = asked.result() if asked else None
     running = containers_of(stack.config, observed.containers)
     active = [c for c in stack.config.consumers if c in hashes]
-    wanted = _wanted(stack, prepared, hashes, active, options)
+    moved = prepared.gateway is not None and gatewaying.secrets_moved(session, stack, observed.containers)
+    wanted = _wanted(stack, prepared, hashes, active, options, secrets_moved=moved)
     plan = plan_apply(project, wanted, observed)
     if options.dry_run:
         return Brought(prepared, plan, (), state, applied=False, warnings=prepared.warnings)
@@ -104,7 +106,7 @@ def bring(
     if not plan:
         return _unchanged(session, stack, project, prepared, how, running, state, options, told, early)
     degraded: str | None = None
-    if prepared.target.kind == "instance":
+    if prepared.target.kind in ("instance", "gateway"):
         verdict = _preflight(session, stack, project, prepared, how, running, told)
         if verdict.pins and not _same_pins(prepared, verdict.pins):
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
@@ -143,22 +145,27 @@ def _same_pins(prepared: Prepared, pins: Mapping[str, str]) -> bool:
 
 
 def _wanted(
-    stack: Stack, prepared: Prepared, hashes: Mapping[str, str], consumers: list[str], options: Options
+    stack: Stack, prepared: Prepared, hashes: Mapping[str, str], consumers: list[str], options: Options,
+    *, secrets_moved: bool = False,
 ) -> Wanted:
-    target = prepared.target
+    target, gateway = prepared.target, prepared.gateway
     return Wanted(
         override=prepared.override,
         hashes=hashes,
-        models=target.models if target.is_local else (),
+        models=target.models if target.needs_local else (),
         consumers=tuple(consumers),
-        local_service=stack.config.local.service if target.is_local else None,
+        local_service=stack.config.local.service if target.needs_local else None,
         local_off=_off_services(stack, prepared),
         everything=options.everything,
+        gateway_service=gateway.part.name if gateway else None,
+        gateway_text=gateway.text if gateway else None,
+        gateway_digest=gateway.digest if gateway else "",
+        gateway_secrets_moved=secrets_moved,
     )
 
 
 def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
-    if prepared.target.is_local:
+    if prepared.target.needs_local:
         return ()
     return prepared.override.off or (stack.config.local.service,)
 
@@ -174,6 +181,8 @@ def _preflight(
     running: Mapping[str, Container], told: Mapping[str, Any],
 ) -> _Verdict:
     target = prepared.target
+    if target.kind == "gateway":
+        return _Verdict(reason=gatewaying.preflight(session, stack, project, target, running))
     with session.reporter.step(f"trying {target.url} from inside the stack"):
         results = preflight(session, stack, project, target, told, how, running)
         bad = [r for r in results if not r.ok]

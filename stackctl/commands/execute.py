@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stackctl.commands.gatewaying import reload
 from stackctl.commands.observe import OVERRIDE, STATE, observe
-from stackctl.commands.prepare import every_token
+from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.commands.verify import How, Verified, containers_of, verify
@@ -49,7 +50,6 @@ class Work:
     verify_timeout: float = VERIFY_FOR
     tolerate_unreachable: bool = False
     local_port: int = DEFAULT_PORT
-    reload_gateway: Callable[[Container, str], None] | None = None
     verified: list[Verified] = field(default_factory=list)
     previous: Observed | None = None
 
@@ -132,7 +132,7 @@ class StackExecutor:
         there = self._session.files.read(override, limit=0) is not None
         return ComposeCall(
             base.directory, (*base.files, str(override)) if there else base.files, base.project, base.env_files,
-            base.profiles, {**every_token(self._session, work.stack), **work.variables},
+            base.profiles, {**compose_secrets(self._session, work.stack), **work.variables},
         )
 
     def _create_network(self, step: steps.CreateNetwork) -> None:
@@ -208,9 +208,8 @@ class StackExecutor:
         self._session.engine.stop(step.container)
 
     def _reload_gateway(self, step: steps.ReloadGateway) -> None:
-        if self._work.reload_gateway is None:
-            raise StepFailed("this configuration has no gateway to reload")
-        self._work.reload_gateway(self._container(step.service), step.text)
+        with self._session.reporter.step("reloading the gateway"):
+            reload(self._session, self._work.stack, self._container(step.service), step.text, step.digest)
 
     def _save_state(self, _step: steps.SaveState) -> None:
         state = self._work.make_state(self._session.engine.containers(self._work.project.name))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from stackctl.commands import gatewaying
 from stackctl.commands.ahead import Ahead
 from stackctl.commands.session import Session
 from stackctl.project.compose import ComposeProject
@@ -44,6 +45,7 @@ def observe(
             override=read_text(session, OVERRIDE),
             state=state,
             images=found.result(),
+            gateway=gatewaying.running(session, containers.result()),
             networks=frozenset(n for n, f in zip(networks, present, strict=True) if f.result() is not None),
         )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from stackctl.commands.bring import ensure_directory, locked
 from stackctl.commands.observe import OVERRIDE, read_state
 from stackctl.commands.outcome import Outcome
-from stackctl.commands.prepare import every_token
+from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.recover import describe, recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
@@ -45,7 +45,7 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
 def _call(session: Session, stack: Stack) -> ComposeCall:
     there = session.files.read(session.state_directory / OVERRIDE, limit=0) is not None
     call = with_override(session, stack) if there else stack.call
-    return replace(call, variables=every_token(session, stack))
+    return replace(call, variables=compose_secrets(session, stack))
 
 
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from stackctl.commands import gatewaying
 from stackctl.commands.gpu import choose
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile, resolve
-from stackctl.config.url import HOST_ALIAS
+from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
@@ -28,6 +29,7 @@ class Prepared:
     override: OverrideFile
     variables: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    gateway: gatewaying.Built | None = None
 
 
 def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:
@@ -53,17 +55,21 @@ def prepare(
     """
     target = resolve(stack.config, name)
     target = target.with_pins(host_pins(session, target, pins or {}))
-    facts = Facts(default_image=DEFAULT_IMAGE)
-    warnings: list[str] = []
-    if target.is_local and stack.config.local.gpu != "none":
-        gpu, warnings = choose(
+    gateway = gatewaying.build(session, stack, project, target) if stack.config.gateway else None
+    part = gateway.part if gateway else None
+    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part)
+    warnings: list[str] = list(gateway.warnings) if gateway else []
+    if target.needs_local and stack.config.local.gpu != "none":
+        gpu, said = choose(
             stack.config, project, session.engine.info(), session.names, stack.locate(("local", "gpu"))
         )
-        facts = Facts(gpu=gpu, default_image=DEFAULT_IMAGE)
+        warnings += said
+        facts = Facts(gpu=gpu, default_image=DEFAULT_IMAGE, gateway=part)
     override = render(project, stack.config, target, facts, stack.locate)
-    return Prepared(
-        target, override, compose_variables(session, stack, target, override), (*override.warnings, *warnings)
-    )
+    variables = {**compose_variables(session, stack, target, override), **(gateway.variables if gateway else {})}
+    if gateway is not None:
+        target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
+    return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
 
 
 def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> dict[str, str]:
@@ -112,6 +118,12 @@ def every_token(session: Session, stack: Stack) -> dict[str, str]:
         if variable:
             found[variable] = value
     return found
+
+
+def compose_secrets(session: Session, stack: Stack) -> dict[str, str]:
+    """Every variable that any override of this configuration may need: consumers' tokens, and the gateway's secrets."""
+    found = every_token(session, stack)
+    return {**found, **gatewaying.variables(session, stack)} if stack.config.gateway else found
 
 
 def secret_values(session: Session, stack: Stack) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stackctl.commands import gatewaying
 from stackctl.commands.bring import hashes_of
 from stackctl.commands.observe import OVERRIDE, observe, read_state, read_text, together
 from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
@@ -47,10 +48,11 @@ def status(session: Session) -> Outcome:
     with together() as start:
         asked = start(lambda: consumers(session, stack, observed.containers, state))
         drift = _drift(session, stack, project, observed, state, name)
+        if stack.config.gateway and state is not None and (notice := gatewaying.serving(session, observed.containers)[1]):
+            drift.append(notice)
         seen: list[Seen] = asked.result()
-    target = str(resolve(stack.config, name).url)
-    drift += [
-        f"{s.service} is told {s.configured}, and {name} is {target}: changed behind stackctl's back"
+    drift += [] if stack.config.gateway else [
+        f"{s.service} is told {s.configured}, and not {name}: changed behind stackctl's back"
         for s in seen if state and s.configured and name_of(stack.config, s.configured) not in (state.profile, name, "gateway")
         and str(s.configured) != state.url
     ]
@@ -75,7 +77,11 @@ def consumers(
         how = how_to_ask(session, stack, _target(stack, name))
         for result in verify(session, stack, members, replace(how, models=()), running):
             answers[result.consumer] = result
-    return [_seen(stack, service, running, told, answers) for service in stack.config.consumers]
+    seen = [_seen(stack, service, running, told, answers) for service in stack.config.consumers]
+    if stack.config.gateway and any(s.ok for s in seen):
+        behind, _ = gatewaying.serving(session, containers)
+        seen = [replace(s, reaches=behind) if s.ok else s for s in seen]
+    return seen
 
 
 def _by_name(stack: Stack, told: Mapping[str, OllamaUrl]) -> dict[str, dict[str, OllamaUrl]]:

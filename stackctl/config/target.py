@@ -43,6 +43,11 @@ class Target:
         return self.kind == "local" or "local" in self.instances
 
     @property
+    def needs_local(self) -> bool:
+        """Whether the Ollama container is to run, to serve now or as the fallback behind the gateway."""
+        return self.is_local or (self.kind == "gateway" and self.fallback == "local")
+
+    @property
     def model(self) -> str | None:
         """The model that ``{model}`` stands for, or None where the file names none."""
         return self.models[0] if self.models else None

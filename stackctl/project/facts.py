@@ -25,14 +25,25 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Observed inputs of :func:`stackctl.project.override.render`.
+class GatewayPart:
+    """The gateway as the override carries it: its service, top-level sections, and what follows for others.
 
-    ``extra_services`` and ``extra_top`` are whole fragments of others (the
-    gateway's) that the override is to carry.
+    Consumers are told ``host``; one on the host's own network is told the
+    loopback port ``published``. The local server joins ``local_networks`` only.
     """
+
+    name: str
+    service: Mapping[str, Any]
+    top: Mapping[str, Mapping[str, Any]]
+    host: str
+    published: int | None
+    local_networks: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Observed inputs of :func:`stackctl.project.override.render`."""
 
     gpu: Gpu = field(default_factory=Gpu)
     default_image: str = "ollama/ollama:latest"
-    extra_services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    extra_top: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gateway: GatewayPart | None = None

@@ -114,14 +114,14 @@ class _Renderer:
             told[name] = self.url_for(name)
             self.environment(name, told[name])
             self.hosts(name)
-        off = () if self.target.is_local else self.switch_off()
-        if self.target.is_local:
+        if gateway := self.facts.gateway:
+            self.service(gateway.name).update(gateway.service)
+            for key, section in gateway.top.items():
+                self.top.setdefault(key, {}).update(section)
+        off = () if self.target.needs_local else self.switch_off()
+        if self.target.needs_local:
             self.local()
         self.network()
-        for name, fragment in self.facts.extra_services.items():
-            self.service(name).update(fragment)
-        for key, section in self.facts.extra_top.items():
-            self.top.setdefault(key, {}).update(section)
         document: dict[str, Any] = {}
         if services := {n: self.services[n] for n in self.ordered() if self.services[n]}:
             document["services"] = services
@@ -130,7 +130,7 @@ class _Renderer:
             text=HEADER + (dump(document) if document else "{}\n"),
             told=told,
             off=off,
-            local_service=self.config.local.service if self.target.is_local else None,
+            local_service=self.config.local.service if self.target.needs_local else None,
             needs_network=self.config.network.shared,
             token_variable=token_variable(self.target),
             warnings=tuple(self.warnings),
@@ -148,7 +148,11 @@ class _Renderer:
         """What this consumer is told: on the host's own network the host is itself, and services have no names."""
         url = self.target.url
         mode = self.owner(name).network_mode
-        if self.target.kind == "local":
+        if gateway := self.facts.gateway:
+            url = OllamaUrl("http", gateway.host, 11434)
+            if mode == "host" and gateway.published:
+                url = OllamaUrl("http", "127.0.0.1", gateway.published)
+        elif self.target.kind == "local":
             url = OllamaUrl("http", self.config.local.service, localollama.server_port(self.own))
             if self.own is not None and self.own.network_mode == "host":
                 url = url.with_host("127.0.0.1" if mode == "host" else HOST_ALIAS)
@@ -227,19 +231,21 @@ class _Renderer:
 
     def local(self) -> None:
         networks: list[str] = []
-        for name in self.config.consumers:
+        for name in self.config.consumers if self.facts.gateway is None else ():
             owner = self.owner(name)
             joined = owner.networks or ([] if owner.network_mode else ["default"])
             own = set(self.own.networks) if self.own else set()
             if not own & set(joined):
                 networks += [n for n in joined if n not in networks]
-        if self.own is None and not networks:
+        if self.own is None and not networks and self.facts.gateway is None:
             networks = ["default"]
-        if self.target.kind == "gateway" and self.own is None and "default" not in networks:
-            networks.append("default")
         service, volumes = localollama.fragment(
             self.project, self.config.local, self.facts.gpu, networks, self.facts.default_image
         )
+        if gateway := self.facts.gateway:
+            # Its name is the gateway's where consumers are, so it must not be there itself.
+            inner = dict(gateway.local_networks)
+            service["networks"] = inner if self.own is None else Replaced(inner)
         if service:
             merged = self.service(self.config.local.service)
             merged["environment"] = {**service.pop("environment", {}), **merged.get("environment", {})}
@@ -306,7 +312,9 @@ class _Renderer:
         if key == SHARED_NETWORK:
             self.top.setdefault("networks", {})[key] = {"name": Text(shared), "external": True}
         members = [self.project.network_owner(c) for c in self.config.consumers]
-        if self.target.is_local:
+        if self.facts.gateway is not None:
+            members.append(self.facts.gateway.name)
+        elif self.target.needs_local:
             members.append(self.config.local.service)
         for name in dict.fromkeys(members):
             present = self.project.services.get(name)

@@ -32,6 +32,8 @@ class Snapshot:
     override: str | None = None
     state: str | None = None
     networks: tuple[str, ...] = ()
+    gateway: tuple[str, str] | None = None
+    """Digest and text of what the gateway ran; no secret is in it."""
 
     @classmethod
     def of(cls, observed: Observed, state_text: str | None) -> Snapshot:
@@ -39,7 +41,7 @@ class Snapshot:
         containers: dict[str, list[dict[str, str]]] = {}
         for container in observed.containers:
             containers.setdefault(container.service, []).append(_remembered(container))
-        return cls(containers, observed.override, state_text, tuple(sorted(observed.networks)))
+        return cls(containers, observed.override, state_text, tuple(sorted(observed.networks)), observed.gateway)
 
 
 def _remembered(container: Container) -> dict[str, str]:
@@ -67,7 +69,7 @@ def begin_line(purpose: str, pid: int, now: float, environment: str | None, snap
         "event": "begin", "schema": SCHEMA, "purpose": purpose, "pid": pid, "at": now, "environment": environment,
         "snapshot": {
             "containers": snapshot.containers, "override": snapshot.override, "state": snapshot.state,
-            "networks": list(snapshot.networks),
+            "networks": list(snapshot.networks), "gateway": list(snapshot.gateway) if snapshot.gateway else None,
         },
         "steps": [str(step) for step in plan.steps],
     })
@@ -114,7 +116,8 @@ def pending(text: str) -> Pending | None:
         since=float(begin.get("at") or 0),
         environment=begin.get("environment"),
         snapshot=Snapshot(
-            shot.get("containers") or {}, shot.get("override"), shot.get("state"), tuple(shot.get("networks") or ())
+            shot.get("containers") or {}, shot.get("override"), shot.get("state"), tuple(shot.get("networks") or ()),
+            (str(ran[0]), str(ran[1])) if (ran := shot.get("gateway")) else None,
         ),
         begun=tuple(begun),
         saved=saved,

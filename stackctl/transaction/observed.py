@@ -24,6 +24,8 @@ class Observed:
     state: State | None
     images: Mapping[str, str] = field(default_factory=dict)
     networks: frozenset[str] = frozenset()
+    gateway: tuple[str, str] | None = None
+    """Digest and text of the configuration that the gateway runs; None without a running gateway."""
 
     def of(self, service: str) -> list[Container]:
         """Containers of one service."""

@@ -185,7 +185,7 @@ class Wanted:
     gateway_service: str | None = None
     gateway_text: str | None = None
     gateway_digest: str = ""
-    gateway_running_digest: str | None = None
+    gateway_secrets_moved: bool = False
 
 
 def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> Plan:
@@ -203,11 +203,13 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
         todo = {name: cause for name, cause in todo.items() if name in concerned}
     steps += _bring_up(todo, wanted, observed)
     if wanted.gateway_service and wanted.gateway_text is not None:
-        gateway_is_new = wanted.gateway_service in todo
-        if not gateway_is_new and wanted.gateway_running_digest != wanted.gateway_digest:
-            steps.append(
-                ReloadGateway("the upstreams differ", wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest)
+        running = observed.gateway[0] if observed.gateway else None
+        new = wanted.gateway_service in todo
+        if new or running != wanted.gateway_digest or wanted.gateway_secrets_moved:
+            cause = "it is new" if new or running is None else (
+                "a secret differs" if running == wanted.gateway_digest else "the upstreams differ"
             )
+            steps.append(ReloadGateway(cause, wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest))
     stale = [
         RemoveContainer(f"{c.service} is switched off by this target", c.service, c.name)
         for c in observed.containers

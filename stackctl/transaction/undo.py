@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackctl.config.target import GATEWAY_SERVICE
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.plan import (
@@ -9,6 +10,7 @@ from stackctl.transaction.plan import (
     ComposeUp,
     CreateNetwork,
     Plan,
+    ReloadGateway,
     RemoveContainer,
     RemoveNetwork,
     Step,
@@ -55,6 +57,9 @@ def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[s
             for c in observed.containers
             if c.service not in snapshot.containers
         ]
+    if snapshot.gateway is not None and observed.gateway != snapshot.gateway and snapshot.containers:
+        digest, text = snapshot.gateway
+        steps.append(ReloadGateway(CAUSE, GATEWAY_SERVICE, text, digest))
     steps += [
         RemoveNetwork("it was not there before", name)
         for name in sorted(observed.networks - set(snapshot.networks))
