@@ -106,7 +106,7 @@ def _site(plan: HostPlan, proxy: Proxy) -> str:
         lines.append("\t\t\theader_up -Authorization")
     lines += [
         "\t\t\t# No flush_interval: a response without a length is flushed at once by itself, and with -1",
-        "\t\t\t# Caddy lets a generation run on whose caller has left.",
+        "\t\t\t# Caddy 2.6 lets a generation run on whose caller has left.",
         "\t\t\ttransport http {",
         "\t\t\t\tversions 1.1",
         "\t\t\t\tdial_timeout 5s",
