@@ -224,6 +224,12 @@ class Engine(Protocol):
     def volume(self, name: str) -> dict[str, Any] | None:
         """``docker volume inspect``, or None."""
 
+    def volumes(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Every volume that carries the labels: ``{"Name", "Labels", …}``."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; nothing when it is gone."""
+
     def image(self, reference: str) -> dict[str, Any] | None:
         """``docker image inspect``, or None where the engine does not have it."""
 

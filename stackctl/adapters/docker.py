@@ -315,6 +315,15 @@ class DockerEngine:
         """Inspect a volume."""
         return self._read("volumes", name)
 
+    def volumes(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Volumes by label."""
+        listed: dict[str, Any] = self._list("/volumes", {"filters": _by_label(labels)}) or {}
+        return list(listed.get("Volumes") or [])
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume."""
+        self._whale(lambda d: d.volume.remove(name), f"remove the volume {name}")
+
     def image(self, reference: str) -> dict[str, Any] | None:
         """Inspect an image."""
         return self._read("images", reference, "/json")

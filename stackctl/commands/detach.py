@@ -8,12 +8,14 @@ from stackctl.commands.bring import locked
 from stackctl.commands.execute import NETWORK_LABELS, compose_reason
 from stackctl.commands.observe import OVERRIDE, read_state
 from stackctl.commands.outcome import Line, Outcome
+from stackctl.commands.prepare import prepare
 from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
-from stackctl.errors import StepFailed
+from stackctl.errors import StackctlError, StepFailed
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
+from stackctl.transaction.state import State
 
 
 def detach(session: Session, *, purge: bool = False) -> Outcome:
@@ -32,9 +34,11 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
         containers = session.engine.containers(project.name)
         did += _remove_added(session, project, containers)
         if session.files.read(session.state_directory / OVERRIDE, limit=0) is not None:
+            off = _switched_off(session, stack, project, state)
             session.files.remove(session.state_directory / OVERRIDE)
-            did += _restore(session, stack, containers)
+            did += _restore(session, stack, containers, off)
         did += _remove_networks(session, stack, state.networks if state else ())
+        did += _remove_own(session, project)
     session.files.remove(session.state_directory)
     did.append(f"removed {session.state_directory.name}/")
     if purge:
@@ -54,13 +58,26 @@ def _remove_added(session: Session, project: ComposeProject, containers: list[Co
     return did
 
 
-def _restore(session: Session, stack: Stack, containers: list[Container]) -> list[str]:
-    """Make anew what runs differently than the user's files alone say, and nothing else."""
+def _switched_off(session: Session, stack: Stack, project: ComposeProject, state: State | None) -> tuple[str, ...]:
+    """Services that the target in force switches off."""
+    if state is None:
+        return ()
+    try:
+        return prepare(session, stack, project, state.profile, pins=state.pins).override.off
+    except StackctlError as error:
+        session.reporter.warn(f"{state.profile} cannot be prepared any more ({error.message}); `docker compose up -d` starts what it had switched off")
+        return ()
+
+
+def _restore(session: Session, stack: Stack, containers: list[Container], off: tuple[str, ...]) -> list[str]:
+    """Make anew what runs differently than the user's files alone say, start what was switched off, and nothing else."""
     wanted = session.engine.hashes(stack.call)
     changed = sorted({
         c.service for c in containers
         if c.state == "running" and c.service in wanted and c.config_hash != wanted[c.service]
     })
+    if any(c.state == "running" for c in containers):
+        changed += [name for name in off if name in wanted]
     if not changed:
         return []
     call = replace(stack.call, variables={})
@@ -68,6 +85,19 @@ def _restore(session: Session, stack: Stack, containers: list[Container]) -> lis
     if done.code:
         raise StepFailed(f"docker compose up failed: {compose_reason(done.error_text)}", hint="docker compose up -d")
     return [f"made anew from your own files: {', '.join(changed)}"]
+
+
+def _remove_own(session: Session, project: ComposeProject) -> list[str]:
+    """Networks and volumes that carry this project's label of ours; the models' volume carries none."""
+    did = []
+    label = {"io.stackctl.project": project.name}
+    for network in session.engine.networks(label):
+        session.engine.remove_network(str(network["Name"]))
+        did.append(f"removed the network {network['Name']}")
+    for volume in session.engine.volumes(label):
+        session.engine.remove_volume(str(volume["Name"]))
+        did.append(f"removed the volume {volume['Name']}")
+    return did
 
 
 def _remove_networks(session: Session, stack: Stack, known: tuple[str, ...]) -> list[str]:
