@@ -1,0 +1,313 @@
+"""Look at this machine as ``host-check`` wants to see it. Decides nothing; what cannot be seen is None."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from stackctl.adapters.host import SystemHost
+from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HostObserved, Listener, Process
+from stackctl.hostsetup.plan import listen_argument
+from stackctl.hostsetup.sockets import Listening, is_wildcard, parse_proc_net_tcp
+from stackctl.hostsetup.units import UnitFile, environment_of
+
+UNIT = "ollama.service"
+# In the order in which systemd looks (systemd.unit(5)).
+UNIT_DIRECTORIES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NeedDaemonReload",
+    "MainPID",
+    "FragmentPath",
+    "DropInPaths",
+    "UnitFileState",
+    "InvocationID",
+    "User",
+)
+# Of a process's environment only these are taken: the rest is nobody's business, and may be secret.
+_VARIABLE = re.compile(r"^(?:OLLAMA|CUDA|HIP|ROCR|HSA|GGML|LLAMA_ARG)_|^HOME$")
+_CONTAINER = re.compile(r"\b([0-9a-f]{64})\b")
+_GPU_LINE = re.compile(
+    r"inference compute|no compatible GPUs|driver too old|GPU discovery|dropping (?:ROCm|integrated)"
+)
+_GPU_NODES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/kfd", "/dev/dri/renderD128")
+
+
+def observe(port: int, host: SystemHost | None = None) -> HostObserved:
+    """Everything that the checks need, for the Ollama on ``port``."""
+    host = host or SystemHost()
+    properties = _properties(host)
+    files = unit_files(host, properties)
+    sockets = _sockets()
+    processes = _processes()
+    listeners = _with_holders(sockets, processes)
+    held = [listener for listener in listeners if listener.socket.port == port]
+    servers = [process for process in processes.values() if process.serves_ollama]
+    journal = _journal(host, properties)
+    base = _base_url(held)
+    return HostObserved(
+        port=port,
+        root=host.is_root(),
+        listeners=tuple(listeners),
+        processes=tuple(servers),
+        devices=_devices(host),
+        v6_only=(host.read("/proc/sys/net/ipv6/bindv6only") or b"0").strip() == b"1",
+        properties=properties,
+        files=files,
+        journal="\n".join(journal[-50:]),
+        snap=host.exists("/snap/ollama"),
+        firewall=_firewall(host),
+        gpus=_gpus(host, journal),
+        disk=_disk(servers, files),
+        greeting=_get(base, "/") if base else None,
+        running_version=_running_version(base) if base else "",
+        installed_version=_installed_version(host),
+    )
+
+
+def _properties(host: SystemHost) -> dict[str, str] | None:
+    done = host.run(["systemctl", "show", UNIT, "--property", ",".join(PROPERTIES)], timeout=10)
+    if done.code != 0:
+        return None
+    return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
+
+
+def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[UnitFile, ...]:
+    """The unit and its drop-ins: as systemd names them where it runs, else as it would find them."""
+    if properties and properties.get("FragmentPath"):
+        paths = [(properties["FragmentPath"], False)]
+        paths += [(path, True) for path in properties.get("DropInPaths", "").split()]
+    else:
+        own = next((f"{d}/{UNIT}" for d in UNIT_DIRECTORIES if host.exists(f"{d}/{UNIT}")), "")
+        drop_ins: dict[str, str] = {}
+        for directory in UNIT_DIRECTORIES:
+            for entry in sorted(Path(f"{directory}/{UNIT}.d").glob("*.conf")):
+                drop_ins.setdefault(entry.name, str(entry))
+        paths = [(own, False)] if own else []
+        paths += [(drop_ins[name], True) for name in sorted(drop_ins)]
+    found = []
+    for path, drop_in in paths:
+        data = host.read(path)
+        if data is not None:
+            found.append(UnitFile(path, data.decode("utf-8", "replace"), drop_in))
+    return tuple(found)
+
+
+def _sockets() -> list[Listening]:
+    found: list[Listening] = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            found += parse_proc_net_tcp(Path(table).read_text(encoding="ascii"))
+        except OSError:
+            continue
+    return found
+
+
+def _processes() -> dict[int, Process]:
+    """Processes of this network namespace, and Ollamas in containers of this machine."""
+    own, home = _link("/proc/self/ns/net"), _container(Path("/proc/self"))
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        process = _process(entry, home)
+        if process is None:
+            continue
+        if _link(f"{entry}/ns/net") in (own, "") or (process.container and process.serves_ollama):
+            found[process.pid] = process
+    return found
+
+
+def _container(entry: Path) -> str:
+    """The ID of the container that a process runs in, by its control group; empty outside of any."""
+    try:
+        match = _CONTAINER.search((entry / "cgroup").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return match[1] if match else ""
+
+
+def _process(entry: Path, home: str) -> Process | None:
+    """One process; ``home`` is the container that we are in ourselves, which does not count."""
+    try:
+        argv = tuple(a.decode("utf-8", "replace") for a in (entry / "cmdline").read_bytes().split(b"\0")[:-1])
+        name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        uid = entry.stat().st_uid
+    except OSError:
+        return None
+    executable, container = _link(f"{entry}/exe"), _container(entry)
+    return Process(
+        pid=int(entry.name),
+        name=name,
+        argv=argv,
+        executable=executable.removesuffix(" (deleted)"),
+        user=_user(uid),
+        environment=_environment(entry),
+        container="" if container == home else container,
+        deleted=executable.endswith(" (deleted)"),
+    )
+
+
+def _environment(entry: Path) -> dict[str, str] | None:
+    try:
+        data = (entry / "environ").read_bytes()
+    except OSError:
+        return None
+    pairs = (item.decode("utf-8", "replace").partition("=") for item in data.split(b"\0") if item)
+    return {name: value for name, _, value in pairs if _VARIABLE.match(name)}
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115  (namespaces are links to no path)
+    except OSError:
+        return ""
+
+
+def _with_holders(sockets: Iterable[Listening], processes: dict[int, Process]) -> list[Listener]:
+    """Sockets with the process that holds each: by the file descriptors under /proc, root's to see."""
+    wanted = {f"socket:[{socket.inode}]": socket for socket in sockets}
+    holders: dict[Listening, Process] = {}
+    for pid, process in processes.items():
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  (names alone are needed, and there are many)
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            socket = wanted.get(_link(f"/proc/{pid}/fd/{descriptor}"))
+            if socket is not None and (socket not in holders or pid < holders[socket].pid):
+                holders[socket] = process
+    return [Listener(socket, holders.get(socket)) for socket in sorted(wanted.values())]
+
+
+def _devices(host: SystemHost) -> tuple[Device, ...]:
+    done = host.run(["ip", "-json", "address"], timeout=10)
+    try:
+        entries = json.loads(done.text or "[]")
+    except ValueError:
+        return ()
+    return tuple(
+        Device(
+            entry.get("ifname", ""),
+            tuple(f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if "local" in a),
+        )
+        for entry in entries
+    )
+
+
+def _journal(host: SystemHost, properties: dict[str, str] | None) -> list[str]:
+    if not properties:
+        return []
+    run = properties.get("InvocationID")
+    which = [f"_SYSTEMD_INVOCATION_ID={run}"] if run else ["--unit", UNIT]
+    done = host.run(["journalctl", *which, "--no-pager", "--output=cat", "--lines=4000"], timeout=15)
+    return done.text.splitlines() if done.code == 0 else []
+
+
+def _firewall(host: SystemHost) -> Firewall:
+    conf = host.read("/etc/ufw/ufw.conf")
+    state = host.run(["firewall-cmd", "--state"], timeout=15)
+    return Firewall(
+        ufw_enabled=None if conf is None or not host.which("ufw") else b"\nENABLED=yes" in b"\n" + conf,
+        firewalld_running=None if state.code == 127 else state.text.strip() == "running",
+        iptables=_said(host, "iptables-save", "-t", "filter"),
+        ip6tables=_said(host, "ip6tables-save", "-t", "filter"),
+        nft=_said(host, "nft", "--json", "list", "ruleset"),
+    )
+
+
+def _said(host: SystemHost, *argv: str) -> str | None:
+    done = host.run(argv, timeout=15)
+    return done.text if done.code == 0 else None
+
+
+def _gpus(host: SystemHost, journal: Iterable[str]) -> Gpus:
+    vendors = []
+    for device in Path("/sys/bus/pci/devices").glob("*"):
+        kind = (host.read(f"{device}/class") or b"").strip()
+        if kind.startswith((b"0x03", b"0x1200")):
+            vendors.append((host.read(f"{device}/vendor") or b"").strip().decode("ascii", "replace"))
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    smi = host.run(query, timeout=20) if host.which("nvidia-smi") else None
+    return Gpus(
+        pci=tuple(sorted(vendors)),
+        nodes=tuple(node for node in _GPU_NODES if host.exists(node)),
+        nvidia_smi=None if smi is None else (smi.code, smi.text + smi.error_text),
+        log=tuple(line for line in journal if _GPU_LINE.search(line)),
+    )
+
+
+def _disk(servers: Iterable[Process], files: Iterable[UnitFile]) -> Disk | None:
+    outside = [process for process in servers if not process.container and process.environment is not None]
+    wanted = ""
+    if outside:
+        environment = outside[0].environment or {}
+        wanted = environment.get("OLLAMA_MODELS") or f"{environment.get('HOME', '/root')}/.ollama/models"
+    elif setting := environment_of(files).get("OLLAMA_MODELS"):
+        wanted = setting.value
+    path = Path(wanted or "/usr/share/ollama/.ollama/models")
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return Disk(wanted or str(path), usage.total, usage.free)
+
+
+def _base_url(held: Iterable[Listener]) -> str:
+    for listener in held:
+        address = listener.socket.address
+        if is_wildcard(address):
+            address = "127.0.0.1"
+        return f"http://{listen_argument(address, listener.socket.port)}"
+    return ""
+
+
+def _get(base: str, path: str) -> str | None:
+    """``STATUS FIRST-BYTES`` of an answer; None where there is none that HTTP knows."""
+    import httpx  # noqa: PLC0415
+
+    try:
+        # The machine's own proxy settings must not come between it and itself.
+        with httpx.Client(trust_env=False, timeout=3.0) as client, client.stream("GET", base + path) as answer:
+            start = next(answer.iter_bytes(2048), b"")
+            return f"HTTP {answer.status_code} {start.decode('utf-8', 'replace')}"
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None
+
+
+def _running_version(base: str) -> str:
+    answer = _get(base, "/api/version") or ""
+    match = re.search(r'"version"\s*:\s*"([^"]{1,64})"', answer)
+    return match[1] if match and answer.startswith("HTTP 200") else ""
+
+
+def _installed_version(host: SystemHost) -> str:
+    if not host.which("ollama"):
+        return ""
+    done = host.run(["ollama", "--version"], timeout=10)
+    said = done.text + done.error_text
+    match = re.search(r"client version is (\S+)", said) or re.search(r"version is (\S+)", said)
+    return match[1] if match else ""
