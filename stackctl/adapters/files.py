@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +23,11 @@ class LocalFiles:
     def read(self, path: Path, *, limit: int | None = None) -> bytes | None:
         """The bytes; with ``limit``, at most one byte more than that."""
         try:
-            with path.open("rb") as file:
+            # Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                    raise WrongInput(f"{path} is a named pipe, not a file", where=str(path))
                 return file.read(-1 if limit is None else limit + 1)
         except FileNotFoundError:
             return None

@@ -18,7 +18,7 @@ from stackctl.errors import ConfigError, Problem
 def decode(data: bytes, file: str) -> str:
     """The text of a configuration file; :class:`ConfigError` for too much of it, or for what is no UTF-8."""
     if len(data) > MAX_BYTES:
-        raise ConfigError([Problem(file, 0, 0, f"{len(data):,} bytes is more than a configuration needs (limit {MAX_BYTES:,})")])
+        raise ConfigError([Problem(file, 0, 0, f"the file is larger than {MAX_BYTES:,} bytes; no configuration needs that")])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -34,7 +34,7 @@ def read_tree(data: bytes, file: str) -> Tree:
     tree = parse(decode(data, file), file)
     if not isinstance(tree.data, dict):
         if not tree.problems:
-            found = "empty" if tree.data is None else f"a {type(tree.data).__name__}, not a mapping"
+            found = "empty" if tree.data is None else f"{_kind(tree.data)}, not a mapping"
             tree.problems.append(
                 Problem(file, 1, 1, f"the file is {found}", "start with `version: 1`, or run `stackctl init`")
             )
@@ -68,7 +68,8 @@ def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:
     Raises :class:`ConfigError` with every problem of the file, in file order.
     """
     interpolate(tree, variables, file)
-    problems = list(tree.problems)
+    problems = [*tree.problems, *check_rules(tree, file)]
+    # A rule knows more than a type does: one place is blamed once.
     blamed = {(p.line, p.column) for p in problems}
     config: StackConfig | None = None
     try:
@@ -77,7 +78,6 @@ def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:
         for problem in _translate(error, tree, file):
             if (problem.line, problem.column) not in blamed:
                 problems.append(problem)
-    problems += check_rules(tree, file)
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     return config
@@ -92,7 +92,8 @@ def _translate(error: ValidationError, tree: Tree, file: str) -> list[Problem]:
         line, column = tree.position(path, key=item["type"] in ("extra_forbidden", "missing") or is_key)
         message, hint = _wording(item, path, is_key)
         found[path] = Problem(file, line, column, message, hint)
-    return list(found.values())
+    # Of a value that may be a word or a mapping, the mapping's own problems say enough.
+    return [p for path, p in found.items() if not any(len(o) > len(path) and o[: len(path)] == path for o in found)]
 
 
 def _path(loc: tuple[int | str, ...], data: Any) -> tuple[Path, bool]:
@@ -121,8 +122,10 @@ def dotted(path: Path) -> str:
 
 def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
     name, kind, context = dotted(path), item["type"], item.get("ctx") or {}
-    if is_secret_place(path) and kind in ("string_type", "string_pattern_mismatch"):
-        return f"{name}: expected text holding a reference", "write ${NAME}, ${file:PATH} or ${cmd:COMMAND}"
+    if is_secret_place(path) and not is_key and kind.endswith(("_type", "_mismatch")):
+        # What stands there may be the secret itself.
+        wanted = "a mapping" if kind in ("model_type", "dict_type") else "text holding a reference"
+        return f"{name}: expected {wanted}", "write ${NAME}, ${file:PATH} or ${cmd:COMMAND} where the secret goes"
     where = f"{name}: " if name else ""
     if kind == "extra_forbidden":
         return _unknown_key(path)
@@ -130,7 +133,7 @@ def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
         missing = str(item["loc"][-1])
         return f'{where}the key "{missing}" is missing', f"add `{missing}: …`"
     if is_key:
-        return f'{where}"{path[-1]}" is no valid name', ""
+        return f"{dotted(path[:-1])}: {_shown(path[-1])} is no valid name", ""
     if kind == "value_error":
         message, _, corrected = str(context.get("error", item["msg"])).partition(" → ")
         return f"{where}{message}", f"{path[-1]}: {corrected}" if corrected else ""
@@ -166,7 +169,7 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = str(value) if not isinstance(value, str) else value
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
     text = "".join(c if c.isprintable() else "�" for c in text)
     return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'
 
@@ -185,7 +188,7 @@ def _unknown_key(path: Path) -> tuple[str, str]:
     known = known_keys(path[:-1])
     key = str(path[-1])
     parent = dotted(path[:-1])
-    message = f'unknown key "{key}"' + (f" in {parent}" if parent else "")
+    message = f"unknown key {_shown(key)}" + (f" in {parent}" if parent else "")
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in known if k.startswith(key)]
     if close:
         return message, f'did you mean "{close[0]}"?'

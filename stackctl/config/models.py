@@ -87,6 +87,12 @@ class _SecretType:
         return {"type": "string", "pattern": r"^\$\{.+\}$", "examples": ["${GPU_BOX_TOKEN}"]}
 
 
+def _version(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError("this stackctl reads version 1 → 1")
+    return value
+
+
 Url = Annotated[OllamaUrl, _UrlType]
 SecretField = Annotated[SecretRef, _SecretType]
 Text = Annotated[str, Field(min_length=1)]
@@ -237,7 +243,7 @@ class Network(Model):
 class StackConfig(Model):
     """The whole of ``stackctl.yaml``."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_version, json_schema_input_type=Literal[1])]
     compose: Compose = Compose()
     environments: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Environment] = {}
     default_environment: Text | None = None

@@ -91,6 +91,8 @@ def _instances(data: dict[str, Any]) -> Iterator[_Found]:
         if isinstance(auth, dict) and ("bearer" in auth) == ("basic" in auth) and set(auth) <= {"bearer", "basic"}:
             yield (*path, "auth"), False, "auth takes one of `bearer` and `basic`", ""
         for header, value in _section(instance, "headers").items():
+            if isinstance(value, str) and re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+                yield (*path, "headers", header), False, f'the header "{header}" holds a line end or a control character', ""
             if isinstance(value, str) and SECRET_HEADERS.search(header) and not re.search(r"\$\{[^}]+\}", value):
                 yield (
                     (*path, "headers", header), False, f'a literal secret in the header "{header}" is refused',

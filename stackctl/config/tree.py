@@ -19,10 +19,12 @@ Path = tuple[str | int, ...]
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_NODES = 100_000
+MAX_DIGITS = 4000
 
 _INT = re.compile(r"^[-+]?[0-9]+$")
 _BASED = re.compile(r"^0o[0-7]+$|^0x[0-9a-fA-F]+$")
 _FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_TAGS = (None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")))
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -99,6 +101,10 @@ class _Builder:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return Problem(self.file, line, column, message, hint)
 
+    def complain(self, mark: Any, message: str, hint: str = "") -> None:
+        """Note what is wrong and read on, so that all of it is reported at once."""
+        self.tree.problems.append(self.problem(mark, message, hint))
+
     def document(self, text: str) -> _Node | None:
         events = yaml.parse(text, Loader=_LOADER)
         root: _Node | None = None
@@ -107,7 +113,8 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 seen += 1
                 if seen > 1:
-                    raise _Stop(event.start_mark, "a second YAML document; stackctl.yaml is one document")
+                    self.complain(event.start_mark, "a second YAML document; stackctl.yaml is one document", "remove this line")
+                    break
             elif isinstance(event, yaml.NodeEvent):
                 root = self.node(event, events, 0)
         return root
@@ -118,14 +125,20 @@ class _Builder:
             raise _Stop(mark, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise _Stop(mark, f'the alias "*{event.anchor}" has no anchor before it')
+                self.complain(mark, f'the alias "*{event.anchor}" has no anchor before it')
+                return _Node(None, mark.line + 1, mark.column + 1)
             node = self.anchors[event.anchor]
             self.spend(node.size, mark)
             return node
         self.spend(1, mark)
         node = _Node(None, mark.line + 1, mark.column + 1)
+        if event.tag not in _TAGS:
+            name = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.complain(mark, f'the tag "{name}" has no meaning here', "remove it")
         if isinstance(event, yaml.ScalarEvent):
             node.value = _scalar(event)
+            if "\x00" in event.value:
+                self.complain(mark, "the text holds a NUL character")
         elif isinstance(event, yaml.SequenceStartEvent):
             node.value = []
             while not isinstance(child := next(events), yaml.SequenceEndEvent):
@@ -141,28 +154,29 @@ class _Builder:
     def mapping(self, node: _Node, events: Any, depth: int) -> None:
         own: dict[Any, _Node] = {}
         merged: dict[Any, _Node] = {}
+        merged_keys: dict[str | int, tuple[int, int]] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             mark = event.start_mark
             key = self.node(event, events, depth + 1)
             value = self.node(next(events), events, depth + 1)
             node.size += value.size + 1
-            if isinstance(key.value, list | dict):
-                self.tree.problems.append(self.problem(mark, "a key must be plain text"))
+            if not isinstance(key.value, str):
+                self.complain(mark, "a key must be plain text", f'"{event.value}": …' if isinstance(event, yaml.ScalarEvent) else "")
             elif key.value == "<<":
                 for source in value.value if isinstance(value.value, list) else [value]:
                     if isinstance(source.value, dict):
                         merged = {**source.value, **merged}
+                        merged_keys = {**source.keys, **merged_keys}
                     else:
-                        self.tree.problems.append(self.problem(mark, "`<<` merges mappings only"))
+                        self.complain(mark, "`<<` merges mappings only")
             elif key.value in own:
                 first = node.keys[key.value]
-                self.tree.problems.append(
-                    self.problem(mark, f'duplicate key "{key.value}" (first at line {first[0]})', "remove one of the two")
-                )
+                self.complain(mark, f'duplicate key "{key.value[:60]}" (first at line {first[0]})', "remove one of the two")
             else:
                 own[key.value] = value
                 node.keys[key.value] = (mark.line + 1, mark.column + 1)
         node.value = {**merged, **own}
+        node.keys = {**merged_keys, **node.keys}
 
     def spend(self, size: int, mark: Any) -> None:
         self.count += size
@@ -172,19 +186,15 @@ class _Builder:
 
 def _scalar(event: Any) -> Any:
     text = event.value
-    if event.tag not in (None, "!"):
-        kind = str(event.tag).rsplit(":", 1)[-1]
-        if kind != "str":
-            raise _Stop(event.start_mark, f'the tag "{event.tag}" has no meaning here')
-        return text
-    if not event.implicit[0]:
+    if event.tag is not None or not event.implicit[0]:
         return text
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return text.lower() == "true"
-    if _INT.match(text) and len(text) < 4000:
-        return int(text)
+    if _INT.match(text):
+        # Python refuses to print longer ones; nothing here takes such a number anyway.
+        return int(text) if len(text) < MAX_DIGITS else text
     if _BASED.match(text):
         return int(text, 0)
     return float(text) if _FLOAT.match(text) else text

@@ -86,8 +86,10 @@ def _parse(text: str) -> OllamaUrl:
             raise UrlError("the URL is empty", "http://ollama.example:11434")
         raise UrlError("the URL holds white space or control characters", _corrected(cleaned))
     if "://" not in text:
-        raise UrlError("the URL has no scheme", _corrected(f"http://{text.lstrip('/')}"))
+        raise UrlError("the URL has no scheme", _corrected(_with_scheme(text)))
     scheme, rest = text.split("://", 1)
+    if re.match(r"https?://", rest, re.IGNORECASE):
+        raise UrlError("the URL has two schemes", _corrected(rest))
     if scheme.lower() not in ("http", "https"):
         guess = "https" if scheme.lower() in ("wss", "https+unix", "ssl", "tls") else "http"
         raise UrlError(f'the scheme "{scheme}" is neither http nor https', _corrected(f"{guess}://{rest}"))
@@ -130,6 +132,16 @@ def _parse(text: str) -> OllamaUrl:
     if path and ("//" in path or re.search(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/-]", path)):
         raise UrlError(f'"{parts.path}" is not a path prefix')
     return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], path)
+
+
+def _with_scheme(text: str) -> str:
+    """``http:/h``, ``http//h``, ``//h:1`` or ``h`` as what was probably meant; the port is then Ollama's own."""
+    match = re.match(r"(https?)(?::/?|//)(?=[^/])(.+)", text, re.IGNORECASE)
+    if match:
+        return f"{match[1]}://{match[2]}"
+    host, slash, path = text.lstrip("/").partition("/")
+    port = "" if re.search(r":\d+$", host) else f":{DEFAULT_PORT}"
+    return f"http://{host}{port}{slash}{path}"
 
 
 def _corrected(candidate: str) -> str:
