@@ -119,12 +119,12 @@ def _sockets() -> list[Listening]:
 
 def _processes() -> dict[int, Process]:
     """Processes of this network namespace, and Ollamas in containers of this machine."""
-    own = _link("/proc/self/ns/net")
+    own, home = _link("/proc/self/ns/net"), _container(Path("/proc/self"))
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        process = _process(entry)
+        process = _process(entry, home)
         if process is None:
             continue
         if _link(f"{entry}/ns/net") in (own, "") or (process.container and process.serves_ollama):
@@ -132,15 +132,24 @@ def _processes() -> dict[int, Process]:
     return found
 
 
-def _process(entry: Path) -> Process | None:
+def _container(entry: Path) -> str:
+    """The ID of the container that a process runs in, by its control group; empty outside of any."""
+    try:
+        match = _CONTAINER.search((entry / "cgroup").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return match[1] if match else ""
+
+
+def _process(entry: Path, home: str) -> Process | None:
+    """One process; ``home`` is the container that we are in ourselves, which does not count."""
     try:
         argv = tuple(a.decode("utf-8", "replace") for a in (entry / "cmdline").read_bytes().split(b"\0")[:-1])
         name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
         uid = entry.stat().st_uid
-        container = _CONTAINER.search((entry / "cgroup").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
-    executable = _link(f"{entry}/exe")
+    executable, container = _link(f"{entry}/exe"), _container(entry)
     return Process(
         pid=int(entry.name),
         name=name,
@@ -148,7 +157,7 @@ def _process(entry: Path) -> Process | None:
         executable=executable.removesuffix(" (deleted)"),
         user=_user(uid),
         environment=_environment(entry),
-        container=container[1] if container else "",
+        container="" if container == home else container,
         deleted=executable.endswith(" (deleted)"),
     )
 
