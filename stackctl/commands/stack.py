@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from stackctl.commands.ahead import Ahead
+from stackctl.commands.named import env_variables, missing_files
+from stackctl.commands.resolving import active_services, whole_config
 from stackctl.commands.session import Session
 from stackctl.config import loading
 from stackctl.config.models import StackConfig
@@ -17,7 +18,8 @@ from stackctl.config.tree import Tree
 from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError
 from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
-from stackctl.project.location import default_files, read_env_file
+from stackctl.project.location import default_files
+from stackctl.project.override import not_a_service
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL")
 
@@ -68,54 +70,23 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
         default = tree.data.get("default_environment")
         chosen = default if isinstance(default, str) and default in known else (known[0] if known else None)
     base = path.parent
-    file_variables, missing = _env_files(session, tree, chosen, base)
+    file_variables, problems = env_variables(session, tree, chosen)
     variables = {**file_variables, **session.variables}
+    config: StackConfig | None = None
     try:
         config = loading.load(tree, session.config_name, variables)
     except ConfigError as error:
-        raise ConfigError([*error.problems, *missing]) from None
-    if missing:
-        raise ConfigError(missing)
-    call = _call(session, config, tree, chosen, base, variables)
+        problems += error.problems
+    problems += missing_files(session, tree, chosen)
+    if problems or config is None:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    call = _call(session, config, chosen, base, variables)
     session.hide([v for k, v in variables.items() if len(v) >= 8 and any(w in k.upper() for w in SECRET_WORDS)])
     return Stack(config, tree, chosen, call, variables, session.config_name)
 
 
-def _env_files(
-    session: Session, tree: Tree, environment: str | None, base: Path
-) -> tuple[dict[str, str], list[Problem]]:
-    variables: dict[str, str] = {}
-    problems: list[Problem] = []
-    named = loading.env_file_names(tree, environment)
-    for name in named or [".env"]:
-        data = session.files.read(base / name)
-        if data is None:
-            if named:
-                place = _place_of(tree, name)
-                problems.append(Problem(session.config_name, *place, f"no such file: {name}", "create it, or remove the entry"))
-            continue
-        variables.update(read_env_file(data.decode("utf-8", "replace")))
-    return variables, problems
-
-
-def _place_of(tree: Tree, value: str) -> tuple[int, int]:
-    """Where a list entry with this value stands."""
-
-    def walk(data: Any, path: TreePath) -> TreePath | None:
-        items = enumerate(data) if isinstance(data, list) else data.items() if isinstance(data, dict) else ()
-        for key, item in items:
-            if item == value and isinstance(data, list):
-                return (*path, key)
-            found = walk(item, (*path, key))
-            if found:
-                return found
-        return None
-
-    return tree.position(walk(tree.data, ()) or ())
-
-
 def _call(
-    session: Session, config: StackConfig, tree: Tree, environment: str | None, base: Path, variables: Mapping[str, str]
+    session: Session, config: StackConfig, environment: str | None, base: Path, variables: Mapping[str, str]
 ) -> ComposeCall:
     added = config.environments.get(environment) if environment else None
     names = [*config.compose.files, *(added.files if added else [])]
@@ -128,13 +99,6 @@ def _call(
         raise ComposeFileError(
             f"no Compose file in {base} nor in its parents", hint="name it in stackctl.yaml: compose: {files: [FILE]}"
         )
-    missing = [
-        Problem(session.config_name, *_place_of(tree, name), f"no such file: {name}", "correct the path; it is relative to stackctl.yaml")
-        for name in names
-        if session.files.read(base / name, limit=0) is None
-    ]
-    if missing:
-        raise ConfigError(missing)
     env_files = [base / name for name in [*config.compose.env_files, *(added.env_files if added else [])]]
     directory = files[0].parent
     default_env = directory / ".env"
@@ -158,29 +122,23 @@ def resolve_project(
 ) -> tuple[ComposeProject, Stack]:
     """Ask Compose for the project with every service of it; the stack comes back with the project's name.
 
-    Raises :class:`ComposeFileError` in Compose's own words.
+    Raises :class:`ComposeFileError` in Compose's own words, and
+    :class:`ConfigError` for consumers that the project has not.
     """
     raw = ahead.config(stack.call) if ahead else None
     if raw is None:
-        try:
-            raw = session.engine.config(stack.call, all_profiles=True)
-        except ComposeFileError:
-            # With every profile on, services of different profiles may clash that never run together.
-            raw = session.engine.config(stack.call)
+        raw = whole_config(session.engine, stack.call)
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )
+    strangers = [
+        Problem(stack.file, *stack.tree.position(("consumers", name), key=True), *not_a_service(name, project))
+        for name in stack.config.consumers
+        if name not in project.services
+    ]
+    if strangers:
+        raise ConfigError(strangers)
     return project, replace(stack, call=replace(stack.call, project=project.name))
-
-
-def active_services(raw: Mapping[str, Any], profiles: Sequence[str]) -> frozenset[str]:
-    """Names of the services that ``profiles`` switch on."""
-    services: Mapping[str, Any] = raw.get("services") or {}
-    return frozenset(
-        name
-        for name, service in services.items()
-        if not (own := (service or {}).get("profiles")) or "*" in profiles or set(own) & set(profiles)
-    )
 
 
 def with_override(session: Session, stack: Stack, override: Path | None = None) -> ComposeCall:

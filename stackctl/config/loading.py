@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -48,18 +48,23 @@ def environment_names(tree: Tree) -> list[str]:
     return [str(name) for name in section] if isinstance(section, dict) else []
 
 
-def env_file_names(tree: Tree, environment: str | None) -> list[str]:
-    """The ``env_files`` in force for ``environment``, in order: needed before references can be replaced."""
-    names: list[str] = []
-    environments = tree.data.get("environments")
-    chosen = environment or tree.data.get("default_environment")
-    sections = [tree.data.get("compose")]
-    if isinstance(environments, dict):
-        sections.append(environments.get(chosen))
-    for section in sections:
-        entries = section.get("env_files") if isinstance(section, dict) else None
-        names += [e for e in entries if isinstance(e, str)] if isinstance(entries, list) else []
-    return names
+def named_files(
+    tree: Tree, environment: str | None, kind: Literal["files", "env_files"], variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[Path, str]]:
+    """Entries of ``files`` or ``env_files`` in force for ``environment``, in order, each with its path.
+
+    ``variables`` replace references in a tree that still has them.
+    """
+    for section in (("compose",), ("environments", environment)):
+        found: Any = tree.data
+        for key in (*section, kind):
+            found = found.get(key) if isinstance(found, dict) else None
+        for index, entry in enumerate(found if isinstance(found, list) else []):
+            if isinstance(entry, str):
+                name = Tree(entry)
+                if variables is not None:
+                    interpolate(name, variables, "")
+                yield (*(str(part) for part in section), kind, index), name.data
 
 
 def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:

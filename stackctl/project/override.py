@@ -21,6 +21,7 @@ from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import UsageError
 from stackctl.project import localollama
 from stackctl.project.compose import ComposeProject, Service
+from stackctl.project.discovery.pullers import pulls_models
 from stackctl.project.facts import Facts
 from stackctl.project.yamltext import Override as Replaced
 from stackctl.project.yamltext import Reset, Text, dump
@@ -86,12 +87,15 @@ def render(
 def _check_consumers(project: ComposeProject, config: StackConfig, locate: Callable[..., str | None]) -> None:
     for name in config.consumers:
         if name not in project.services:
-            close = difflib.get_close_matches(name, list(project.services), n=1, cutoff=0.5)
-            hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(project.services)}"
-            raise UsageError(
-                f'the consumer "{name}" is no service of this Compose project', hint=hint,
-                where=locate(("consumers", name)),
-            )
+            message, hint = not_a_service(name, project)
+            raise UsageError(message, hint=hint, where=locate(("consumers", name)))
+
+
+def not_a_service(name: str, project: ComposeProject) -> tuple[str, str]:
+    """What to say of a consumer that the project has not: message and hint."""
+    close = difflib.get_close_matches(name, list(project.services), n=1, cutoff=0.5)
+    hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(project.services)}"
+    return f'the consumer "{name}" is no service of this Compose project', hint
 
 
 class _Renderer:
@@ -104,6 +108,7 @@ class _Renderer:
         self.top: dict[str, dict[str, Any]] = {}
         self.warnings: list[str] = list(target.notes)
         self.own = project.services.get(config.local.service)
+        self.loopback = ""
 
     def service(self, name: str) -> dict[str, Any]:
         return self.services.setdefault(name, {})
@@ -174,10 +179,12 @@ class _Renderer:
         for port in self.own.ports if self.own else []:
             if port.get("target") == url.port and str(port.get("published", "")).isdigit():
                 return OllamaUrl("http", "127.0.0.1", int(port["published"]))
-        raise UsageError(
-            f'the consumer "{name}" is on the host\'s network and can reach the Ollama container by a published port only',
-            hint="local: {publish: 127.0.0.1:11434}", where=self.locate(("consumers", name)),
-        )
+        # On the host's network there is no other way to the container than a published port; loopback is enough.
+        self.loopback = f"127.0.0.1:{url.port}:{url.port}"
+        note = f"{name} is on the host's network: the Ollama container's port is published on 127.0.0.1:{url.port} for it"
+        if note not in self.warnings:
+            self.warnings.append(note)
+        return url.with_host("127.0.0.1")
 
     def owner(self, name: str) -> Service:
         return self.project.services[self.project.network_owner(name)]
@@ -246,6 +253,8 @@ class _Renderer:
             # Its name is the gateway's where consumers are, so it must not be there itself.
             inner = dict(gateway.local_networks)
             service["networks"] = inner if self.own is None else Replaced(inner)
+        if self.loopback:
+            service["ports"] = [Text(self.loopback)]
         if service:
             merged = self.service(self.config.local.service)
             merged["environment"] = {**service.pop("environment", {}), **merged.get("environment", {})}
@@ -280,15 +289,14 @@ class _Renderer:
         return tuple(off)
 
     def helpers(self, own: Service) -> list[str]:
-        """One-shot containers of Ollama's own image beside it, such as model pullers, that are no consumers."""
+        """Containers beside it that are no consumers: of Ollama's own image, or of any other that only pull models."""
         return [
             service.name
             for service in self.project
             if service.name != own.name
             and service.name not in self.config.consumers
             and own.name in service.depends_on
-            and service.image == own.image
-            and service.image
+            and ((service.image and service.image == own.image) or pulls_models(service, self.project))
         ]
 
     def check_shared_namespaces(self, service: Service, off: list[str]) -> None:
