@@ -143,8 +143,10 @@ def _test(option: str, values: list[str], packet: Packet) -> bool | None:
         return "LOCAL" in value.split(",")
     if option in ("--tcp-flags", "--syn"):
         return True if option == "--syn" or values[-1:] == ["SYN"] else None
-    if option in ("--src-range", "--dst-range"):
-        return None
+    if option == "--pkt-type":
+        return value == "unicast"
+    if option.startswith("--rt-"):
+        return False  # the first packet of a connection has no routing header
     return None
 
 
