@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackctl.commands.resolving import active_services, whole_config
 from stackctl.commands.session import Session
 from stackctl.errors import ComposeFileError, UsageError, WrongInput
-from stackctl.ports import ComposeCall, Engine, Files
+from stackctl.ports import ComposeCall, Files
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.source import MAX_TEXT, Source
 from stackctl.project.location import default_files, read_env_file
@@ -87,34 +88,10 @@ class Reading:
         self._thread.join()
         if not isinstance(self._answer, dict):
             raise self._answer or RuntimeError("Compose gave no answer")
-        active = _active(self._answer, self._call.profiles)
+        active = active_services(self._answer, self._call.profiles)
         project = ComposeProject.from_config(self._answer, directory=str(self._directory), active=active)
         home = str(self._session.directory)
         return Source(project, self.files, self.reader, home, self.variables)
-
-
-def whole_config(engine: Engine, call: ComposeCall) -> dict[str, Any]:
-    """The project with the services of every profile.
-
-    Services of different profiles may clash that never run together (one
-    container name for two, a network that only one of them lacks). Where the
-    profiles in force resolve, the rest is read without Compose's checks.
-    """
-    try:
-        return engine.config(call, all_profiles=True)
-    except ComposeFileError:
-        engine.config(call)
-        return engine.config(replace(call, profiles=("*",)), unchecked=True)
-
-
-def _active(raw: Mapping[str, Any], profiles: Sequence[str]) -> frozenset[str]:
-    # Compose takes "no profile" for the profile with the empty name (compose-go, cli/options.go: WithDefaultProfiles).
-    chosen = set(profiles) or {""}
-    services: Mapping[str, Any] = raw.get("services") or {}
-    return frozenset(
-        name for name, service in services.items()
-        if not (own := (service or {}).get("profiles")) or "*" in chosen or set(own) & chosen
-    )
 
 
 def _variables(session: Session, directory: Path) -> dict[str, str]:

@@ -14,15 +14,9 @@ from stackctl.project.discovery.findings import Consumer, Findings, Helper, Olla
 from stackctl.project.discovery.inline import in_build, in_command
 from stackctl.project.discovery.landscape import Landscape, survey
 from stackctl.project.discovery.mounted import in_mounts, missing_config
+from stackctl.project.discovery.pullers import PULL_TEXT, models_pulled, one_shots, pulls_models, words_of
 from stackctl.project.discovery.raw import RawProject, load
-from stackctl.project.discovery.servers import (
-    PULL_TEXT,
-    find_servers,
-    models_pulled,
-    one_shots,
-    pulls_models,
-    words_of,
-)
+from stackctl.project.discovery.servers import find_servers
 from stackctl.project.discovery.source import Source
 from stackctl.project.discovery.unset import Unset
 from stackctl.project.discovery.variables import Variables

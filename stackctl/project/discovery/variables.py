@@ -13,8 +13,8 @@ from stackctl.project.discovery.address import DEFAULT_PORT, Address, addresses,
 from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape
+from stackctl.project.discovery.pullers import bind_port
 from stackctl.project.discovery.raw import RawProject
-from stackctl.project.discovery.servers import bind_port
 from stackctl.project.discovery.source import Place, Source
 
 _PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|\d+(?:\.\d+)?|/\S*)$", re.IGNORECASE)
