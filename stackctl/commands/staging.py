@@ -1,0 +1,385 @@
+"""Set the scene for ``diagnose``: everything of the project and the engine that can be read at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stackctl.commands.adopt import FileReader, compose_files
+from stackctl.commands.observe import read_state
+from stackctl.commands.prepare import Prepared, choose_profile, prepare, trust_text
+from stackctl.commands.session import Session
+from stackctl.commands.resolving import active_services
+from stackctl.commands.stack import Stack, load, resolve_project
+from stackctl.config.models import Instance, StackConfig
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose import told as reading
+from stackctl.diagnose.questions import number
+from stackctl.diagnose.scene import Scene, Told
+from stackctl.errors import ComposeFileError, StackctlError, UsageError
+from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+from stackctl.project.compose import ComposeProject
+from stackctl.project.discovery import images
+from stackctl.project.discovery.discover import discover
+from stackctl.project.discovery.findings import Findings
+from stackctl.project.discovery.source import Source
+from stackctl.project.location import read_env_file
+
+LOG_LINES = 120
+_URLISH = re.compile(r"OLLAMA|OPEN_?AI|LLM", re.IGNORECASE)
+_MODEL = re.compile(r"OLLAMA.*MODEL|^LLM_MODEL$|^MODEL_NAME$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The scene with what acting on it needs. ``call`` is what Compose is to be called with."""
+
+    scene: Scene
+    call: ComposeCall
+    stack: Stack | None
+    prepared: Prepared | None
+    profile: str | None
+    environment: str | None
+    consumers: tuple[str, ...]
+    meant: Mapping[str, OllamaUrl] = field(default_factory=dict)
+
+
+def set_stage(session: Session, services: Sequence[str], profile: str | None) -> Stage:
+    """Read the files, Compose's view, the engine's containers, networks and logs; nothing is tried yet.
+
+    Raises :class:`UsageError` for a service that is no consumer,
+    :class:`ComposeFileError` where Compose refuses the project.
+    """
+    stack, call, state = _which(session)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        configured = pool.submit(_config, session, call)
+        everything = pool.submit(_containers, session)
+        networks = pool.submit(session.engine.networks, None)
+        info = pool.submit(session.engine.info)
+        raw, warnings = configured.result()
+        project = ComposeProject.from_config(
+            raw, directory=str(call.directory), active=active_services(raw, call.profiles)
+        )
+        call = replace(call, project=project.name)
+        logs = pool.submit(_logs, session, call)
+        containers = everything.result()
+        mine, others = _split(containers, project.name)
+        prepared, name = _prepared(session, stack, state, profile)
+        found = _findings(session, call, project, stack)
+        told = _told(session, stack, project, mine, found, prepared, profile)
+        consumers = _chosen(services, told, project)
+        scene = Scene(
+            project=project, containers=mine, others=others, networks=tuple(networks.result()), info=_info(info.result()),
+            told=tuple(number(t for t in told if t.consumer in consumers)),
+            compose=_spoken(session, stack, call), logs=_by_container(logs.result(), mine), warnings=warnings,
+            dotenv=_dotenv(session, call), shell=session.variables,
+            ollama_services=_servers(project, stack, found), verified=state.url if state and state.verified else "",
+            now=session.clock(),
+        )
+    meant = dict(prepared.override.told) if prepared else {}
+    return Stage(scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant)
+
+
+def _info(info: EngineInfo) -> EngineInfo:
+    return info
+
+
+def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
+    """The configuration where there is one, and the files in force, ours included."""
+    if session.files.read(session.config_path, limit=0) is None:
+        if session.config_name != "stackctl.yaml":
+            raise UsageError(f"no {session.config_name} in {session.directory}")
+        paths = compose_files(session, ())
+        named = session.variables.get("COMPOSE_PROFILES", "")
+        profiles = tuple(p.strip() for p in named.split(",") if p.strip())
+        return None, ComposeCall(paths[0].parent, tuple(str(p) for p in paths), profiles=profiles), None
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    files = stack.call.files
+    for ours in ("override.yaml", "fixes.yaml"):
+        path = session.state_directory / ours
+        if session.files.read(path, limit=0) is not None:
+            files = (*files, str(path))
+    return stack, replace(stack.call, files=files), state
+
+
+def _config(session: Session, call: ComposeCall) -> tuple[dict[str, Any], str]:
+    """What Compose resolves, with every profile, and its warnings."""
+    profiles = ("*",)
+    done = session.engine.compose(replace(call, profiles=profiles), ["config", "--format", "json"], timeout=60.0)
+    if done.code:
+        done = session.engine.compose(call, ["config", "--format", "json"], timeout=60.0)
+    if done.code:
+        raise ComposeFileError(f"Compose cannot read this project: {_reason(done)}")
+    raw: dict[str, Any] = json.loads(done.text)
+    return raw, done.error_text
+
+
+def _reason(done: Completed) -> str:
+    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
+    return "\n".join(lines) or f"docker compose ended with code {done.code}"
+
+
+def _containers(session: Session) -> list[Container]:
+    listed = session.engine.cli(["container", "ls", "--all", "--quiet", "--no-trunc"])
+    return [c for c in session.engine.inspect(listed.text.split()) if not c.one_off]
+
+
+def _split(containers: Sequence[Container], project: str) -> tuple[tuple[Container, ...], tuple[Container, ...]]:
+    mine = [c for c in containers if c.labels.get("com.docker.compose.project") == project]
+    probes = {c.id for c in containers if c.labels.get("io.stackctl.role") == "probe"}
+    known = {c.id for c in mine} | probes
+    return tuple(mine), tuple(c for c in containers if c.id not in known)
+
+
+def _logs(session: Session, call: ComposeCall) -> str:
+    done = session.engine.compose(call, ["logs", "--no-color", "--tail", str(LOG_LINES)], timeout=8.0)
+    return done.text[-400_000:]
+
+
+def _by_container(text: str, containers: Sequence[Container]) -> dict[str, str]:
+    """Compose prefixes each line with ``service-1  |`` (or the container's own name)."""
+    by_prefix: dict[str, str] = {}
+    for container in containers:
+        number_ = container.labels.get("com.docker.compose.container-number", "1")
+        by_prefix[f"{container.service}-{number_}"] = container.name
+        by_prefix[container.name] = container.name
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        prefix, bar, rest = line.partition("|")
+        name = by_prefix.get(prefix.strip())
+        if bar and name:
+            found.setdefault(name, []).append(rest.removeprefix(" ")[:2000])
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _prepared(session: Session, stack: Stack | None, state: Any, profile: str | None) -> tuple[Prepared | None, str | None]:
+    if stack is None:
+        if profile:
+            raise UsageError("--profile needs a stackctl.yaml", hint="stackctl init")
+        return None, None
+    own, stack = resolve_project(session, stack)
+    name = choose_profile(stack, own, state, profile)
+    try:
+        return prepare(session, stack, own, name, pins=state.pins if state else {}), name
+    except StackctlError:
+        if profile:
+            raise
+        return None, name
+
+
+def _findings(session: Session, call: ComposeCall, project: ComposeProject, stack: Stack | None) -> Findings | None:
+    """Discovery, where no configuration names the consumers."""
+    if stack is not None and stack.config.consumers:
+        return None
+    source = Source(project, call.files, FileReader(session.files), str(session.directory), session.variables)
+    return discover(source)
+
+
+def _servers(project: ComposeProject, stack: Stack | None, found: Findings | None) -> tuple[str, ...]:
+    names = [s.service for s in found.ollama_services] if found else []
+    names += [s.name for s in project if images.is_ollama(s.image)]
+    if stack is not None and stack.config.local.service in project.services:
+        names.insert(0, stack.config.local.service)
+    if not names and "ollama" in project.services:
+        names.append("ollama")
+    return tuple(dict.fromkeys(names))
+
+
+def _told(
+    session: Session, stack: Stack | None, project: ComposeProject, containers: Sequence[Container],
+    found: Findings | None, prepared: Prepared | None, profile: str | None,
+) -> list[Told]:
+    """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too."""
+    told: list[Told] = []
+    for name, templates in _variables(stack, project, found).items():
+        environment, source = _environment(project, containers, name)
+        models = _models(stack, prepared, templates, environment)
+        for variable, template in templates.items():
+            if not re.search(r"\{(?:url|host)\}", template):
+                continue
+            if variable not in environment:
+                continue
+            for one in reading.read(name, variable, environment[variable] or "", source=source, template=template):
+                told.append(_with_instance(session, stack, replace(one, models=models)))
+        told += _fixed(name, found, models)
+        told += _not_injected(session, stack, project, name, templates, environment)
+    if profile and prepared is not None:
+        told += _would_be(session, stack, prepared)
+    return told
+
+
+def _variables(stack: Stack | None, project: ComposeProject, found: Findings | None) -> dict[str, dict[str, str]]:
+    if stack is not None and stack.config.consumers:
+        return {name: dict(c.env) for name, c in stack.config.consumers.items() if name in project.services}
+    if found is None:
+        return {}
+    out: dict[str, dict[str, str]] = {}
+    for consumer in found.consumers:
+        if consumer.role in ("app", "gateway"):
+            out[consumer.service] = {
+                s.name: s.template or "{url}" for s in consumer.settings if s.name and s.kind in ("env", "env_file")
+            }
+    for service in project:
+        if images.is_ollama(service.image):
+            continue
+        for variable, value in service.environment.items():
+            known = out.get(service.name, {})
+            if variable not in known and re.search(r"OLLAMA", variable) and reading.URLISH.search(variable) and not _MODEL.search(variable):
+                out.setdefault(service.name, {})[variable] = "{url}" if value is not None else "{url}"
+    return out
+
+
+def _environment(project: ComposeProject, containers: Sequence[Container], name: str) -> tuple[Mapping[str, str | None], str]:
+    mine = [c for c in containers if c.service == name]
+    container = next((c for c in mine if c.state == "running"), mine[0] if mine else None)
+    if container is not None:
+        return container.environment, "container"
+    service = project.services.get(name)
+    return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
+
+
+def _models(
+    stack: Stack | None, prepared: Prepared | None, templates: Mapping[str, str], environment: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    own = [environment.get(v) or "" for v, t in templates.items() if t == "{model}"]
+    own += [v or "" for k, v in environment.items() if _MODEL.search(k) and k not in templates and len(v or "") < 120]
+    wanted = list(prepared.target.models) if prepared else list(stack.config.models) if stack else []
+    return tuple(dict.fromkeys(m for m in [*own, *wanted] if m and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*", m)))
+
+
+def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
+    """Credentials and TLS of the instance that this URL is."""
+    if stack is None or told.url is None:
+        return told
+    for instance in stack.config.instances.values():
+        if (instance.url.host, instance.url.port) == (told.url.host, told.url.port):
+            return replace(
+                told, headers=_headers(session, stack, instance),
+                trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
+            )
+    return told
+
+
+def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
+    resolve = session.secrets(stack.variables, session.config_path.parent)
+    found: dict[str, str] = {}
+    try:
+        for name, value in instance.headers.items():
+            found[name] = resolve(value).reveal() if value.startswith("${") else value
+        if instance.auth and instance.auth.bearer:
+            found["Authorization"] = f"Bearer {resolve(str(instance.auth.bearer)).reveal()}"
+        elif instance.auth and instance.auth.basic:
+            import base64  # noqa: PLC0415
+
+            pair = f"{instance.auth.basic.user}:{resolve(str(instance.auth.basic.password)).reveal()}"
+            found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    except StackctlError:
+        return found
+    session.hide([v.rpartition(" ")[2] for k, v in found.items() if k == "Authorization"])
+    return found
+
+
+def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[Told]:
+    """Addresses in commands and files, which an override cannot reach and a probe can."""
+    consumer = found.consumer(name) if found else None
+    out: list[Told] = []
+    for setting in consumer.settings if consumer else ():
+        if setting.kind in ("command", "entrypoint", "config_file", "hardcoded") and setting.value and "://" in setting.value:
+            match = re.search(r"https?://[^\s\"',;]+", setting.value)
+            if match:
+                out += [replace(t, models=models) for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")]
+    return out
+
+
+def _not_injected(
+    session: Session, stack: Stack | None, project: ComposeProject, name: str, templates: Mapping[str, str],
+    environment: Mapping[str, str | None],
+) -> list[Told]:
+    """A variable that ``.env`` holds and nobody passes on."""
+    call_directory = Path(project.directory)
+    data = session.files.read(call_directory / ".env")
+    dotenv = read_env_file(data.decode("utf-8", "replace")) if data else {}
+    return [
+        Told(name, variable, "", None, marks=frozenset({"value.absent"}), source="compose")
+        for variable in templates if variable in dotenv and variable not in environment
+    ]
+
+
+def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[Told]:
+    out = []
+    for consumer, url in prepared.override.told.items():
+        pin = prepared.target.pins.get(url.host, "")
+        addresses = (pin,) if pin and pin != "host-gateway" else ()
+        one = Told(
+            consumer, "--profile", str(url), url, source="profile", addresses=addresses,
+            models=prepared.target.models, marks=frozenset({"client.native"}),
+        )
+        out.append(_with_instance(session, stack, one))
+    return out
+
+
+def _chosen(services: Sequence[str], told: Sequence[Told], project: ComposeProject) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(t.consumer for t in told))
+    for service in services:
+        if service not in project.services:
+            raise UsageError(f'no service "{service}" in {project.name}', hint=f"consumers: {', '.join(known) or 'none'}")
+        if service not in known:
+            raise UsageError(f'"{service}" is told no Ollama', hint=f"consumers: {', '.join(known) or 'none'}")
+    return tuple(s for s in known if not services or s in services)
+
+
+def _spoken(session: Session, stack: Stack | None, call: ComposeCall) -> str:
+    """How to call Compose for this very project, from the user's directory."""
+    if stack is not None:
+        return "stackctl compose --"
+    plain = compose_files(session, ()) if stack is None else []
+    if tuple(str(p) for p in plain) == call.files and call.directory == session.directory:
+        return "docker compose"
+    return "docker compose " + " ".join(f"-f {f}" for f in call.files)
+
+
+def _dotenv(session: Session, call: ComposeCall) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in call.env_files or (str(call.directory / ".env"),):
+        data = session.files.read(call.directory / path)
+        if data is not None:
+            found.update(read_env_file(data.decode("utf-8", "replace")))
+    return found
+
+
+def texts_of(session: Session, call: ComposeCall) -> dict[str, str]:
+    """The user's Compose files, and the ``env_file`` of each service under ``env_file:SERVICE:PATH``."""
+    import yaml  # noqa: PLC0415
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: dict[str, str] = {}
+    for path in call.files:
+        if ".stackctl" in Path(path).parts:
+            continue
+        text = FileReader(session.files).text(path)
+        if text is None:
+            continue
+        found[path] = text
+        try:
+            services = (yaml.load(text, Loader=loader) or {}).get("services") or {}  # noqa: S506  (a safe loader)
+        except (yaml.YAMLError, AttributeError):
+            continue
+        for name, service in services.items():
+            entries = (service or {}).get("env_file") or []
+            for entry in [entries] if isinstance(entries, str | dict) else entries:
+                file = entry.get("path") if isinstance(entry, dict) else entry
+                content = FileReader(session.files).text(str(call.directory / str(file)))
+                if content is not None:
+                    found[f"env_file:{name}:{file}"] = content
+    return found
+
+
+def is_configured(config: StackConfig | None) -> bool:
+    """Whether a configuration names consumers."""
+    return config is not None and bool(config.consumers)
