@@ -1,11 +1,11 @@
 """The gateway's configuration for HAProxy 2.6 and later, as one text. A pure function.
 
-Three layers in one process. ``front`` takes the consumers' requests and hands
-each to a backend by method and by what is healthy; a backend (``reads``,
-``any``, ``last-resort``) chooses an instance by the policy; an inner listener
-for each instance, on a socket in the container, adds what that instance alone
-wants. An instance's health is judged in its inner listener, and the layer
-before it follows (``track``). Why each setting is as it is: ``docs/gateway.md``.
+``front`` takes the consumers' requests and leads each to the backend of one
+instance, chosen by policy and health (:mod:`stackctl.gateway.choice`); that
+backend adds what this instance alone wants (:mod:`stackctl.gateway.instance`).
+Where it cannot connect, nothing was sent, and HAProxy hands the request to
+``again``, a frontend on sockets in the container that chooses among those not
+yet tried. Why each setting is as it is: ``docs/gateway.md``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stackctl.gateway.credentials import GatewaySecret, header_format, unique
-from stackctl.gateway.names import (
-    ADMIN_PORT,
-    FRONT_PORT,
-    INSTANCE_HEADER,
-    RETRY_STATUS,
-    SOCKETS_DIR,
-)
-from stackctl.gateway.quoting import literal, quoted
-from stackctl.gateway.upstream import Ca, Group, Upstream
+from stackctl.gateway import choice, instance
+from stackctl.gateway.credentials import GatewaySecret, unique
+from stackctl.gateway.names import ADMIN_PORT, FRONT_PORT
+from stackctl.gateway.quoting import error_body, literal, quoted
+from stackctl.gateway.upstream import Ca, Group
 
 PREAMBLE = f"""\
 global
@@ -112,9 +107,6 @@ resolvers hosts
     hold timeout 24h
 """
 
-_SAFE = "METH_GET or METH_HEAD or METH_OPTIONS"
-
-
 @dataclass(frozen=True)
 class Rendered:
     """A configuration. ``text`` holds all of it, certificates included, and no secret.
@@ -146,26 +138,25 @@ def render(group: Group) -> Rendered:
 
 def waiting() -> str:
     """What runs until the first configuration arrives: every request is told so."""
-    reason = _error("the gateway has no configuration yet; run: stackctl up")
+    reason = error_body("the gateway has no configuration yet; run: stackctl up")
     front = [*_FRONT.splitlines(), f"    http-request return status 503 content-type application/json string {reason}"]
     return "\n".join(["# Waits for stackctl.", PREAMBLE.rstrip(), *_about("none", None), "", *front, ""])
 
 
 def _sections(group: Group) -> Iterator[list[str]]:
     yield [
-        f"# stackctl's gateway, profile {json.dumps(group.profile)}. Written anew at each switch; no secret is in here.",
+        f"# stackctl's gateway, profile {json.dumps(group.profile)}; written anew at each switch, without any secret.",
         *(f"#@{ca.file} {ca.encoded}" for ca in _certificates(group)),
     ]
     yield [PREAMBLE.rstrip("\n"), *_about("%DIGEST%", group)]
     yield _RESOLVERS.splitlines()
-    yield list(_front(group))
+    yield [*_FRONT.splitlines(), *choice.front(group)]
     yield _RELAY.splitlines()
-    if len(group.all) > 1:
-        yield list(_backend("reads", group, f"conn-failure empty-response {RETRY_STATUS} 502 503 504"))
-        yield list(_backend("any", group, f"conn-failure {RETRY_STATUS}"))
-    yield list(_backend("last-resort", group, f"conn-failure {RETRY_STATUS}", judged=False))
+    if group.choice:
+        yield list(choice.again(group))
+        yield list(choice.nobody(group))
     for upstream in group.all:
-        yield list(_inner(upstream))
+        yield list(instance.backend(upstream, group))
 
 
 def _certificates(group: Group) -> list[Ca]:
@@ -182,147 +173,8 @@ def _about(digest: str, group: Group | None) -> list[str]:
     }
     text = literal(json.dumps(about)).replace("%%DIGEST%%", "%DIGEST%")
     text = text[:-1] + ', "worker": %pid}'
-    return [f"    http-request return status 200 content-type application/json lf-string {quoted(text)} if {{ path /about }}"]
-
-
-def _front(group: Group) -> Iterator[str]:
-    yield from _FRONT.splitlines()
-    yield f"    http-error status 503 content-type application/json string {_error(_none(group))}"
-    yield "    use_backend relay if { stopping }"
-    if len(group.all) > 1:
-        yield "    use_backend last-resort if { nbsrv(any) eq 0 }"
-        yield f"    use_backend reads if {_SAFE}"
-        yield "    default_backend any"
-    else:
-        yield "    default_backend last-resort"
-
-
-def _none(group: Group) -> str:
-    return f"no Ollama of {group.profile} can be reached: tried {', '.join(u.name for u in group.all)}"
-
-
-def _backend(name: str, group: Group, retry_on: str, *, judged: bool = True) -> Iterator[str]:
-    yield f"backend {name}"
-    # Where nobody is healthy, a retry must come to each in turn; `first` would go to and fro between two.
-    policy = ("leastconn" if group.policy == "least_conn" else "first") if judged else "roundrobin"
-    yield f"    balance {policy}"
-    # A retry needs the whole request, and a client may send head and body apart.
-    yield "    option http-buffer-request"
-    yield "    option redispatch 1"
-    # An answer is retried one time less than `retries` says. The last resort gives up soon: nobody is healthy.
-    yield f"    retries {len(group.all) + 1 if judged else min(2, len(group.all))}"
-    yield f"    retry-on {retry_on}"
-    yield f"    http-error status 503 content-type application/json string {_error(_none(group))}"
-    yield f"    http-response set-status 503 if {{ status {RETRY_STATUS} }}"
-    for number, upstream in enumerate(group.all, 1):
-        line = f"    server {upstream.slug} unix@{_socket(upstream)} id {number}"
-        if judged:
-            line += f" track inner.{upstream.slug}/{upstream.slug}"
-            if upstream is group.fallback:
-                line += " backup"
-        yield line
-
-
-def _inner(u: Upstream) -> Iterator[str]:
-    yield f"listen inner.{u.slug}"
-    yield f"    bind unix@{_socket(u)}"
-    yield "    retries 0"
-    yield "    option httplog"
-    yield f"    timeout connect {_milliseconds(u.connect_timeout)}"
-    yield f"    timeout server {_milliseconds(u.silence)}"
-    yield from (f"    http-request {action}" for action in _request_rules(u))
-    # The layer before decides who is asked; whoever is asked is tried, whatever the check last said.
-    yield "    option persist"
-    yield f"    use-server {u.slug} if TRUE"
-    # Only what the instance itself said keeps its status. HAProxy's own 503 means that nothing was sent: no
-    # connection; so does its 500: no address.
-    yield "    http-response set-var(txn.answered) bool(true)"
-    yield f"    http-response set-header {INSTANCE_HEADER} {quoted(literal(u.name))}"
-    for status, reason in (
-        (500, "cannot be found: its name does not resolve"), (502, "broke off before it answered"),
-        (503, "cannot be reached"), (504, f"said nothing for {u.silence:g} s"),
-    ):
-        yield f"    http-error status {status} content-type application/json string {_error(f'{u.name} {reason}')}"
-    yield f"    http-after-response set-status {RETRY_STATUS} if {{ status 500 503 }} !{{ var(txn.answered) -m bool }}"
-    yield "    option httpchk"
-    if u.basic:
-        yield f"    http-check set-var-fmt(check.basic) {_user(u.basic)}"
-    yield f"    http-check send meth GET uri {quoted(u.health)} ver HTTP/1.1{''.join(_check_headers(u))}"
-    yield "    http-check expect status 200-299"
-    yield f"    server {u.slug} {_server(u)}"
-
-
-def _request_rules(u: Upstream) -> Iterator[str]:
-    yield f"set-header Host {quoted(literal(u.url.netloc))}"
-    for name, value in u.headers.items():
-        yield f"set-header {quoted(name)} {quoted(header_format(value))}"
-    if u.bearer:
-        yield f"set-header Authorization {quoted(f'Bearer {u.bearer.fetch}')}"
-    if u.basic:
-        yield f"set-var-fmt(txn.basic) {_user(u.basic)}"
-        yield "set-header Authorization 'Basic %[var(txn.basic),base64]'"
-    if u.paths:
-        yield "set-var(txn.path) path"
-    if u.url.prefix:
-        yield f"set-path {quoted(literal(u.url.prefix) + '%[path]')}"
-    for own, path in u.paths.items():
-        yield f"set-path {quoted(literal(path))} if {{ var(txn.path) -m str {own} }}"
-
-
-def _check_headers(u: Upstream) -> Iterator[str]:
-    yield f" hdr Host {quoted(literal(u.url.netloc))}"
-    for name, value in u.headers.items():
-        yield f" hdr {quoted(name)} {quoted(header_format(value))}"
-    if u.bearer:
-        yield f" hdr Authorization {quoted(f'Bearer {u.bearer.fetch}')}"
-    if u.basic:
-        yield " hdr Authorization 'Basic %[var(check.basic),base64]'"
-
-
-def _user(basic: tuple[str, GatewaySecret]) -> str:
-    return quoted(f"{literal(basic[0])}:{basic[1].fetch}")
-
-
-def _server(u: Upstream) -> str:
-    host = f"[{u.connect}]" if ":" in u.connect else u.connect
-    words = [
-        f"{host}:{u.url.port}",
-        "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1",
-        "observe layer4 error-limit 1 on-error mark-down",
-    ]
-    if u.by_name:
-        words.append(f"resolvers {'hosts' if '.' in u.connect else 'siblings'} resolve-prefer ipv4")
-    words.append("init-addr last,libc,none")
-    if u.url.scheme == "https":
-        words += _tls(u)
-    return " ".join(words)
-
-
-def _tls(u: Upstream) -> Iterator[str]:
-    yield "ssl alpn http/1.1"
-    if u.tls_name:
-        yield f"sni str({u.tls_name}) check-sni {u.tls_name}"
-    if not u.verify:
-        yield "verify none"
-        return
-    yield f"verify required ca-file {u.ca.file if u.ca else '@system-ca'}"
-    if u.tls_name:
-        yield f"verifyhost {u.tls_name}"
-    elif not u.unchecked_name:
-        yield f"verifyhost {u.server_name or u.url.host}"
-
-
-def _socket(u: Upstream) -> str:
-    return f"{SOCKETS_DIR}/{u.slug}.sock"
-
-
-def _error(reason: str) -> str:
-    """Ollama's own form of an error, as a quoted argument."""
-    return quoted(json.dumps({"error": f"stackctl gateway: {reason}"}))
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"
+    answer = f"return status 200 content-type application/json lf-string {quoted(text)}"
+    return [f"    http-request {answer} if {{ path /about }}"]
 
 
 def _warnings(group: Group) -> Iterator[str]:

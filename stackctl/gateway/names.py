@@ -27,9 +27,8 @@ SECRET_PREFIX = "stackctl_secret_"  # noqa: S105  (a prefix of names)
 SECRETS_DIR = "/run/secrets"
 SOCKETS_DIR = "/tmp/stackctl-gateway"  # noqa: S108  (inside the gateway's container, which holds nothing else)
 
-RETRY_STATUS = 425
-"""What an instance's inner listener answers when nothing was sent to it: "Too Early" is the one status that means
-that the request may be sent again. Clients never see it."""
-
 INSTANCE_HEADER = "X-Stackctl-Instance"
 """Response header that names the instance that answered."""
+
+TRIED_HEADER = "X-Stackctl-Tried"
+"""Request header with which the gateway tells itself who could not take a request."""

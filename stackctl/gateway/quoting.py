@@ -6,6 +6,7 @@ literal but the quote itself. 8.2.6: in a log-format string only ``%`` is specia
 
 from __future__ import annotations
 
+import json
 import re
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./:@=,+-]+$")
@@ -23,3 +24,8 @@ def quoted(value: str) -> str:
 def literal(value: str) -> str:
     """Text for a log-format string: unquoted still, ``%`` escaped."""
     return value.replace("%", "%%")
+
+
+def error_body(reason: str) -> str:
+    """Ollama's own form of an error, as one argument."""
+    return quoted(json.dumps({"error": f"stackctl gateway: {reason}"}))

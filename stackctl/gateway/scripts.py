@@ -32,7 +32,7 @@ write_files() {{
     sed -n "s/^#@$name //p" "$1" | base64 -d >"$name"
   done
 }}
-valid() {{ write_files "$1" && haproxy -c -q -f "$secrets" -f "$1"; }}
+valid() {{ write_files "$1" && haproxy -c -f "$secrets" -f "$1"; }}
 get() {{
   if command -v wget >/dev/null; then
     wget -q -T 2 -O - "http://127.0.0.1:{ADMIN_PORT}$1" 2>/dev/null

@@ -73,7 +73,7 @@ def parse(output: str) -> GatewayState:
     rows = {
         row["# pxname"]: row
         for row in csv.DictReader(io.StringIO(table))
-        if (row.get("# pxname") or "").startswith("inner.") and row.get("svname") not in ("FRONTEND", "BACKEND")
+        if row.get("# pxname") == f"inner.{row.get('svname')}"
     }
     listed = [(m, False) for m in about["members"]]
     if about["fallback"]:

@@ -101,6 +101,11 @@ class Group:
         """Members and fallback."""
         return (*self.members, self.fallback) if self.fallback else self.members
 
+    @property
+    def choice(self) -> bool:
+        """Whether there is more than one."""
+        return len(self.all) > 1
+
 
 def group(
     config: StackConfig, target: Target, *, local: OllamaUrl = LOCAL_URL, ca: Mapping[str, str] | None = None

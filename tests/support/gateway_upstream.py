@@ -67,7 +67,9 @@ async def respond(method, path, headers, body, writer):
         return answer(writer, 200, {"seen": seen, "open": len(open_streams)})
     if path == "/control":
         state.update(json.loads(body))
-        return answer(writer, 200, state)
+        if state.get("listen") is False:
+            state["server"].close()
+        return answer(writer, 200, {k: v for k, v in state.items() if k != "server"})
     health = path in (f"{PREFIX}/api/version", f"{PREFIX}/health")
     if not health:
         seen.append({"method": method, "path": path, "headers": headers, "length": len(body)})
@@ -112,8 +114,8 @@ async def main():
             context.load_cert_chain(pem.name)
     port = int(os.environ.get("PORT", "11434"))
     server = await asyncio.start_server(serve, "0.0.0.0", port, ssl=context, backlog=1024)
-    async with server:
-        await server.serve_forever()
+    state["server"] = server
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

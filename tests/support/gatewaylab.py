@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,17 @@ class Lab:
     def address(self, name: str) -> str:
         field = f'{{{{(index .NetworkSettings.Networks "{self.network}").IPAddress}}}}'
         return docker("inspect", "-f", field, f"{self.project}-{name}")
+
+    def ask(self, name: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask an upstream itself, from this host."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"http://{self.address(name)}:11434{path}", data=data)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def control(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Change how an upstream behaves: ``health_delay``, ``health_status``, ``listen``."""
+        self.ask(name, "/control", settings)
 
     def container(self, name: str) -> str:
         return f"{self.project}-{name}"
