@@ -78,7 +78,12 @@ _TEXTS: tuple[tuple[str, Kind, str, str], ...] = (
         "this model needs MLX, which the server does not have",
         "choose a GGUF variant of the model",
     ),
-    (r"not found|no such file or directory|couldn't find model", Kind.NO_MODEL, "{0}", "stackctl models pull MODEL"),
+    (
+        r"model .*not found|not found, try pulling|no such file or directory|couldn't find model",
+        Kind.NO_MODEL,
+        "{0}",
+        "stackctl models pull MODEL",
+    ),
     (
         r"invalid model name|(?:name|source|destination) \"[^\"]*\" is invalid|model is required|not both: ",
         Kind.BAD_NAME,

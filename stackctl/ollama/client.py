@@ -23,11 +23,11 @@ from stackctl.ollama.listing import Loaded, Model
 from stackctl.ollama.pull import PullProgress, track
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import mapping, plain
-from stackctl.ollama.transport import Transport
+from stackctl.ollama.transport import PLACEHOLDER, Transport
 
 T = TypeVar("T")
 # The name in a request's URL never reaches the wire: the transport knows where to go.
-_BASE = "http://instance"
+_BASE = f"http://{PLACEHOLDER}"
 # What the official client raises for an answer that is not what it expects (a pydantic error is a ValueError).
 _NOT_OURS = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 

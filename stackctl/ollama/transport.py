@@ -7,10 +7,11 @@ Failures of the connection are raised as :class:`OllamaError`.
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import plain
 
+PLACEHOLDER = "instance"
 MAX_BODY = 32 << 20
 MAX_ERROR_BODY = 1 << 20
 MAX_LINE = 8 << 20
@@ -188,12 +190,11 @@ class Transport(httpx.BaseTransport):
             if self._headers is None:
                 self._headers = dict(self.server.headers())
         # The official client adds OLLAMA_API_KEY of the environment as a bearer token: it is not for this server.
-        own = {name.lower() for name in self._headers} | {"authorization", "host", "accept-encoding"}
+        own = {name.lower() for name in self._headers} | {"authorization", "accept-encoding"}
+        if request.url.host == PLACEHOLDER and request.headers.get("host") == PLACEHOLDER:
+            own.add("host")
         sent = [(name, value) for name, value in request.headers.raw if name.decode("ascii").lower() not in own]
-        netloc = self.server.url.netloc
-        if "%" in netloc:
-            netloc = netloc[: netloc.index("%")] + netloc[netloc.index("]") :]
-        host = [] if "host" in {name.lower() for name in self._headers} else [("Host", netloc)]
+        host = [("Host", _host(self.server.url.netloc))] if "host" in own and not _has_host(self._headers) else []
         # Compressed answers are refused, so none is asked for: a small bomb would pass every bound.
         ours = [*host, ("Accept-Encoding", "identity"), *self._headers.items()]
         return [*((name.encode("ascii"), value.encode("ascii")) for name, value in ours), *sent]
@@ -295,6 +296,15 @@ def _protocol(url: str, budget: Budget, text: str) -> OllamaError:
         f"{url} does not speak HTTP as a server does ({plain(text, 120)})",
         hint="is it the right port, and http or https?",
     )
+
+
+def _has_host(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "host" for name in headers)
+
+
+def _host(netloc: str) -> str:
+    """``Host`` without the zone of a link-local address, which means nothing to the other side (RFC 6874)."""
+    return re.sub(r"%[^\]]*\]", "]", netloc)
 
 
 def _address(server: Server, relayed: bool) -> str | None:
