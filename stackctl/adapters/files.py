@@ -100,18 +100,8 @@ class LocalFiles:
     @contextmanager
     def lock(self, path: Path, purpose: str) -> Iterator[None]:
         """Hold an advisory lock. The kernel drops it with its holder, so a dead one is never in the way."""
+        descriptor = _lock_file(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise _unwritable(path, error) from None
-                raise _held(os.pread(descriptor, 4096, 0), path) from None
             holder = {"pid": os.getpid(), "since": time.time(), "purpose": purpose}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
@@ -119,6 +109,29 @@ class LocalFiles:
             os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+
+def _lock_file(path: Path) -> int:
+    """Open and lock; again where its last holder removed the file between the two."""
+    while True:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except OSError as error:
+            held = _held(os.pread(descriptor, 4096, 0), path)
+            os.close(descriptor)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise _unwritable(path, error) from None
+            raise held from None
+        os.close(descriptor)
 
 
 def _held(content: bytes, path: Path) -> ProjectLocked:

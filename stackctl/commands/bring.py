@@ -12,11 +12,12 @@ from typing import Any
 from stackctl.commands import gatewaying
 from stackctl.commands.ahead import Ahead, remember
 from stackctl.commands.execute import StackExecutor, Work, verify_message
-from stackctl.commands.observe import AUDIT, JOURNAL, LOCK, OVERRIDE, STATE, observe, read_state, read_text, together
+from stackctl.commands.observe import AUDIT, JOURNAL, OVERRIDE, STATE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, prepare
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, with_override
 from stackctl.commands.verify import How, Verified, containers_of, how_to_ask, preflight, verify
+from stackctl.commands.workspace import candidate
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -53,22 +54,13 @@ class Brought:
     warnings: Sequence[str] = field(default=())
 
 
-def ensure_directory(session: Session) -> None:
-    """``.stackctl/``, ignoring itself."""
-    session.files.write(session.state_directory / ".gitignore", b"*\n")
-
-
 def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, str]:
     """Compose's hashes with the new override, from a temporary file: this validates it before anything is touched."""
     call = with_override(session, stack)
     if read_text(session, OVERRIDE) == prepared.override.text:
         return session.engine.hashes(replace(call, variables=prepared.variables))
-    candidate = session.state_directory / "override.candidate.yaml"
-    session.files.write(candidate, prepared.override.text.encode())
-    try:
-        return session.engine.hashes(replace(with_override(session, stack, candidate), variables=prepared.variables))
-    finally:
-        session.files.remove(candidate)
+    with candidate(session, prepared.override.text) as path:
+        return session.engine.hashes(replace(with_override(session, stack, path), variables=prepared.variables))
 
 
 def bring(
@@ -304,9 +296,4 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def locked(session: Session, purpose: str) -> Any:
-    """The project's lock, as a context manager."""
-    return session.files.lock(session.state_directory / LOCK, purpose)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackctl.commands.bring import locked
 from stackctl.commands.execute import NETWORK_LABELS, compose_reason
 from stackctl.commands.observe import OVERRIDE, read_state
 from stackctl.commands.outcome import Line, Outcome
@@ -12,6 +11,7 @@ from stackctl.commands.prepare import prepare
 from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
+from stackctl.commands.workspace import workspace
 from stackctl.errors import StackctlError, StepFailed
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -28,7 +28,7 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
     stack = load(session, environment=state.environment if state else None)
     project, stack = resolve_project(session, stack)
     did: list[str] = []
-    with locked(session, "detach"):
+    with workspace(session, "detach"):
         if unfinished(session):
             recover(session, stack, project)
         containers = session.engine.containers(project.name)

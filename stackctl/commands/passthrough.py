@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stackctl.commands.bring import ensure_directory, locked
 from stackctl.commands.observe import OVERRIDE, read_state
 from stackctl.commands.outcome import Outcome
 from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.recover import describe, recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
+from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
 from stackctl.ports import ComposeCall
 
@@ -31,8 +31,7 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     project = state.project if state else None
     stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))
     if verb in CHANGES:
-        ensure_directory(session)
-        with locked(session, f"compose {verb}"):
+        with workspace(session, f"compose {verb}"):
             if unfinished(session):
                 resolved, stack = resolve_project(session, stack)
                 recover(session, stack, resolved)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import yaml
 
-from stackctl.commands.bring import ensure_directory
 from stackctl.commands.observe import read_state
 from stackctl.commands.outcome import Outcome, Verbatim
 from stackctl.commands.prepare import choose_profile, prepare, secret_values
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project, with_override
+from stackctl.commands.workspace import candidate
 
 
 def render(session: Session, profile: str | None, *, merged: bool = False) -> Outcome:
@@ -29,13 +29,7 @@ def render(session: Session, profile: str | None, *, merged: bool = False) -> Ou
         text = prepared.override.text
         return Outcome("stackctl.render/1", {**data, "override": text}, [Verbatim(text)])
     session.hide(secret_values(session, stack))
-    ensure_directory(session)
-    candidate = session.state_directory / "override.candidate.yaml"
-    session.files.write(candidate, prepared.override.text.encode())
-    try:
-        call = replace(with_override(session, stack, candidate), variables=prepared.variables)
-        document = session.engine.config(call)
-    finally:
-        session.files.remove(candidate)
+    with candidate(session, prepared.override.text) as path:
+        document = session.engine.config(replace(with_override(session, stack, path), variables=prepared.variables))
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
     return Outcome("stackctl.render/1", {**data, "project": document}, [Verbatim(text)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from stackctl.commands import report
-from stackctl.commands.bring import Options, bring, ensure_directory, locked
+from stackctl.commands.bring import Options, bring
 from stackctl.commands.observe import read_state
 from stackctl.commands.outcome import Line, Outcome
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
+from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.state import State
@@ -22,8 +23,7 @@ def switch(
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
     project, stack = resolve_project(session, stack)
-    ensure_directory(session)
-    with locked(session, f"switch {name}"):
+    with workspace(session, f"switch {name}"):
         if recover(session, stack, project):
             state = read_state(session)
         return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes)
@@ -54,8 +54,7 @@ def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
     project, stack = resolve_project(session, stack)
-    ensure_directory(session)
-    with locked(session, "rollback"):
+    with workspace(session, "rollback"):
         found = unfinished(session)
         if found is not None:
             recover(session, stack, project)

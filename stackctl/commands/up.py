@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from stackctl.commands import report
 from stackctl.commands.ahead import Ahead
-from stackctl.commands.bring import Options, bring, ensure_directory, locked
+from stackctl.commands.bring import Options, bring
 from stackctl.commands.observe import read_state
 from stackctl.commands.outcome import Outcome
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project
+from stackctl.commands.workspace import workspace
 
 
 def up(
@@ -29,8 +30,7 @@ def up(
     options = Options(
         "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable
     )
-    ensure_directory(session)
-    with locked(session, f"up {profile or ''}".strip()):
+    with workspace(session, f"up {profile or ''}".strip()):
         recovered = recover(session, stack, project)
         state = read_state(session) if recovered else state
         name = choose_profile(stack, project, state, profile)
