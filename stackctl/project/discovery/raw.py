@@ -126,31 +126,31 @@ class _Loader:
         return self.trees[path]
 
     def file(self, path: str, base: str, depth: int) -> None:
-        root = _mapping(self.tree(path))
+        root = mapping_of(self.tree(path))
         if depth > _MAX_DEPTH or not root:
             return
         for entry in _items(root.get("include")):
             self.include(entry, base, depth)
-        for name, node in _mapping(root.get("services")).items():
+        for name, node in mapping_of(root.get("services")).items():
             layers = self.raw.layers.setdefault(name, [])
             layers.extend(self.service(name, node, path, base, 0))
 
     def include(self, node: Any, base: str, depth: int) -> None:
-        options = _mapping(node)
+        options = mapping_of(node)
         paths = [self.path(n, base) for n in _items(options.get("path"))] if options else [self.path(node, base)]
         home = self.path(options["project_directory"], base) if options.get("project_directory") else ""
         for path in paths:
             self.file(path, home or posixpath.dirname(paths[0]), depth + 1)
 
     def service(self, name: str, node: Any, path: str, base: str, depth: int) -> Iterator[Layer]:
-        said = _mapping(node)
+        said = mapping_of(node)
         extended = said.get("extends")
         if extended is not None and depth <= _MAX_DEPTH:
-            options = _mapping(extended)
+            options = mapping_of(extended)
             other = _text(options.get("service")) or _text(extended) or name
             where = self.path(options["file"], base) if options.get("file") else path
             home = posixpath.dirname(where) if options.get("file") else base
-            source = _mapping(_mapping(self.tree(where)).get("services")).get(other)
+            source = mapping_of(mapping_of(self.tree(where)).get("services")).get(other)
             if source is not None:
                 yield from self.service(name, source, where, home, depth + 1)
         yield self.layer(name, node, said, path, base)
@@ -165,13 +165,13 @@ class _Loader:
             layer.list_form = isinstance(environment, yaml.SequenceNode)
             layer.environment = _pairs(environment, path) if environment.tag != "!reset" else {}
         for entry in _items(said.get("env_file")):
-            written = _mapping(entry).get("path", entry)
+            written = mapping_of(entry).get("path", entry)
             layer.env_files.append(Written(self.path(written, base), Place(path, written.start_mark.line + 1)))
-        arguments = _mapping(said.get("build")).get("args")
+        arguments = mapping_of(said.get("build")).get("args")
         if arguments is not None:
             layer.arguments = _pairs(arguments, path)
         for entry in _items(said.get("volumes")):
-            written = _mapping(entry).get("source", entry)
+            written = mapping_of(entry).get("source", entry)
             layer.volumes.append(Written(_text(written), Place(path, entry.start_mark.line + 1)))
         return layer
 
@@ -194,7 +194,7 @@ def _items(node: Any) -> list[Any]:
     return [] if node is None or _text(node) is None and isinstance(node, yaml.ScalarNode) else [node]
 
 
-def _mapping(node: Any) -> dict[str, Any]:
+def mapping_of(node: Any) -> dict[str, Any]:
     """A mapping node with its merge keys applied; empty for anything else."""
     if not isinstance(node, yaml.MappingNode):
         return {}
@@ -205,7 +205,7 @@ def _mapping(node: Any) -> dict[str, Any]:
             continue
         if key.value == "<<":
             for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                merged = {**_mapping(source), **merged}
+                merged = {**mapping_of(source), **merged}
         else:
             own[str(key.value)] = value
     return {**merged, **own}
@@ -214,7 +214,7 @@ def _mapping(node: Any) -> dict[str, Any]:
 def _pairs(node: Any, path: str) -> dict[str, Written]:
     """Variables in map or list form."""
     found: dict[str, Written] = {}
-    for name, value in _mapping(node).items():
+    for name, value in mapping_of(node).items():
         found[name] = Written(_text(value), Place(path, value.start_mark.line + 1))
     for entry in _items(node) if isinstance(node, yaml.SequenceNode) else []:
         text = _text(entry)
