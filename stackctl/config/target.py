@@ -110,6 +110,8 @@ def _from_url(config: StackConfig, text: str) -> Target:
     for name, instance in config.instances.items():
         if instance.url == url and instance.enabled:
             return resolve(config, name)
+    if config.gateway:
+        return _gated(config, text, (str(url),), None)
     return _external(text, Instance(url=text), config)  # type: ignore[arg-type]  # pydantic parses the text
 
 
@@ -155,7 +157,8 @@ def _gated(config: StackConfig, name: str, members: tuple[str, ...], fallback: s
     """Behind the gateway: consumers are told its address for good, the members are its upstreams."""
     ranked = sorted(members, key=lambda m: config.instances[m].priority if m in config.instances else 11)
     best = ranked[0]
-    own = config.local.models if best == "local" else config.instances[best].models
+    known = config.local if best == "local" else config.instances.get(best)
+    own = known.models if known else None
     return Target(
         "gateway", name, OllamaUrl("http", GATEWAY_SERVICE, 11434),
         tuple(own if own is not None else config.models), None, tuple(ranked), fallback,
