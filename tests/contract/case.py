@@ -29,9 +29,23 @@ import yaml
 
 FOLDER = Path(__file__).parent / "cases"
 _PART_KEYS = {"fields", "values", "absent"}
-_STEP_KEYS = _PART_KEYS | set(
-    "ask headers json text status type header body error form ended names last each within".split()
-)
+_STEP_KEYS = _PART_KEYS | {
+    "ask",
+    "headers",
+    "json",
+    "text",
+    "status",
+    "type",
+    "header",
+    "body",
+    "error",
+    "form",
+    "ended",
+    "names",
+    "last",
+    "each",
+    "within",
+}
 _CASE_KEYS = _STEP_KEYS | {"id", "given", "steps", "why"}
 
 

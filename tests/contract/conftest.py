@@ -17,10 +17,16 @@ from tests.support.model_registry import model_registry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+collect_ignore = (
+    []
+    if (Path(__file__).parents[3] / "shared" / "ollama" / "contract-cases.json").exists()
+    else ["test_shared_cases.py"]
+)
 _LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "given(*tokens): what the server must have (see arrange.py)")
     config.addinivalue_line("markers", "double_only: tries what only the double has, or can be made to do")
 
 
@@ -74,6 +80,13 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pool]:
 def registry() -> Iterator[str]:
     with model_registry() as server:
         yield f"127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.fixture
+def server(pool: servers.Pool, request: pytest.FixtureRequest) -> servers.Server:
+    """Return the server for the tokens of the test's `given` mark."""
+    marker = request.node.get_closest_marker("given")
+    return pool.get(tuple(marker.args) if marker else ())
 
 
 @pytest.fixture(autouse=True)

@@ -138,6 +138,8 @@ class Connection(asyncio.Protocol):
         """Wait for bytes; GoneError when there will be none."""
         if self._closed:
             raise GoneError
+        # What is unread does not suffice, so a pause for the sake of the buffer ends here.
+        self.transport.resume_reading()
         self._arrived.clear()
         await self._arrived.wait()
 
