@@ -15,9 +15,10 @@ def switch(
     target: str = typer.Argument(..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL"),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
     timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1),
+    deep: bool = typer.Option(False, "--deep", help="Have the model give one token before anything is touched"),
     yes: bool = typer.Option(False, "--yes", "-y", help="Pull missing models without asking"),
 ) -> None:
     """Point the running stack at another Ollama: tried first, verified from inside, or rolled back."""
     from stackctl.commands.switch import switch as command  # noqa: PLC0415
 
-    present(ctx, command(session(ctx), target, dry_run=dry_run, timeout=timeout, assume_yes=yes))
+    present(ctx, command(session(ctx), target, dry_run=dry_run, timeout=timeout, assume_yes=yes, deep=deep))

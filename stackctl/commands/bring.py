@@ -16,7 +16,8 @@ from stackctl.commands.observe import AUDIT, JOURNAL, OVERRIDE, STATE, observe, 
 from stackctl.commands.prepare import Prepared, prepare
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, with_override
-from stackctl.commands.verify import How, Verified, containers_of, how_to_ask, preflight, verify
+from stackctl.commands.trying import try_target
+from stackctl.commands.verify import How, Verified, containers_of, how_to_ask, verify
 from stackctl.commands.workspace import candidate
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
@@ -37,6 +38,7 @@ class Options:
     everything: bool
     dry_run: bool = False
     assume_yes: bool = False
+    deep: bool = False
     health_timeout: float = 300.0
     on_unreachable: str = "fail"
 
@@ -99,13 +101,15 @@ def bring(
         return _unchanged(session, stack, project, prepared, how, running, state, options, told, early)
     degraded: str | None = None
     if prepared.target.kind in ("instance", "gateway"):
-        verdict = _preflight(session, stack, project, prepared, how, running, told)
+        verdict = try_target(
+            session, stack, project, prepared, how, running, told, deep=options.deep, assume_yes=options.assume_yes
+        )
         if verdict.pins and not _same_pins(prepared, verdict.pins):
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
             return bring(session, stack, project, name, merged, options)
         if verdict.reason:
             if options.on_unreachable == "fail":
-                raise TargetUnfit(verdict.reason, hint=f"stackctl diagnose --profile {name}")
+                raise TargetUnfit(verdict.reason, hint=verdict.hint or f"stackctl diagnose --profile {name}")
             if options.on_unreachable == "local" and name != "local":
                 session.reporter.warn(f"{verdict.reason}; on_unreachable: local takes over")
                 return bring(session, stack, project, "local", state, options)
@@ -160,35 +164,6 @@ def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
     if prepared.target.needs_local:
         return ()
     return prepared.override.off or (stack.config.local.service,)
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    reason: str = ""
-    pins: Mapping[str, str] = field(default_factory=dict)
-
-
-def _preflight(
-    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
-    running: Mapping[str, Container], told: Mapping[str, Any],
-) -> _Verdict:
-    target = prepared.target
-    if target.kind == "gateway":
-        return _Verdict(reason=gatewaying.preflight(session, stack, project, target, running))
-    with session.reporter.step(f"trying {target.url} from inside the stack"):
-        results = preflight(session, stack, project, target, told, how, running)
-        bad = [r for r in results if not r.ok]
-        unresolved = [r for r in bad if r.reach.failed and r.reach.failed.id == "name"]
-        if unresolved and target.url.host not in target.pins:
-            addresses = session.names.resolve(target.url.host)
-            if addresses:
-                session.reporter.note(f"{target.url.host} resolves on the host only; pinned to {addresses[0]} in the containers")
-                return _Verdict(pins={target.url.host: addresses[0]})
-    reasons = dict.fromkeys(r.reason for r in bad)
-    if not reasons:
-        return _Verdict()
-    who = ", ".join(r.consumer for r in bad)
-    return _Verdict(reason=f"{target.url} cannot serve {who}: {'; '.join(reasons)}")
 
 
 def _unchanged(

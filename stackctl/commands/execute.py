@@ -176,9 +176,25 @@ class StackExecutor:
         server = Server("local", OllamaUrl("http", "127.0.0.1", self._work.local_port))
         with session.reporter.step(f"models {', '.join(step.models)}"):
             with OllamaClient(server, backend=session.into_container(container, self._work.local_port)) as client:
+                self._wait_for_answer(client.version)
                 pulled = ensure_models(client, list(step.models), session.reporter)
         if pulled:
             session.reporter.note(f"pulled {', '.join(pulled)}")
+
+    def _wait_for_answer(self, ask: Callable[[], object]) -> None:
+        """Without a healthcheck a container runs long before its server answers."""
+        from stackctl.ollama.errors import OllamaError  # noqa: PLC0415
+
+        end = time.monotonic() + self._work.health_timeout
+        while True:
+            try:
+                ask()
+            except OllamaError as error:
+                if not error.passing or time.monotonic() >= end:
+                    raise
+                time.sleep(POLL)
+            else:
+                return
 
     def _verify(self, step: steps.VerifyConsumers) -> None:
         work, session = self._work, self._session

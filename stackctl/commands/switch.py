@@ -17,7 +17,8 @@ from stackctl.transaction.state import State
 
 
 def switch(
-    session: Session, name: str, *, dry_run: bool = False, timeout: float = 120.0, assume_yes: bool = False
+    session: Session, name: str, *, dry_run: bool = False, timeout: float = 120.0, assume_yes: bool = False,
+    deep: bool = False,
 ) -> Outcome:
     """Point the consumers at ``name``, a profile or a URL; ``timeout`` in seconds bounds the wait for health."""
     state = read_state(session)
@@ -26,18 +27,19 @@ def switch(
     with workspace(session, f"switch {name}"):
         if recover(session, stack, project):
             state = read_state(session)
-        return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes)
+        return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes, deep)
 
 
 def _switch(
     session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, verb: str,
-    dry_run: bool, timeout: float, assume_yes: bool,
+    dry_run: bool, timeout: float, assume_yes: bool, deep: bool = False,
 ) -> Outcome:
     running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
     # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
     everything = not running & set(stack.config.consumers)
     options = Options(
-        verb, everything=everything, dry_run=dry_run, assume_yes=assume_yes, health_timeout=timeout, on_unreachable="fail"
+        verb, everything=everything, dry_run=dry_run, assume_yes=assume_yes, health_timeout=timeout, on_unreachable="fail",
+        deep=deep,
     )
     result = bring(session, stack, project, name, state, options)
     target = result.prepared.target

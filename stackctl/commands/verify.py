@@ -11,15 +11,19 @@ from stackctl.commands.prepare import trust_text
 from stackctl.commands.probing import Prober, Standpoint
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
+from stackctl.commands.told import name_of, told_url
 from stackctl.config.models import Instance, StackConfig
-from stackctl.config.target import HOST_GATEWAY, Target
+from stackctl.config.target import HOST_GATEWAY, Target, resolve
 from stackctl.config.url import OllamaUrl
+from stackctl.diagnose.answers import Seen
 from stackctl.diagnose.checks import ProbeResult, Reach, judge
-from stackctl.diagnose.plan import Aim, Ask, ProbePlan, ladder
+from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
+from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 
-VERIFY_AIM = "verify"
+VERIFY_AIM, PRESENT_AIM = "verify", "present"
+DEEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Verified:
     reach: Reach
     own: str | None = None
     """Why the consumer's own ``verify`` failed, or None."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Full model name to digest, as the target lists them; filled by :func:`preflight`."""
+    present: Mapping[str, str] = field(default_factory=dict)
+    """The same of the Ollama that the consumer uses until now."""
 
     @property
     def ok(self) -> bool:
@@ -162,20 +170,74 @@ def _own_reason(session: Session, config: StackConfig, name: str, seen: Any, con
 
 def preflight(
     session: Session, stack: Stack, project: ComposeProject, target: Target, told: Mapping[str, OllamaUrl], how: How,
-    containers: Mapping[str, Container],
+    containers: Mapping[str, Container], *, deep: bool = False,
 ) -> list[Verified]:
-    """Try the target from where each consumer is, or will be, before anything is touched."""
+    """Try the target from where each consumer is, or will be, before anything is touched.
+
+    ``deep`` asks the first model for one token. A consumer that runs is asked
+    for its present Ollama's models too, so that their digests can be compared.
+    """
     addresses = _pinned_addresses(session, target)
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     for name, url in told.items():
         aim = aim_at(url, how, addresses=addresses.get(url.host, ()))
-        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan((aim,))))
+        if deep and how.models:
+            aim = generate(aim, how.models[0], seconds=DEEP_SECONDS, headers=how.headers)
+        aims = [aim, *_present(session, stack, name, url, containers.get(name))]
+        budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
+        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan(tuple(aims), budget=budget)))
     with Prober(session.engine, images=_images(session, project)) as prober:
         seen = prober.probe(jobs)
     return [
-        Verified(name, told[name], judge(view, plan.aims[0], name, models=how.models))
+        Verified(
+            name, told[name], judge(view, plan.aims[0], name, models=how.models),
+            _no_token(view, plan.aims[0]) if deep and how.models else None,
+            _digests(view, plan.aims[0].id), _digests(view, PRESENT_AIM),
+        )
         for name, (_, plan), view in zip(told, jobs, seen, strict=True)
     ]
+
+
+def _present(session: Session, stack: Stack, name: str, url: OllamaUrl, container: Container | None) -> list[Aim]:
+    """One question to the Ollama that a running consumer is told until now: its models."""
+    now = told_url(stack.config.consumers[name], container.environment) if container else None
+    if now is None or now == url:
+        return []
+    try:
+        how = how_to_ask(session, stack, resolve(stack.config, name_of(stack.config, now)))
+    except StackctlError:
+        how = How()
+    path = now.prefix + how.paths.get("list_models", "/api/tags")
+    ask = Ask("tags", "GET", path, how.headers, limit=1_048_576)
+    return [Aim(PRESENT_AIM, now, (ask,), verify=how.check_certificate, trust=how.trust, server_name=how.server_name)]
+
+
+def _digests(seen: Seen, aim: str) -> dict[str, str]:
+    from stackctl.diagnose import reply  # noqa: PLC0415
+
+    found = seen.aims.get(aim)
+    answer = found.ask("tags") if found else None
+    document = reply.read(answer.raw).json if answer else None
+    models = document.get("models") if isinstance(document, dict) else None
+    return {
+        reply.full_name(str(m.get("name"))): str(m.get("digest"))
+        for m in (models if isinstance(models, list) else []) if isinstance(m, dict) and m.get("digest")
+    }
+
+
+def _no_token(seen: Seen, aim: Aim) -> str | None:
+    """Why the model gave no token, or None."""
+    from stackctl.diagnose import reply  # noqa: PLC0415
+
+    found = seen.aims.get(aim.id)
+    answer = found.ask("generate") if found else None
+    if answer is None:
+        return None
+    got = reply.read(answer.raw)
+    if got.status == 200 and b'"response"' in got.body:
+        return None
+    last = got.text.strip().splitlines()
+    return f"the model gave no token: {got.error or (last[-1][:200] if last else answer.end)}"
 
 
 def _standpoint(session: Session, project: ComposeProject, name: str, container: Container | None) -> Standpoint:
