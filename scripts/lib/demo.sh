@@ -58,5 +58,6 @@ host_double_stop() {
   local pid
   pid=$(host_double_pid) || return 0
   kill "$pid" 2>/dev/null || return 0
-  while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+  # Its command line is gone when it has ended, also where no init collects what is left of it.
+  while host_double_pid >/dev/null; do sleep 0.05; done
 }
