@@ -36,7 +36,9 @@ def timed(argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str]
     done = subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, check=False)
     took = time.perf_counter() - begun
     if done.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr.decode()}{done.stdout.decode()}")
+        raise SystemExit(
+            f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr.decode()}{done.stdout.decode()}"
+        )
     return took
 
 

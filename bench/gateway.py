@@ -76,8 +76,12 @@ async def overhead(lab: Lab) -> None:
                 times[name].append(sample.ms)
         base, via = (statistics.median(times[n]) for n in ("straight", "through"))
         added = via - base
-        figure(f"{method} {path}: median added ({base:.2f} -> {via:.2f} ms, n={len(times['through'])})",
-               f"{added:.2f} ms", "at most 1.5 ms", met=added <= 1.5)
+        figure(
+            f"{method} {path}: median added ({base:.2f} -> {via:.2f} ms, n={len(times['through'])})",
+            f"{added:.2f} ms",
+            "at most 1.5 ms",
+            met=added <= 1.5,
+        )
         tail = statistics.quantiles(times["through"], n=100)[98] - statistics.quantiles(times["straight"], n=100)[98]
         print(f"        {method} {path}: 99th percentile added {tail:.2f} ms")
     for streams, tokens, interval in ((30, 500, 0.004), (1, 20000, 0), (8, 2500, 0)):
@@ -92,8 +96,12 @@ async def overhead(lab: Lab) -> None:
                 rates[name].append(sum(counts) / (time.monotonic() - begin))
         ratio = statistics.median(rates["through"]) / statistics.median(rates["straight"])
         pace = "one every 4 ms" if interval else "as fast as can be"
-        figure(f"streamed tokens, {streams} at a time, {pace} ({statistics.median(rates['straight']):,.0f}/s straight)",
-               f"{ratio:.2f}", "at least 0.9", met=ratio >= 0.9)
+        figure(
+            f"streamed tokens, {streams} at a time, {pace} ({statistics.median(rates['straight']):,.0f}/s straight)",
+            f"{ratio:.2f}",
+            "at least 0.9",
+            met=ratio >= 0.9,
+        )
     first = []
     for _ in range(20):
         arrivals: list[float] = []
@@ -124,8 +132,12 @@ async def switches(lab: Lab, count: int = 20, rate: float = 100, streams: int = 
     running = [asyncio.create_task(long_stream(i)) for i in range(streams)]
     while min(progress) == 0:
         await asyncio.sleep(0.05)
-    kinds = [("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False), ("POST", "/api/chat", {"tokens": 20}, True),
-             ("POST", "/api/generate", {"first": 0.2}, False)]
+    kinds = [
+        ("POST", "/api/chat", {}, False),
+        ("GET", "/api/tags", {}, False),
+        ("POST", "/api/chat", {"tokens": 20}, True),
+        ("POST", "/api/generate", {"first": 0.2}, False),
+    ]
     load = asyncio.create_task(client.load(rate, lambda: done, kinds))
     times, stale, moments = [], 0, []
     for number in range(count):
@@ -144,8 +156,10 @@ async def switches(lab: Lab, count: int = 20, rate: float = 100, streams: int = 
         settled = until - 0.6  # the next switch may already be under way after that
         stale += sum(1 for s in samples if since < s.started < settled and s.instance and s.instance != name)
     bad, broken = failed(samples), [error for _, error in results if error]
-    print(f"        {len(samples)} requests, {open_still} streams open at the last switch,"
-          f" a switch took {statistics.median(times) * 1000:.0f} ms (median), {max(times) * 1000:.0f} ms (longest)")
+    print(
+        f"        {len(samples)} requests, {open_still} streams open at the last switch,"
+        f" a switch took {statistics.median(times) * 1000:.0f} ms (median), {max(times) * 1000:.0f} ms (longest)"
+    )
     figure("failed requests", str(len(bad)), "0", met=not bad)
     if bad:
         print("        " + describe(bad))
@@ -172,19 +186,33 @@ async def deaths(lab: Lab, rate: float = 100) -> None:
     def freeze() -> None:
         docker("pause", lab.container("one"))
 
-    await death(lab, "cluster", "its port is closed", refuse, rate, lambda: docker("restart", "-t", "0", lab.container("one")))
+    await death(
+        lab, "cluster", "its port is closed", refuse, rate, lambda: docker("restart", "-t", "0", lab.container("one"))
+    )
     await death(lab, "spread", "its container is killed", kill, rate, lambda: docker("start", lab.container("one")))
     await death(lab, "cluster", "it hangs", freeze, rate, lambda: docker("unpause", lab.container("one")), hangs=True)
 
 
-async def death(lab: Lab, profile: str, how: str, strike: Callable[[], None], rate: float, heal: Callable[[], Any], *,
-                hangs: bool = False) -> None:
+async def death(
+    lab: Lab,
+    profile: str,
+    how: str,
+    strike: Callable[[], None],
+    rate: float,
+    heal: Callable[[], Any],
+    *,
+    hangs: bool = False,
+) -> None:
     print(f"an instance dies under {rate:g} requests a second: {how} ({profile})")
     lab.switch(profile)
     eventually(lambda: all(i.up and i.checked for i in lab.state().instances))
     client = Client(lab.url)
     done = False
-    kinds = [("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False), ("POST", "/api/chat", {"tokens": 3}, True)]
+    kinds = [
+        ("POST", "/api/chat", {}, False),
+        ("GET", "/api/tags", {}, False),
+        ("POST", "/api/chat", {"tokens": 3}, True),
+    ]
     load = asyncio.create_task(client.load(rate, lambda: done, kinds))
     await asyncio.sleep(1)
     struck = time.monotonic()
@@ -200,8 +228,10 @@ async def death(lab: Lab, profile: str, how: str, strike: Callable[[], None], ra
     late = [s for s in new if s.started > dead + INTERVAL]
     in_flight = [s for s in samples if s.started <= dead and s.ended > struck]
     slowest = max((s.ms for s in new), default=0.0)
-    print(f"        {len(new)} new requests, the slowest took {slowest:.0f} ms; {len(in_flight)} were in flight,"
-          f" of which {len(failed(in_flight))} failed")
+    print(
+        f"        {len(new)} new requests, the slowest took {slowest:.0f} ms; {len(in_flight)} were in flight,"
+        f" of which {len(failed(in_flight))} failed"
+    )
     figure(f"failed new requests after {INTERVAL:g} s", str(len(failed(late))), "0", met=not failed(late))
     if hangs:
         print(f"        before that, {len(failed(new)) - len(failed(late))} failed: what hangs may be at work on them")

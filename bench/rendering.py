@@ -17,17 +17,22 @@ def _project(services: int) -> tuple[ComposeProject, StackConfig]:
     names = [f"service-{i}" for i in range(services)]
     raw = {
         name: {
-            "image": "example/app:1", "environment": {"OLLAMA_URL": "http://ollama:11434", "OTHER": "x"},
-            "depends_on": {"ollama": {"condition": "service_healthy", "required": True}}, "networks": {"default": None},
+            "image": "example/app:1",
+            "environment": {"OLLAMA_URL": "http://ollama:11434", "OTHER": "x"},
+            "depends_on": {"ollama": {"condition": "service_healthy", "required": True}},
+            "networks": {"default": None},
         }
         for name in names
     }
     raw["ollama"] = {"image": "ollama/ollama:0.33.0", "networks": {"default": None}}
-    config = StackConfig.model_validate({
-        "version": 1, "models": ["qwen3:8b"],
-        "consumers": {n: {"env": {"OLLAMA_URL": "{url}", "MODEL": "{model}"}} for n in names},
-        "instances": {"box": {"url": "http://cuda.local:11434", "address": "192.168.1.100"}},
-    })
+    config = StackConfig.model_validate(
+        {
+            "version": 1,
+            "models": ["qwen3:8b"],
+            "consumers": {n: {"env": {"OLLAMA_URL": "{url}", "MODEL": "{model}"}} for n in names},
+            "instances": {"box": {"url": "http://cuda.local:11434", "address": "192.168.1.100"}},
+        }
+    )
     return ComposeProject.from_config({"name": "bench", "services": raw}, directory="/"), config
 
 

@@ -13,6 +13,7 @@ STACKCTL = str(Path(sys.executable).with_name("stackctl"))
 
 def run() -> Iterator[Figure]:
     """``--version`` and ``--help`` against a bare ``import typer``."""
+
     def typer() -> float:
         return timed([sys.executable, "-c", "import typer"])
 

@@ -48,8 +48,12 @@ def _figures(directory: str, name: str, needs: str, shape: str, bar: float | Non
     down = [*plain, "down", "-t", "0", "-v"]
     try:
         timed(ours)
-        yield ratio(f"up, nothing to do / docker compose up -d ({shape})", lambda: timed(ours),
-                    lambda: timed([*merged, "up", "-d"]), bar)
+        yield ratio(
+            f"up, nothing to do / docker compose up -d ({shape})",
+            lambda: timed(ours),
+            lambda: timed([*merged, "up", "-d"]),
+            bar,
+        )
         cold = []
         for _ in range(5):
             timed(down)
@@ -58,7 +62,9 @@ def _figures(directory: str, name: str, needs: str, shape: str, bar: float | Non
             cold.append((a, timed([*merged, "up", "-d", "--wait"])))
         value = statistics.median(a / b for a, b in cold)
         a, b = (statistics.median(x) for x in zip(*cold, strict=True))
-        yield Figure(f"cold up / docker compose up -d --wait ({shape})", value, 1.1, "x", f"{a:.2f} s against {b:.2f} s")
+        yield Figure(
+            f"cold up / docker compose up -d --wait ({shape})", value, 1.1, "x", f"{a:.2f} s against {b:.2f} s"
+        )
     finally:
         subprocess.run(down, capture_output=True, check=False)
 

@@ -147,9 +147,7 @@ class Engine(Protocol):
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 
-    def config(
-        self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False
-    ) -> dict[str, Any]:
+    def config(self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False) -> dict[str, Any]:
         """``docker compose config --format json``; raises ``ComposeFileError`` in Compose's words.
 
         ``unchecked`` leaves out Compose's checks of consistency: a service may then refer to what is not there.
@@ -159,7 +157,12 @@ class Engine(Protocol):
         """``docker compose config --hash '*'``: service to hash, of active services."""
 
     def compose(
-        self, call: ComposeCall, arguments: Sequence[str], *, timeout: float | None = None, attached: bool = False,
+        self,
+        call: ComposeCall,
+        arguments: Sequence[str],
+        *,
+        timeout: float | None = None,
+        attached: bool = False,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run ``docker compose … ARGUMENTS``; ``attached`` lends it the terminal and captures nothing.
@@ -174,15 +177,30 @@ class Engine(Protocol):
         """Inspect by ID or name; those that are gone are left out."""
 
     def exec(
-        self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
-        user: str | None = None, variables: Mapping[str, str] | None = None,
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        timeout: float = 30.0,
+        user: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a process in a container, without a terminal. Output is cut at 4 MiB a stream."""
 
     def run(
-        self, image: str, argv: Sequence[str], *, network: str = "none", labels: Mapping[str, str] | None = None,
-        extra_hosts: Sequence[str] = (), mounts: Sequence[str] = (), entrypoint: str | None = None,
-        stdin: bytes | None = None, timeout: float = 30.0, user: str | None = None,
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        network: str = "none",
+        labels: Mapping[str, str] | None = None,
+        extra_hosts: Sequence[str] = (),
+        mounts: Sequence[str] = (),
+        entrypoint: str | None = None,
+        stdin: bytes | None = None,
+        timeout: float = 30.0,
+        user: str | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """A short-lived container, removed when it ends or when the timeout passes. Never pulls.

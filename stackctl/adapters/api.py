@@ -22,7 +22,7 @@ TIMEOUT = 60.0
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
-class ApiUnavailable(Exception):  # noqa: N818  (it is not shown; the docker command words the reason)
+class ApiUnavailable(Exception):
     """The API cannot be reached this way."""
 
 
@@ -49,6 +49,13 @@ def _current_context() -> str:
         return str(json.loads((Path(folder) / "config.json").read_bytes()).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""
+
+
+class _Connection(http.client.HTTPConnection):
+    """Closed with the thread that it belongs to; nobody else knows when that ends."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class EngineApi:
@@ -91,7 +98,7 @@ class EngineApi:
         known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if known is not None and known.sock is not None:
             return known, False
-        connection = http.client.HTTPConnection("docker", timeout=TIMEOUT)
+        connection = _Connection("docker", timeout=TIMEOUT)
         connection.sock = self._dial()
         connection.auto_open = 0
         self._local.connection = connection

@@ -35,7 +35,9 @@ def printable(text: str) -> str:
 class Console:
     """Behind :class:`stackctl.ports.Reporter`, and the presenter of outcomes and errors."""
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: int = 0, color: bool | None = None) -> None:
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, verbose: int = 0, color: bool | None = None
+    ) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
         allowed = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb" and color is not False
         forced = bool(os.environ.get("FORCE_COLOR")) and allowed
@@ -215,13 +217,16 @@ class Console:
             self._table(block.headings, block.rows)
 
     def _table(self, headings: Sequence[str], rows: Sequence[Sequence[str | tuple[str, Tone]]]) -> None:
-        cells = [[(self._safe(c), "plain") if isinstance(c, str) else (self._safe(c[0]), c[1]) for c in row] for row in rows]
+        cells = [
+            [(self._safe(c), "plain") if isinstance(c, str) else (self._safe(c[0]), c[1]) for c in row] for row in rows
+        ]
         widths = [max([len(h), *(len(row[i][0]) for row in cells)]) for i, h in enumerate(headings)]
         head = "  ".join(h.upper().ljust(w) for h, w in zip(headings, widths, strict=True)).rstrip()
         _write(sys.stdout, self.paint(head, "dim") + "\n")
         for row in cells:
             line = "  ".join(
-                self.paint(text, tone) + " " * (width - len(text)) for (text, tone), width in zip(row, widths, strict=True)  # type: ignore[arg-type]
+                self.paint(text, tone) + " " * (width - len(text))
+                for (text, tone), width in zip(row, widths, strict=True)  # type: ignore[arg-type]
             )
             _write(sys.stdout, line.rstrip() + "\n")
 
@@ -231,8 +236,12 @@ class Console:
         steps = getattr(error, "steps", None)
         if self.as_json:
             document = {
-                "schema": "stackctl.error/1", "code": error.code, "error": type(error).__name__,
-                "message": error.message, "hint": error.hint, "where": error.where,
+                "schema": "stackctl.error/1",
+                "code": error.code,
+                "error": type(error).__name__,
+                "message": error.message,
+                "hint": error.hint,
+                "where": error.where,
             }
             if problems:
                 document["problems"] = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
@@ -281,7 +290,13 @@ def _columns() -> int:
 
 
 def _took(seconds: float) -> str:
-    return "" if seconds < 1 else f" ({seconds:.0f} s)" if seconds < 100 else f" ({seconds // 60:.0f} min {seconds % 60:.0f} s)"
+    return (
+        ""
+        if seconds < 1
+        else f" ({seconds:.0f} s)"
+        if seconds < 100
+        else f" ({seconds // 60:.0f} min {seconds % 60:.0f} s)"
+    )
 
 
 def _bar(progress: Progress, *, width: int = 24) -> str:

@@ -68,7 +68,11 @@ class DockerEngine:
         return self._argv()
 
     def cli(
-        self, arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
+        self,
+        arguments: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        timeout: float = 30.0,
         variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run ``docker ARGUMENTS``; raises :class:`EngineUnusable` where the engine is to blame."""
@@ -91,7 +95,12 @@ class DockerEngine:
         return argv
 
     def compose(
-        self, call: ComposeCall, arguments: Sequence[str], *, timeout: float | None = None, attached: bool = False,
+        self,
+        call: ComposeCall,
+        arguments: Sequence[str],
+        *,
+        timeout: float | None = None,
+        attached: bool = False,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run ``docker compose … ARGUMENTS`` in the project's directory."""
@@ -101,7 +110,9 @@ class DockerEngine:
         if attached:
             return self._started(lambda: process.attach(argv, variables=call.variables, cwd=where))
         done = self._started(
-            lambda: process.run(argv, timeout=timeout, variables=call.variables, cwd=where, limit=64 << 20, on_line=on_line)
+            lambda: process.run(
+                argv, timeout=timeout, variables=call.variables, cwd=where, limit=64 << 20, on_line=on_line
+            )
         )
         if done.code and (reason := enginefail.classify(done.error_text)):
             raise reason
@@ -150,7 +161,9 @@ class DockerEngine:
     def _why(self, error: ApiUnavailable) -> EngineUnusable:
         """The docker client's own words for what is wrong with the engine, by asking it the simplest question."""
         done = self.cli(["version", "--format", "{{.Server.Version}}"])
-        return EngineUnusable(f"the Docker engine does not answer as it should: {error}; {done.error_text.strip()}".rstrip("; "))
+        return EngineUnusable(
+            f"the Docker engine does not answer as it should: {error}; {done.error_text.strip()}".rstrip("; ")
+        )
 
     @cached_property
     def _api(self) -> EngineApi:
@@ -187,9 +200,7 @@ class DockerEngine:
 
     # -- Compose ---------------------------------------------------------
 
-    def config(
-        self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False
-    ) -> dict[str, Any]:
+    def config(self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False) -> dict[str, Any]:
         """The resolved project as Compose's JSON."""
         profiles = ("*",) if all_profiles else call.profiles
         chosen = ComposeCall(call.directory, call.files, call.project, call.env_files, profiles, call.variables)
@@ -223,8 +234,14 @@ class DockerEngine:
         return [Container(raw) for raw in found if raw is not None]
 
     def exec(
-        self, container: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float = 30.0,
-        user: str | None = None, variables: Mapping[str, str] | None = None,
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        timeout: float = 30.0,
+        user: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a process in a container."""
         flags = ["--interactive"] if stdin is not None else []
@@ -234,9 +251,18 @@ class DockerEngine:
         return self.cli(["exec", *flags, container, *argv], stdin=stdin, timeout=timeout, variables=variables)
 
     def run(
-        self, image: str, argv: Sequence[str], *, network: str = "none", labels: Mapping[str, str] | None = None,
-        extra_hosts: Sequence[str] = (), mounts: Sequence[str] = (), entrypoint: str | None = None,
-        stdin: bytes | None = None, timeout: float = 30.0, user: str | None = None,
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        network: str = "none",
+        labels: Mapping[str, str] | None = None,
+        extra_hosts: Sequence[str] = (),
+        mounts: Sequence[str] = (),
+        entrypoint: str | None = None,
+        stdin: bytes | None = None,
+        timeout: float = 30.0,
+        user: str | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """A short-lived container that removes itself."""
@@ -392,7 +418,7 @@ def compose_error(done: Completed) -> ComposeFileError:
 
 def _says_gone(stderr: str) -> bool:
     lower = stderr.lower()
-    return "no such" in lower or "not found" in lower or "removal of container" in lower and "in progress" in lower
+    return "no such" in lower or "not found" in lower or ("removal of container" in lower and "in progress" in lower)
 
 
 def _last_line(stderr: str) -> str:

@@ -34,7 +34,9 @@ class LocalFiles:
         except IsADirectoryError:
             raise WrongInput(f"{path} is a directory, not a file", where=str(path)) from None
         except OSError as error:
-            raise WrongInput(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)) from None
+            raise WrongInput(
+                f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)
+            ) from None
 
     def names(self, path: Path) -> list[str]:
         """Sorted names, directories with a slash at the end."""

@@ -57,7 +57,9 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
             client_config=_json(str(Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json")),
             kernel=os.uname().release,
             boot_time=_boot_time(),
-            devices=tuple(str(p) for pattern in ("nvidia*", "kfd", "dri/render*") for p in sorted(Path("/dev").glob(pattern))),
+            devices=tuple(
+                str(p) for pattern in ("nvidia*", "kfd", "dri/render*") for p in sorted(Path("/dev").glob(pattern))
+            ),
             snaps=tuple(p.name for p in Path("/snap").glob("*") if p.name in ("ollama", "docker")),
             journal=journal.result(),
             models=models.result(),
@@ -121,7 +123,9 @@ def _listeners() -> tuple[Listener, ...]:
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         text = _text(table, 1 << 20)
-        inodes = [line.split()[9] for line in text.splitlines()[1:] if len(line.split()) > 9 and line.split()[3] == "0A"]
+        inodes = [
+            line.split()[9] for line in text.splitlines()[1:] if len(line.split()) > 9 and line.split()[3] == "0A"
+        ]
         for listener, inode in zip(parse_listeners(text), inodes, strict=True):
             found.append(Listener(listener.address, listener.port, owners.get(inode, "")))
     return tuple(found)

@@ -87,18 +87,16 @@ def _properties(host: SystemHost) -> dict[str, str] | None:
 
 
 def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[UnitFile, ...]:
-    """The unit and its drop-ins: as systemd names them where it runs, else as it would find them."""
-    if properties and properties.get("FragmentPath"):
-        paths = [(properties["FragmentPath"], False)]
-        paths += [(path, True) for path in properties.get("DropInPaths", "").split()]
-    else:
-        own = next((f"{d}/{UNIT}" for d in UNIT_DIRECTORIES if host.exists(f"{d}/{UNIT}")), "")
-        drop_ins: dict[str, str] = {}
-        for directory in UNIT_DIRECTORIES:
-            for entry in sorted(Path(f"{directory}/{UNIT}.d").glob("*.conf")):
-                drop_ins.setdefault(entry.name, str(entry))
-        paths = [(own, False)] if own else []
-        paths += [(drop_ins[name], True) for name in sorted(drop_ins)]
+    """The unit and its drop-ins, as systemd has read them or would find them now."""
+    own = (properties or {}).get("FragmentPath") or ""
+    own = own or next((f"{d}/{UNIT}" for d in UNIT_DIRECTORIES if host.exists(f"{d}/{UNIT}")), "")
+    # systemd names the drop-ins that it has read; one that was written since is what we are after, too.
+    drop_ins = {path.rpartition("/")[2]: path for path in (properties or {}).get("DropInPaths", "").split()}
+    for directory in UNIT_DIRECTORIES:
+        for entry in sorted(Path(f"{directory}/{UNIT}.d").glob("*.conf")):
+            drop_ins.setdefault(entry.name, str(entry))
+    paths = [(own, False)] if own else []
+    paths += [(drop_ins[name], True) for name in sorted(drop_ins)]
     found = []
     for path, drop_in in paths:
         data = host.read(path)

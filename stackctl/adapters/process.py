@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 from stackctl.ports import Completed
@@ -80,21 +81,20 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
 
 
 def _drain(stream: IO[bytes], into: bytearray, limit: int, on_line: Callable[[str], None] | None) -> None:
-    if on_line is not None:
-        for line in stream:
-            into += line[: max(0, limit - len(into))]
-            on_line(line.decode("utf-8", "replace").rstrip())
-        return
-    while chunk := stream.read1(65536):  # type: ignore[attr-defined]
-        into += chunk[: max(0, limit - len(into))]
+    with stream:
+        if on_line is not None:
+            for line in stream:
+                into += line[: max(0, limit - len(into))]
+                on_line(line.decode("utf-8", "replace").rstrip())
+            return
+        while chunk := stream.read1(65536):  # type: ignore[attr-defined]
+            into += chunk[: max(0, limit - len(into))]
 
 
 def _feed(stream: IO[bytes], data: bytes) -> None:
-    try:
+    # A process that ends without reading it all is no failure of ours; closing flushes, and may fail likewise.
+    with suppress(OSError), stream:
         stream.write(data)
-        stream.close()
-    except (BrokenPipeError, OSError):
-        return
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

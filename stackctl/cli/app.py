@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "chat": ("chat", "Ollama", "A test chat in the terminal, with figures"),
     "host-setup": ("host_setup", "Ollama", "What an Ollama server's host needs: unit, firewall, TLS proxy, tunnel"),
     "host-check": ("host_check", "Ollama", "Check the host of an Ollama server"),
+    "provider": ("provider", "", "Answer Docker Compose as the provider of a service"),
     "schema": ("schema", "More", "JSON Schema of stackctl.yaml, for editors"),
     "detach": ("detach", "More", "Take stackctl's traces away; the project is as before"),
     "completion": ("completion", "More", "Print the completion script for your shell"),
@@ -60,7 +61,7 @@ class LazyGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """The verbs whose modules are there, in the order of the table."""
-        return list(VERBS)
+        return [name for name, (_, section, _) in VERBS.items() if section]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Import the verb's module and build its command; None for an unknown verb."""
@@ -74,6 +75,11 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As click does, with the nearest verb for a misspelt one."""
+        if args[:1] == ["compose"]:
+            from stackctl.cli.provider import is_call  # noqa: PLC0415
+
+            # Compose calls a provider by the very verb that passes its own commands on.
+            args = ["provider", *args[1:]] if is_call(args[1:]) else args
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415
 
@@ -97,8 +103,12 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=LazyGroup, no_args_is_help=False, add_completion=False, rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True,
+    cls=LazyGroup,
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
 )
 
 

@@ -46,7 +46,9 @@ def _console(settings: Any) -> Console:
         from stackctl.adapters.console import Console  # noqa: PLC0415
 
         settings.console = Console(
-            as_json=settings.json, quiet=settings.quiet, verbose=settings.verbose,
+            as_json=settings.json,
+            quiet=settings.quiet,
+            verbose=settings.verbose,
             color=False if settings.no_color else None,
         )
     console: Console = settings.console

@@ -22,14 +22,16 @@ def report(error: BaseException, arguments: list[str], console: Console) -> int:
     """Write the report, say where it is, and return 3."""
     from stackctl.errors import StackctlError  # noqa: PLC0415
 
-    text = "\n".join([
-        f"stackctl {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
-        f"command: stackctl {' '.join(arguments)}",
-        "",
-        # Frames only: the values in them may be secrets.
-        "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
-        f"{type(error).__name__}: {error}",
-    ])
+    text = "\n".join(
+        [
+            f"stackctl {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
+            f"command: stackctl {' '.join(arguments)}",
+            "",
+            # Frames only: the values in them may be secrets.
+            "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
+            f"{type(error).__name__}: {error}",
+        ]
+    )
     for name, value in os.environ.items():
         if len(value) >= 8 and any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY")):
             text = text.replace(value, "********")

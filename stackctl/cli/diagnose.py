@@ -10,7 +10,9 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 _SERVICES = typer.Argument(None, metavar="[SERVICE]…", help="Only these consumers")
 
 
-@verb.command(epilog="Examples:  stackctl diagnose   ·   stackctl diagnose backend --fix   ·   stackctl diagnose --json")
+@verb.command(
+    epilog="Examples:  stackctl diagnose   ·   stackctl diagnose backend --fix   ·   stackctl diagnose --json"
+)
 def diagnose(
     ctx: typer.Context,
     services: list[str] = _SERVICES,
@@ -19,7 +21,9 @@ def diagnose(
     fix: bool = typer.Option(False, "--fix", help="Apply the repairs that change only our override or our containers"),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask before a repair"),
     markdown: bool = typer.Option(False, "--markdown", help="Print a report to paste into an issue"),
-    bundle: str = typer.Option("", "--bundle", metavar="FILE", help="Write everything, secrets and addresses masked, to a .tar.gz"),
+    bundle: str = typer.Option(
+        "", "--bundle", metavar="FILE", help="Write everything, secrets and addresses masked, to a .tar.gz"
+    ),
     list_causes: bool = typer.Option(False, "--list-causes", help="List every cause that can be recognised"),
 ) -> None:
     """Find why a consumer cannot use its Ollama, name the cause, and repair it where possible."""

@@ -7,8 +7,21 @@ from typing import Any
 
 from stackctl.errors import UsageError
 
-FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--no-color": "no_color"}
-VALUES = {"-C": "directory", "--directory": "directory", "--config": "config", "--env": "environment", "--context": "context"}
+FLAGS = {
+    "--json": "json",
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "--no-color": "no_color",
+}
+VALUES = {
+    "-C": "directory",
+    "--directory": "directory",
+    "--config": "config",
+    "--env": "environment",
+    "--context": "context",
+}
 PASSES_ON = {"exec": 1, "logs": 0, "restart": 0, "compose": 0, "ps": 0}
 """Verbs whose arguments are Compose's: after this many words, options are no longer ours."""
 

@@ -14,7 +14,7 @@ _EXAMPLES = (
 
 
 @verb.command(epilog=_EXAMPLES)
-def host_setup(  # noqa: PLR0917
+def host_setup(
     ctx: typer.Context,
     subject: str = typer.Argument(
         ..., help="systemd, ufw, firewalld, iptables, nftables, nginx, caddy or ssh-tunnel", metavar="WHAT"

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 
 
 def overview(
-    sections: Sequence[str], verbs: Mapping[str, tuple[str, str, str]],
-    options: Sequence[tuple[str, str]], examples: Sequence[tuple[str, str]],
+    sections: Sequence[str],
+    verbs: Mapping[str, tuple[str, str, str]],
+    options: Sequence[tuple[str, str]],
+    examples: Sequence[tuple[str, str]],
 ) -> str:
     """Sections of verbs, then options and examples; headings in bold where colour is wanted."""
     bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -29,6 +31,10 @@ def overview(
     lines += [f"  {name:<21} {text}" for name, text in options]
     lines += ["", heading("Examples")]
     lines += [f"  {command:<44} {text}" for command, text in examples]
-    lines += ["", heading("Exit codes"), "  0 done   1 a check failed   2 wrong usage or file   3 bug   4 rollback failed",
-              "  5 no Docker engine or Compose   6 locked by another stackctl   130 interrupted"]
+    lines += [
+        "",
+        heading("Exit codes"),
+        "  0 done   1 a check failed   2 wrong usage or file   3 bug   4 rollback failed",
+        "  5 no Docker engine or Compose   6 locked by another stackctl   130 interrupted",
+    ]
     return "\n".join(lines) + "\n"

@@ -9,10 +9,14 @@ from stackctl.cli.wiring import present, session
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
-@verb.command(epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch gpu-box --dry-run")
+@verb.command(
+    epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch gpu-box --dry-run"
+)
 def switch(
     ctx: typer.Context,
-    target: str = typer.Argument(..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL"),
+    target: str = typer.Argument(
+        ..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL"
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
     timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1),
     deep: bool = typer.Option(False, "--deep", help="Have the model give one token before anything is touched"),

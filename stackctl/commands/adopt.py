@@ -43,6 +43,7 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
 
     Raises :class:`UsageError` for a named file that is not there, :class:`ComposeFileError` where there is none.
     """
+
     def is_file(path: Path) -> bool:
         try:
             return session.files.read(path, limit=0) is not None
@@ -53,11 +54,15 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
         paths = [session.directory / name for name in named]
         for name, path in zip(named, paths, strict=True):
             if not is_file(path):
-                raise UsageError(f"no such Compose file: {name}", hint="`-f` is relative to the directory of the call, or of -C")
+                raise UsageError(
+                    f"no such Compose file: {name}", hint="`-f` is relative to the directory of the call, or of -C"
+                )
         return paths
     found = default_files(session.directory, _variables(session, session.directory), is_file)
     if not found:
-        raise ComposeFileError(f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE")
+        raise ComposeFileError(
+            f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE"
+        )
     return found
 
 

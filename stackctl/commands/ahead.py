@@ -65,7 +65,9 @@ def _result(future: Future[Any]) -> Any:
 def remember(call: ComposeCall) -> dict[str, Any]:
     """What ``state.json`` keeps of a call; no variable of it."""
     return {
-        "directory": str(call.directory), "files": list(call.files), "env_files": list(call.env_files),
+        "directory": str(call.directory),
+        "files": list(call.files),
+        "env_files": list(call.env_files),
         "profiles": list(call.profiles),
     }
 
@@ -79,7 +81,10 @@ def start(engine: Engine, state_directory: Path, *, project_call: bool = True) -
         kept = state["call"]
         override = (state_directory / "override.yaml").read_bytes()
         call = ComposeCall(
-            Path(kept["directory"]), _texts(kept["files"]), str(state["project"]), _texts(kept["env_files"]),
+            Path(kept["directory"]),
+            _texts(kept["files"]),
+            str(state["project"]),
+            _texts(kept["env_files"]),
             _texts(kept["profiles"]),
         )
     except (OSError, ValueError, KeyError, TypeError):

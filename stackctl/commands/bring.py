@@ -66,8 +66,14 @@ def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, s
 
 
 def bring(
-    session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, options: Options,
-    *, ahead: Ahead | None = None,
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    name: str,
+    state: State | None,
+    options: Options,
+    *,
+    ahead: Ahead | None = None,
 ) -> Brought:
     """Bring the stack to the target ``name``. The caller holds the lock and has recovered.
 
@@ -81,7 +87,9 @@ def bring(
     with together() as start:
         # Where nothing seems to differ, the consumers are asked while Compose still computes its hashes.
         guess = _likely_unchanged(session, prepared, state)
-        seen = start(lambda: observe(session, project, state, networks=networks, services=list(project.services), ahead=ahead))
+        seen = start(
+            lambda: observe(session, project, state, networks=networks, services=list(project.services), ahead=ahead)
+        )
         asked = start(lambda: _ask_now(session, stack, prepared, how, seen.result())) if guess else None
         known = ahead.hashes(stack.call, prepared.override.text) if ahead else None
         hashes = known if known is not None else hashes_of(session, stack, prepared)
@@ -122,7 +130,9 @@ def bring(
 
 def _likely_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:
     return (
-        state is not None and state.verified is not None and state.override == prepared.override.digest
+        state is not None
+        and state.verified is not None
+        and state.override == prepared.override.digest
         and read_text(session, OVERRIDE) == prepared.override.text
     )
 
@@ -141,8 +151,13 @@ def _same_pins(prepared: Prepared, pins: Mapping[str, str]) -> bool:
 
 
 def _wanted(
-    stack: Stack, prepared: Prepared, hashes: Mapping[str, str], consumers: list[str], options: Options,
-    *, secrets_moved: bool = False,
+    stack: Stack,
+    prepared: Prepared,
+    hashes: Mapping[str, str],
+    consumers: list[str],
+    options: Options,
+    *,
+    secrets_moved: bool = False,
 ) -> Wanted:
     target, gateway = prepared.target, prepared.gateway
     return Wanted(
@@ -167,8 +182,15 @@ def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _unchanged(
-    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
-    running: Mapping[str, Container], state: State | None, options: Options, told: Mapping[str, Any],
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    prepared: Prepared,
+    how: How,
+    running: Mapping[str, Container],
+    state: State | None,
+    options: Options,
+    told: Mapping[str, Any],
     early: list[Verified] | None,
 ) -> Brought:
     complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
@@ -199,8 +221,15 @@ def _label_hashes(running: Mapping[str, Container]) -> dict[str, str]:
 
 
 def _work(
-    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How, hashes: Mapping[str, str],
-    state: State | None, options: Options, degraded: str | None,
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    prepared: Prepared,
+    how: How,
+    hashes: Mapping[str, str],
+    state: State | None,
+    options: Options,
+    degraded: str | None,
 ) -> Work:
     target = prepared.target
 
@@ -227,9 +256,16 @@ def _work(
 
     own = project.services.get(stack.config.local.service)
     return Work(
-        session=session, stack=stack, project=project, variables=prepared.variables,
-        told=prepared.override.told, how=how, make_state=make_state, health_timeout=options.health_timeout,
-        tolerate_unreachable=degraded is not None, local_port=server_port(own),
+        session=session,
+        stack=stack,
+        project=project,
+        variables=prepared.variables,
+        told=prepared.override.told,
+        how=how,
+        make_state=make_state,
+        health_timeout=options.health_timeout,
+        tolerate_unreachable=degraded is not None,
+        local_port=server_port(own),
     )
 
 
@@ -238,8 +274,11 @@ def _apply(session: Session, work: Work, plan: Plan, observed: Observed, options
     before = observed.state.profile if observed.state and observed.state.profile else None
     purpose = f"{options.verb} {work.make_state(()).profile}"
     transaction = Transaction(
-        plan=plan, purpose=purpose, environment=work.stack.environment,
-        snapshot=Snapshot.of(observed, state_text), journal_path=session.state_directory / JOURNAL,
+        plan=plan,
+        purpose=purpose,
+        environment=work.stack.environment,
+        snapshot=Snapshot.of(observed, state_text),
+        journal_path=session.state_directory / JOURNAL,
     )
     outcome = "failed"
     begun = session.clock()
@@ -256,9 +295,15 @@ def _apply(session: Session, work: Work, plan: Plan, observed: Observed, options
 def audit(session: Session, verb: str, before: str | None, state: State, outcome: str, begun: float) -> None:
     """One line to ``audit.log``; a full disk must not turn a good switch into a failed one."""
     entry = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "user": _user(), "verb": verb,
-        "environment": state.environment, "from": before, "to": state.profile, "url": state.url,
-        "outcome": outcome, "seconds": round(session.clock() - begun, 2),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)),
+        "user": _user(),
+        "verb": verb,
+        "environment": state.environment,
+        "from": before,
+        "to": state.profile,
+        "url": state.url,
+        "outcome": outcome,
+        "seconds": round(session.clock() - begun, 2),
     }
     try:
         session.files.append(session.state_directory / AUDIT, json.dumps(entry))
@@ -271,4 +316,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-

@@ -65,23 +65,30 @@ def _switched_off(session: Session, stack: Stack, project: ComposeProject, state
     try:
         return prepare(session, stack, project, state.profile, pins=state.pins).override.off
     except StackctlError as error:
-        session.reporter.warn(f"{state.profile} cannot be prepared any more ({error.message}); `docker compose up -d` starts what it had switched off")
+        session.reporter.warn(
+            f"{state.profile} cannot be prepared any more ({error.message}); `docker compose up -d` starts what it had switched off"
+        )
         return ()
 
 
 def _restore(session: Session, stack: Stack, containers: list[Container], off: tuple[str, ...]) -> list[str]:
     """Make anew what runs differently than the user's files alone say, start what was switched off, and nothing else."""
     wanted = session.engine.hashes(stack.call)
-    changed = sorted({
-        c.service for c in containers
-        if c.state == "running" and c.service in wanted and c.config_hash != wanted[c.service]
-    })
+    changed = sorted(
+        {
+            c.service
+            for c in containers
+            if c.state == "running" and c.service in wanted and c.config_hash != wanted[c.service]
+        }
+    )
     if any(c.state == "running" for c in containers):
         changed += [name for name in off if name in wanted]
     if not changed:
         return []
     call = replace(stack.call, variables={})
-    done = session.engine.compose(call, ["--progress", "plain", "up", "--detach", *changed], on_line=session.reporter.detail)
+    done = session.engine.compose(
+        call, ["--progress", "plain", "up", "--detach", *changed], on_line=session.reporter.detail
+    )
     if done.code:
         raise StepFailed(f"docker compose up failed: {compose_reason(done.error_text)}", hint="docker compose up -d")
     return [f"made anew from your own files: {', '.join(changed)}"]
@@ -104,7 +111,10 @@ def _remove_networks(session: Session, stack: Stack, known: tuple[str, ...]) -> 
     did = []
     for name in dict.fromkeys([*known, *([stack.config.network.shared] if stack.config.network.shared else [])]):
         network = session.engine.network(name)
-        ours = network is not None and (network.get("Labels") or {}).get("io.stackctl.role") == NETWORK_LABELS["io.stackctl.role"]
+        ours = (
+            network is not None
+            and (network.get("Labels") or {}).get("io.stackctl.role") == NETWORK_LABELS["io.stackctl.role"]
+        )
         if network is None or not ours:
             continue
         if network.get("Containers"):

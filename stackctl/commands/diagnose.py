@@ -43,7 +43,12 @@ class Diagnosis:
 
 
 def diagnose(
-    session: Session, look: HostLook, services: Sequence[str] = (), *, profile: str | None = None, deep: bool = False,
+    session: Session,
+    look: HostLook,
+    services: Sequence[str] = (),
+    *,
+    profile: str | None = None,
+    deep: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Diagnosis:
     """Find why consumers cannot use their Ollama.
@@ -93,7 +98,9 @@ def standpoint(scene: Scene, consumer: str) -> Standpoint:
     case = Case(scene, Told(consumer, "", "", None), container, service, None, AimSeen(), None)
     hosts = tuple(f"{name}:{address}" for name, address in case.extra_hosts.items())
     if container is not None and container.state in ("running", "paused"):
-        return Standpoint(consumer, container.id, fresh=container.state == "paused", image=str(container.raw.get("Image")))
+        return Standpoint(
+            consumer, container.id, fresh=container.state == "paused", image=str(container.raw.get("Image"))
+        )
     if case.network_mode in ("host", "none"):
         return Standpoint(consumer, network=case.network_mode)
     if case.network_mode.startswith(("container:", "service:")):
@@ -103,7 +110,10 @@ def standpoint(scene: Scene, consumer: str) -> Standpoint:
     there = {str(n.get("Name")): n for n in scene.networks}
     wanted = list(container.networks) if container else []
     if service is not None:
-        wanted += [str((scene.project.networks.get(k) or {}).get("name") or f"{scene.project.name}_{k}") for k in service.networks]
+        wanted += [
+            str((scene.project.networks.get(k) or {}).get("name") or f"{scene.project.name}_{k}")
+            for k in service.networks
+        ]
     open_first = sorted((n for n in dict.fromkeys(wanted) if n in there), key=lambda n: bool(there[n].get("Internal")))
     return Standpoint(consumer, network=open_first[0] if open_first else "", extra_hosts=hosts)
 
@@ -139,8 +149,12 @@ def _second(
         volumes = pool.submit(session.engine.cli, ["volume", "ls", "--quiet"])
         present = pool.submit(_present_images, session, scene)
         scene = replace(
-            scene, servers=servers.result(), further=further.result(), logs={**scene.logs, **logs.result()},
-            volumes=tuple(volumes.result().text.split()), images=present.result(),
+            scene,
+            servers=servers.result(),
+            further=further.result(),
+            logs={**scene.logs, **logs.result()},
+            volumes=tuple(volumes.result().text.split()),
+            images=present.result(),
             host=host.result() if host else HostSeen(),
         )
     return _with_trust(prober, scene)
@@ -149,7 +163,8 @@ def _second(
 def _with_trust(prober: Prober, scene: Scene) -> Scene:
     """The host's trust store is known only now: ask whether the server passes with it."""
     wanted = [
-        t for t in scene.told
+        t
+        for t in scene.told
         if (t.trust or scene.host.trust)
         and any(s.error == "VERIFY" for s in Case.of(scene, t).aim.shaken)
         and not (scene.further.get(t.consumer) or Seen("")).aims.get("trust")
@@ -218,7 +233,8 @@ def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
 def _present_images(session: Session, scene: Scene) -> dict[str, bool]:
     """Which images are here; for those that are not, whether a registry answers decides (in ``registry``)."""
     wanted = {
-        s.image for s in scene.project
+        s.image
+        for s in scene.project
         if s.image and s.name in scene.project.active and scene.container(s.name) is None and not s.raw.get("build")
     }
     return {image: session.engine.image(image) is not None for image in sorted(wanted)}
@@ -251,12 +267,16 @@ def _meant(stage: Stage, told: Told) -> OllamaUrl | None:
 def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
     """Signs that only several URLs together show."""
     for told, board in boards:
-        brothers = [b for t, b in boards if t.consumer == told.consumer and t.variable == told.variable and t is not told]
+        brothers = [
+            b for t, b in boards if t.consumer == told.consumer and t.variable == told.variable and t is not told
+        ]
         alive = [b for b in brothers if "api.ok" in b.on]
         if "value.list" in told.marks and alive and "api.ok" not in board.on:
             good = [str(t.url) for t, b in boards if b in alive]
             line = next((board.seen[s] for s in ("connect.bad", "name.failed") if s in board.seen), str(told.url))
-            board.note("list.one_dead", f"{told.variable} lists {len(brothers) + 1} addresses; {line}", alive=";".join(good))
+            board.note(
+                "list.one_dead", f"{told.variable} lists {len(brothers) + 1} addresses; {line}", alive=";".join(good)
+            )
         if "api.ok" not in board.on or told.url is None:
             continue
         consumers = {t.consumer for t in scene.told}
@@ -264,11 +284,18 @@ def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
             if container.service in consumers or container.service in scene.ollama_services:
                 continue
             if signs.logs.failed_towards(scene.logs.get(container.name, ""), told.url.host, told.url.port):
-                board.note("call.elsewhere", f"the log of {container.name} holds failed calls to {told.url.host}", caller=container.service)
+                board.note(
+                    "call.elsewhere",
+                    f"the log of {container.name} holds failed calls to {told.url.host}",
+                    caller=container.service,
+                )
 
 
 def _unexplained(
-    scene: Scene, boards: Sequence[tuple[Told, Board]], reaches: Mapping[tuple[str, str], Reach], findings: Sequence[Finding]
+    scene: Scene,
+    boards: Sequence[tuple[Told, Board]],
+    reaches: Mapping[tuple[str, str], Reach],
+    findings: Sequence[Finding],
 ) -> list[Finding]:
     """A ladder that breaks without a row of the table for it is still said, under the nearest id."""
     explained = {f.consumer for f in findings if f.severity == "error"}
@@ -278,13 +305,25 @@ def _unexplained(
         failed = reach.failed
         if reach.ok or failed is None or failed.status != "failed" or consumer in explained or whole:
             continue
-        nearest = {"name": "upstream-dns-unreachable", "tcp": "ollama-not-running", "tls": "private-ca-missing"}.get(failed.id, "wrong-service-answers")
+        nearest = {"name": "upstream-dns-unreachable", "tcp": "ollama-not-running", "tls": "private-ca-missing"}.get(
+            failed.id, "wrong-service-answers"
+        )
         board = next(b for t, b in boards if t.consumer == consumer and t.aim == aim)
-        out.append(Finding(
-            nearest, consumer, "error", f"{reach.reason}; what is behind it cannot be told from here",
-            tuple(board.seen.values())[:6], verdict.Remedy("Look at what was seen, or run with --deep.", ("stackctl diagnose --deep --bundle diagnosis.tar.gz",)),
-            50, words=dict(board.words),
-        ))
+        out.append(
+            Finding(
+                nearest,
+                consumer,
+                "error",
+                f"{reach.reason}; what is behind it cannot be told from here",
+                tuple(board.seen.values())[:6],
+                verdict.Remedy(
+                    "Look at what was seen, or run with --deep.",
+                    ("stackctl diagnose --deep --bundle diagnosis.tar.gz",),
+                ),
+                50,
+                words=dict(board.words),
+            )
+        )
     return out
 
 
@@ -297,7 +336,10 @@ def _refused(error: StackctlError) -> Finding | None:
     if match is None:
         return None
     return Finding(
-        "profile-disabled-service", None, "error",
-        f"{match[1]} depends on {match[2]}, whose profile is off", (error.message,),
+        "profile-disabled-service",
+        None,
+        "error",
+        f"{match[1]} depends on {match[2]}, whose profile is off",
+        (error.message,),
         verdict.Remedy("Switch the profile on.", (f"COMPOSE_PROFILES=<profile of {match[2]}> docker compose up -d",)),
     )

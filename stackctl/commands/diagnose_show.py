@@ -41,9 +41,12 @@ def document(found: Diagnosis) -> dict[str, object]:
     """The fields of ``stackctl.diagnose/1``."""
     stage = found.stage
     return {
-        "ok": found.ok, "project": found.project, "environment": stage.environment if stage else None,
+        "ok": found.ok,
+        "project": found.project,
+        "environment": stage.environment if stage else None,
         "profile": stage.profile if stage else None,
-        "checks": [c.as_json() for c in found.checks], "findings": [f.as_json() for f in found.findings],
+        "checks": [c.as_json() for c in found.checks],
+        "findings": [f.as_json() for f in found.findings],
     }
 
 
@@ -70,7 +73,9 @@ def _rungs(checks: Sequence[ProbeResult]) -> str:
         if check.status == "skipped":
             continue
         word = {"failed": "✗", "unknown": "?"}[check.status]
-        detail = next((str(check.observed[k]) for k in ("errno", "error", "status", "end", "model") if k in check.observed), "")
+        detail = next(
+            (str(check.observed[k]) for k in ("errno", "error", "status", "end", "model") if k in check.observed), ""
+        )
         parts.append(f"{check.id} {word} {detail}".rstrip())
     ms = next((c.ms for c in reversed(checks) if c.status == "passed" and c.ms), None)
     head = f"{' '.join(dict.fromkeys(passed))} ✓" if passed else ""
@@ -109,11 +114,17 @@ def markdown(found: Diagnosis) -> Outcome:
     lines += ["| consumer | target | check | status | seen from | observed |", "| --- | --- | --- | --- | --- | --- |"]
     for check in found.checks:
         observed = ", ".join(f"{k}={v}" for k, v in check.observed.items()).replace("|", "\\|")
-        lines.append(f"| {check.consumer} | {check.target} | {check.id} | {check.status} | {check.vantage} | {observed} |")
+        lines.append(
+            f"| {check.consumer} | {check.target} | {check.id} | {check.status} | {check.vantage} | {observed} |"
+        )
     info = found.stage.scene.info if found.stage else None
     if info is not None:
-        lines += ["", f"Engine {info.version}, Compose {info.compose_version}"
-                  + (", rootless" if info.rootless else "") + (", Docker Desktop" if info.desktop else "")]
+        lines += [
+            "",
+            f"Engine {info.version}, Compose {info.compose_version}"
+            + (", rootless" if info.rootless else "")
+            + (", Docker Desktop" if info.desktop else ""),
+        ]
     text = mask.text("\n".join(lines) + "\n", mask.secrets_of(found.stage.scene if found.stage else None))
     return Outcome(SCHEMA, document(found), [Verbatim(text)], (), 0 if found.ok else 1)
 
@@ -127,7 +138,9 @@ def bundle(found: Diagnosis) -> dict[str, bytes]:
         "report.md": next((b.text for b in markdown(found).blocks if isinstance(b, Verbatim)), ""),
     }
     if scene is not None:
-        files["project.json"] = json.dumps({n: dict(s.raw) for n, s in scene.project.services.items()}, indent=2, default=str)
+        files["project.json"] = json.dumps(
+            {n: dict(s.raw) for n, s in scene.project.services.items()}, indent=2, default=str
+        )
         files["containers.json"] = json.dumps([mask.container(c.raw) for c in scene.containers], indent=2, default=str)
         files["networks.json"] = json.dumps([dict(n) for n in scene.networks], indent=2, default=str)
         files["engine.json"] = json.dumps(dict(scene.info.raw) if scene.info else {}, indent=2, default=str)
@@ -138,7 +151,20 @@ def bundle(found: Diagnosis) -> dict[str, bytes]:
 
 
 def _host(host: object) -> str:
-    wanted = ("listeners", "addresses", "resolver", "ip_forward", "neighbours", "names", "tries", "unit", "kernel", "devices", "rules", "journal")
+    wanted = (
+        "listeners",
+        "addresses",
+        "resolver",
+        "ip_forward",
+        "neighbours",
+        "names",
+        "tries",
+        "unit",
+        "kernel",
+        "devices",
+        "rules",
+        "journal",
+    )
     return "\n".join(f"{name}: {getattr(host, name)}" for name in wanted)
 
 
@@ -152,7 +178,12 @@ def list_causes() -> Outcome:
     rows = [e for e in entries().values() if e.id in known]
     data = [{"cause": e.id, "layer": e.layer, "frequency": e.frequency, "fix": e.id in fixes} for e in rows]
     cells = [(e.id, e.layer, e.frequency, "yes" if e.id in fixes else "") for e in rows]
-    return Outcome("stackctl.causes/1", {"causes": data}, [Table(("cause", "layer", "met", "--fix"), cells)], ("stackctl explain CAUSE",))
+    return Outcome(
+        "stackctl.causes/1",
+        {"causes": data},
+        [Table(("cause", "layer", "met", "--fix"), cells)],
+        ("stackctl explain CAUSE",),
+    )
 
 
 def reason_of(check: ProbeResult) -> str:

@@ -84,7 +84,10 @@ class StackExecutor:
         session, taken = self._session, []
         with session.reporter.step("undo: putting the stack back as it was"):
             now = observe(
-                session, self._work.project, None, networks=self._own_networks(snapshot),
+                session,
+                self._work.project,
+                None,
+                networks=self._own_networks(snapshot),
             )
             for step in plan_undo(snapshot, now).steps:
                 session.reporter.detail(f"({step})")
@@ -112,12 +115,18 @@ class StackExecutor:
             rows = [row.as_json() for result in self._work.verified for row in result.reach.checks]
             notes: dict[str, Any] = {"error": reason, "checks": rows, "containers": []}
             for container in session.engine.containers(self._work.project.name):
-                notes["containers"].append({
-                    "name": container.name, "state": container.raw.get("State"), "image": container.raw.get("Image"),
-                })
+                notes["containers"].append(
+                    {
+                        "name": container.name,
+                        "state": container.raw.get("State"),
+                        "image": container.raw.get("Image"),
+                    }
+                )
                 text = session.redact(session.engine.logs(container.name, tail=200))
                 session.files.write(where / f"{container.name}.log", text.encode())
-            session.files.write(where / "failure.json", session.redact(json.dumps(notes, indent=2, default=str)).encode())
+            session.files.write(
+                where / "failure.json", session.redact(json.dumps(notes, indent=2, default=str)).encode()
+            )
         except StackctlError as failure:
             session.reporter.warn(f"the evidence could not be kept: {failure.message}")
             return None
@@ -131,8 +140,12 @@ class StackExecutor:
         override = self._session.state_directory / OVERRIDE
         there = self._session.files.read(override, limit=0) is not None
         return ComposeCall(
-            base.directory, (*base.files, str(override)) if there else base.files, base.project, base.env_files,
-            base.profiles, {**compose_secrets(self._session, work.stack), **work.variables},
+            base.directory,
+            (*base.files, str(override)) if there else base.files,
+            base.project,
+            base.env_files,
+            base.profiles,
+            {**compose_secrets(self._session, work.stack), **work.variables},
         )
 
     def _create_network(self, step: steps.CreateNetwork) -> None:
@@ -202,7 +215,9 @@ class StackExecutor:
             end = time.monotonic() + (0.0 if work.tolerate_unreachable else work.verify_timeout)
             while True:
                 running = containers_of(work.stack.config, session.engine.containers(work.project.name))
-                work.verified = verify(session, work.stack, {c: work.told[c] for c in step.consumers}, work.how, running)
+                work.verified = verify(
+                    session, work.stack, {c: work.told[c] for c in step.consumers}, work.how, running
+                )
                 bad = [v for v in work.verified if not v.ok]
                 absent = [c for c in step.consumers if c not in running]
                 if not bad and not absent:
@@ -249,7 +264,8 @@ def verify_message(bad: Sequence[Verified], absent: Sequence[str] = ()) -> str:
 def compose_reason(stderr: str, *, lines: int = 12) -> str:
     """The end of what Compose printed, without its progress."""
     kept = [
-        line.strip() for line in stderr.splitlines()
+        line.strip()
+        for line in stderr.splitlines()
         if line.strip() and "level=warning" not in line and not _is_progress(line)
     ]
     return "\n".join(kept[-lines:]) or "no reason given"

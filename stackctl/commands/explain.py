@@ -16,14 +16,18 @@ def explain(cause: str) -> Outcome:
     if cause not in known:
         close = difflib.get_close_matches(cause, known, n=3, cutoff=0.4)
         raise UsageError(
-            f'no cause "{cause}"', hint=f"did you mean {', '.join(close)}?" if close else "stackctl diagnose --list-causes"
+            f'no cause "{cause}"',
+            hint=f"did you mean {', '.join(close)}?" if close else "stackctl diagnose --list-causes",
         )
     entry = known[cause]
     rows = [row for row in table() if row.id == cause]
     fix = next((row.fix for row in rows if row.fix), "")
     blocks: list[Block] = [Line(f"{entry.id}  ({entry.layer}, met: {entry.frequency})", "strong")]
     for heading, text in (
-        ("Symptom", entry.symptom), ("Cause", entry.cause), ("What tells it apart", entry.apart), ("Remedy", entry.remedy),
+        ("Symptom", entry.symptom),
+        ("Cause", entry.cause),
+        ("What tells it apart", entry.apart),
+        ("Remedy", entry.remedy),
     ):
         blocks += [Line(heading, "strong"), Line(text, "plain", 1)]
     if rows:
@@ -31,10 +35,23 @@ def explain(cause: str) -> Outcome:
         for row in rows:
             excluded = f", and not {', '.join(row.without)}" if row.without else ""
             blocks.append(Line(f"{' and '.join(row.needs)}{excluded}".replace("|", " or "), "dim", 1))
-    blocks.append(Line("stackctl diagnose --fix repairs it" if fix else "a person must do it: stackctl changes only its own override and containers", "ok" if fix else "dim"))
+    blocks.append(
+        Line(
+            "stackctl diagnose --fix repairs it"
+            if fix
+            else "a person must do it: stackctl changes only its own override and containers",
+            "ok" if fix else "dim",
+        )
+    )
     data = {
-        "cause": entry.id, "layer": entry.layer, "frequency": entry.frequency, "symptom": entry.symptom,
-        "root_cause": entry.cause, "apart": entry.apart, "remedy": entry.remedy, "fix": bool(fix),
+        "cause": entry.id,
+        "layer": entry.layer,
+        "frequency": entry.frequency,
+        "symptom": entry.symptom,
+        "root_cause": entry.cause,
+        "apart": entry.apart,
+        "remedy": entry.remedy,
+        "fix": bool(fix),
         "signs": [{"needs": list(row.needs), "without": list(row.without)} for row in rows],
         "references": list(entry.references),
     }

@@ -17,7 +17,6 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import GatewayPart
 from stackctl.project.localollama import server_port
 
-
 if TYPE_CHECKING:
     from stackctl.gateway.credentials import GatewaySecret
 
@@ -49,8 +48,12 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
     wanted = config.gateway.image if not isinstance(config.gateway, bool) else None
     present = [i for i in (IMAGE_PUBLIC, IMAGE_HOME) if session.engine.image(i) is not None]
     part = service.fragment(
-        config, project=project.name, image=control.image(wanted, present),
-        networks=dict.fromkeys(networks, aliases), available={s.reference for s in values}, publish=publish,
+        config,
+        project=project.name,
+        image=control.image(wanted, present),
+        networks=dict.fromkeys(networks, aliases),
+        available={s.reference for s in values},
+        publish=publish,
     )
     group = upstream.group(
         config, target, local=OllamaUrl("http", LOCAL_ALIAS, server_port(own)), ca=_ca_files(session, stack, target)
@@ -58,10 +61,16 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
     rendered = haproxy.render(group)
     return Built(
         part=GatewayPart(
-            name=GATEWAY_SERVICE, service=part.service, top=part.top, host=host,
-            published=int(publish.rpartition(":")[2]) if publish else None, local_networks=service.local_networks(),
+            name=GATEWAY_SERVICE,
+            service=part.service,
+            top=part.top,
+            host=host,
+            published=int(publish.rpartition(":")[2]) if publish else None,
+            local_networks=service.local_networks(),
         ),
-        text=rendered.text, digest=rendered.digest, variables=control.compose_variables(values),
+        text=rendered.text,
+        digest=rendered.digest,
+        variables=control.compose_variables(values),
         warnings=rendered.warnings,
     )
 

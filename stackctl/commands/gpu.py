@@ -67,10 +67,13 @@ def _explicit(driver: str, wanted: GpuDevice, info: EngineInfo, names: HostNames
         if "nvidia" not in info.runtimes:
             cdi = _cdi_all(info)
             hint = (
-                f"the engine offers {cdi[0]} by CDI: write `gpu: cdi`" if cdi
+                f"the engine offers {cdi[0]} by CDI: write `gpu: cdi`"
+                if cdi
                 else "install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
             )
-            raise GpuUnavailable("gpu: nvidia is asked for, and this engine has no NVIDIA runtime", hint=hint, where=where)
+            raise GpuUnavailable(
+                "gpu: nvidia is asked for, and this engine has no NVIDIA runtime", hint=hint, where=where
+            )
         return Gpu("nvidia", None if ids else wanted.count or "all", ids)
     if driver == "cdi":
         named = tuple(i if "=" in i else f"nvidia.com/gpu={i}" for i in ids)
@@ -81,12 +84,14 @@ def _explicit(driver: str, wanted: GpuDevice, info: EngineInfo, names: HostNames
             known = ", ".join(info.cdi_devices) or "none"
             raise GpuUnavailable(
                 f"{what} is asked for, and this engine knows no such device (known: {known})",
-                hint="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml   (then: docker info lists it)", where=where,
+                hint="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml   (then: docker info lists it)",
+                where=where,
             )
         return Gpu("cdi", device_ids=devices)
     if info.local and names.device_group(KFD) is None:
         raise GpuUnavailable(
             f"gpu: amd is asked for, and this engine's host has no {KFD}",
-            hint="install the amdgpu driver (ROCm); `ls -l /dev/kfd /dev/dri` shows the devices", where=where,
+            hint="install the amdgpu driver (ROCm); `ls -l /dev/kfd /dev/dri` shows the devices",
+            where=where,
         )
     return _amd(names)

@@ -25,12 +25,19 @@ def history(session: Session, *, limit: int = 20) -> Outcome:
     shown = entries[-limit:]
     rows: list[list[str | tuple[str, Tone]]] = [
         [
-            str(e.get("at")), str(e.get("user")), str(e.get("verb")), str(e.get("from") or "–"), str(e.get("to")),
-            (str(e.get("outcome")), TONES.get(str(e.get("outcome")), "plain")), f"{e.get('seconds')} s",
+            str(e.get("at")),
+            str(e.get("user")),
+            str(e.get("verb")),
+            str(e.get("from") or "–"),
+            str(e.get("to")),
+            (str(e.get("outcome")), TONES.get(str(e.get("outcome")), "plain")),
+            f"{e.get('seconds')} s",
         ]
         for e in shown
     ]
-    blocks: list[Block] = [Table(["when", "who", "verb", "from", "to", "outcome", "took"], rows)] if rows else [
-        Line("nothing has been switched yet", "dim")
-    ]
+    blocks: list[Block] = (
+        [Table(["when", "who", "verb", "from", "to", "outcome", "took"], rows)]
+        if rows
+        else [Line("nothing has been switched yet", "dim")]
+    )
     return Outcome("stackctl.history/1", {"entries": shown}, blocks)

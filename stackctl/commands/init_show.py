@@ -13,7 +13,10 @@ def blocks(findings: Findings, choices: Choices) -> list[Block]:
     """The Ollama services, the consumers with their evidence, what is out of reach, and what was in doubt."""
     return [
         Line(f"Compose project {findings.project}", "strong"),
-        *_servers(findings), *_consumers(findings), *_out_of_reach(findings), *_doubts(findings, choices),
+        *_servers(findings),
+        *_consumers(findings),
+        *_out_of_reach(findings),
+        *_doubts(findings, choices),
     ]
 
 
@@ -35,11 +38,16 @@ def _consumers(findings: Findings) -> list[Block]:
         for index, setting in enumerate(consumer.settings):
             name = " ".join(x for x in (setting.kind if setting.kind != "env" else "", setting.name or "") if x)
             value = setting.value if setting.value is not None else "(not set)"
-            rows.append((
-                consumer.service if not index else "", _role(consumer) if not index else "", name,
-                one_line(value) if value.strip() else "(empty)",
-                setting.template if setting.template is not None else ("-", "dim"), setting.evidence,
-            ))
+            rows.append(
+                (
+                    consumer.service if not index else "",
+                    _role(consumer) if not index else "",
+                    name,
+                    one_line(value) if value.strip() else "(empty)",
+                    setting.template if setting.template is not None else ("-", "dim"),
+                    setting.evidence,
+                )
+            )
     return [Table(("CONSUMER", "ROLE", "TOLD BY", "TODAY", "TEMPLATE", "EVIDENCE"), rows)]
 
 
@@ -54,12 +62,16 @@ def _out_of_reach(findings: Findings) -> list[Block]:
             shown.append(Line(f"{consumer.service} is not switchable: {one_line(consumer.reason or '')}", "warn"))
         for setting in consumer.settings:
             if consumer.switchable and setting.template is None:
-                shown.append(Line(f"{consumer.service}: {setting.kind} {setting.name or ''}: {one_line(setting.reason)}", "warn"))
+                shown.append(
+                    Line(f"{consumer.service}: {setting.kind} {setting.name or ''}: {one_line(setting.reason)}", "warn")
+                )
             elif setting.note and setting.template is not None:
                 shown.append(Line(f"{consumer.service}: {setting.name}: {one_line(setting.note)}", "dim"))
         shown += [Line(f"{consumer.service}: {one_line(note)}") for note in consumer.notes]
         if consumer.goes_with_server:
-            shown.append(Line(f"{consumer.service} only pulls models; it goes off together with the local Ollama", "dim"))
+            shown.append(
+                Line(f"{consumer.service} only pulls models; it goes off together with the local Ollama", "dim")
+            )
     shown += [Line(f"{h.service}: {h.why} ({h.evidence})", "dim") for h in findings.helpers]
     return shown
 

@@ -31,13 +31,22 @@ def read_text(session: Session, name: str) -> str | None:
 
 
 def observe(
-    session: Session, project: ComposeProject, state: State | None, *, networks: Sequence[str] = (),
-    services: Sequence[str] = (), ahead: Ahead | None = None,
+    session: Session,
+    project: ComposeProject,
+    state: State | None,
+    *,
+    networks: Sequence[str] = (),
+    services: Sequence[str] = (),
+    ahead: Ahead | None = None,
 ) -> Observed:
     """Containers of the project, images of its services, and which of ``networks`` exist."""
-    images = sorted({project.services[s].image for s in services if s in project.services and project.services[s].image})
+    images = sorted(
+        {project.services[s].image for s in services if s in project.services and project.services[s].image}
+    )
     with together() as start:
-        containers = start(lambda: (ahead and ahead.containers(project.name)) or session.engine.containers(project.name))
+        containers = start(
+            lambda: (ahead and ahead.containers(project.name)) or session.engine.containers(project.name)
+        )
         found = start(lambda: _image_ids(session, images))
         present = [start(partial(session.engine.network, name)) for name in networks]
         return Observed(

@@ -16,7 +16,9 @@ from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
 from stackctl.ports import ComposeCall
 
-CHANGES = frozenset({"down", "restart", "up", "start", "stop", "rm", "kill", "create", "run", "scale", "pause", "unpause"})
+CHANGES = frozenset(
+    {"down", "restart", "up", "start", "stop", "rm", "kill", "create", "run", "scale", "pause", "unpause"}
+)
 
 
 def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
@@ -66,5 +68,3 @@ def _as_json(session: Session, call: ComposeCall, arguments: Sequence[str]) -> O
         rows = [json.loads(line) for line in done.text.splitlines() if line.strip()]
         return Outcome("stackctl.ps/1", {"containers": rows})
     return Outcome(f"stackctl.{verb or 'compose'}/1", {"code": done.code, "output": done.text})
-
-

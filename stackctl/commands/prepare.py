@@ -60,9 +60,7 @@ def prepare(
     facts = Facts(default_image=DEFAULT_IMAGE, gateway=part)
     warnings: list[str] = list(gateway.warnings) if gateway else []
     if target.needs_local and stack.config.local.gpu != "none":
-        gpu, said = choose(
-            stack.config, project, session.engine.info(), session.names, stack.locate(("local", "gpu"))
-        )
+        gpu, said = choose(stack.config, project, session.engine.info(), session.names, stack.locate(("local", "gpu")))
         warnings += said
         facts = Facts(gpu=gpu, default_image=DEFAULT_IMAGE, gateway=part)
     override = render(project, stack.config, target, facts, stack.locate)

@@ -105,9 +105,16 @@ class Prober:
             return Seen(vantage="probe", able=False, limits=(reason,))
         argv, stdin = image.render(plan)
         done = self.engine.run(
-            image.reference, argv[1:], entrypoint=argv[0], network=network, stdin=stdin, mounts=image.mounts,
-            labels=self.labels, extra_hosts=() if network.startswith("container:") else where.extra_hosts,
-            timeout=plan.budget + GRACE, user="0:0",
+            image.reference,
+            argv[1:],
+            entrypoint=argv[0],
+            network=network,
+            stdin=stdin,
+            mounts=image.mounts,
+            labels=self.labels,
+            extra_hosts=() if network.startswith("container:") else where.extra_hosts,
+            timeout=plan.budget + GRACE,
+            user="0:0",
         )
         seen = parse(done.stdout, vantage="probe")
         if not seen.tool:

@@ -44,9 +44,11 @@ def propose(session: Session, findings: Findings, files: tuple[str, ...], *, ask
     servers = [s.service for s in findings.ollama_services if not s.bundled]
     if len(servers) > 1:
         safe = choose_local(findings.ollama_services)
-        picked = session.reporter.choose(
-            "Which of them is the local Ollama?", servers, default=servers.index(safe)
-        ) if ask else servers.index(safe)
+        picked = (
+            session.reporter.choose("Which of them is the local Ollama?", servers, default=servers.index(safe))
+            if ask
+            else servers.index(safe)
+        )
         choices = replace(choices, local=servers[picked])
         said = [s.replace(f"`local` takes {safe}", f"`local` takes {servers[picked]}") for s in said]
     for consumer, setting in _doubtful(findings):
@@ -62,13 +64,17 @@ def propose(session: Session, findings: Findings, files: tuple[str, ...], *, ask
         keep = session.reporter.ask(question, default=True) if ask else True
         choices = replace(choices, companions=keep)
         if keep:
-            said.append(f"{names}: set, so that the environment counts; what is set in the app's own pages no longer lasts")
+            said.append(
+                f"{names}: set, so that the environment counts; what is set in the app's own pages no longer lasts"
+            )
     return Proposal(findings, choices, tuple(said))
 
 
 def _doubtful(findings: Findings) -> list[tuple[Consumer, Setting]]:
     return [
-        (consumer, setting) for consumer in findings.consumers for setting in consumer.settings
+        (consumer, setting)
+        for consumer in findings.consumers
+        for setting in consumer.settings
         if setting.kind == "env" and setting.template is None and setting.reason.startswith("empty today")
     ]
 
@@ -80,7 +86,8 @@ def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
     if tree.problems:
         first = tree.problems[0]
         raise WrongInput(
-            f"{session.config_name} is there already and cannot be read: {first.message}", where=first.where,
+            f"{session.config_name} is there already and cannot be read: {first.message}",
+            where=first.where,
             hint=f"mend it, or move it away and run `stackctl init` again: mv {session.config_name} {session.config_name}.old",
         )
     found = differences(tree.data, proposal.findings, proposal.choices)
@@ -91,7 +98,12 @@ def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
         said.append(Line(f"{session.config_name} is there already and was not changed. What differs:", "warn"))
         said += [Line(line, indent=1) for line in found]
         diff = difflib.unified_diff(
-            text.splitlines(), proposal.text.splitlines(), session.config_name, "what init would write", lineterm="", n=1
+            text.splitlines(),
+            proposal.text.splitlines(),
+            session.config_name,
+            "what init would write",
+            lineterm="",
+            n=1,
         )
         said.append(Verbatim("\n".join(diff) + "\n"))
     return outcome(proposal, written=False, tail=said, differing=found)
@@ -103,13 +115,13 @@ def tail(session: Session, proposal: Proposal, *, written: bool) -> list[Block]:
     return [Line(f"{session.config_name} would be:", "strong"), Verbatim(proposal.text)]
 
 
-def outcome(
-    proposal: Proposal, *, written: bool, tail: Sequence[Block], differing: Sequence[str] = ()
-) -> Outcome:
+def outcome(proposal: Proposal, *, written: bool, tail: Sequence[Block], differing: Sequence[str] = ()) -> Outcome:
     findings = replace(proposal.findings, ambiguous=proposal.said)
     data = {**findings.document(), "config": proposal.text, "written": written, "differences": list(differing)}
     steps = ["stackctl render    (what the override says)", "stackctl up        (bring the stack up, verified)"]
     return Outcome(
-        "stackctl.init/1", data, [*blocks(findings, proposal.choices), *tail],
+        "stackctl.init/1",
+        data,
+        [*blocks(findings, proposal.choices), *tail],
         next_steps=steps if written and any(c.switchable for c in findings.consumers) else [],
     )

@@ -46,7 +46,13 @@ def _data(result: Brought) -> dict[str, Any]:
         "degraded": result.degraded,
         "verified": result.state.verified if result.state and result.applied else None,
         "consumers": [
-            {"service": v.consumer, "url": str(v.url), "ok": v.ok, "version": v.reach.version, "reason": v.reason or None}
+            {
+                "service": v.consumer,
+                "url": str(v.url),
+                "ok": v.ok,
+                "version": v.reach.version,
+                "reason": v.reason or None,
+            }
             for v in result.verified
         ],
         "plan": [{"step": str(s), "cause": s.cause} for s in result.plan.steps],

@@ -30,6 +30,7 @@ def active_services(raw: Mapping[str, Any], profiles: Sequence[str]) -> frozense
     chosen = set(profiles) or {""}
     services: Mapping[str, Any] = raw.get("services") or {}
     return frozenset(
-        name for name, service in services.items()
+        name
+        for name, service in services.items()
         if not (own := (service or {}).get("profiles")) or "*" in chosen or set(own) & chosen
     )

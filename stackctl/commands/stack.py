@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from stackctl.commands.resolving import active_services, whole_config
 from stackctl.commands.session import Session
 from stackctl.config import loading
 from stackctl.config.models import StackConfig
-from stackctl.config.tree import MAX_BYTES
+from stackctl.config.tree import MAX_BYTES, Tree
 from stackctl.config.tree import Path as TreePath
-from stackctl.config.tree import Tree
 from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError
 from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
@@ -117,9 +116,7 @@ def _call(
     )
 
 
-def resolve_project(
-    session: Session, stack: Stack, ahead: Ahead | None = None
-) -> tuple[ComposeProject, Stack]:
+def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) -> tuple[ComposeProject, Stack]:
     """Ask Compose for the project with every service of it; the stack comes back with the project's name.
 
     Raises :class:`ComposeFileError` in Compose's own words, and

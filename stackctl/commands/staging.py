@@ -13,8 +13,8 @@ from typing import Any
 from stackctl.commands.adopt import FileReader, compose_files
 from stackctl.commands.observe import read_state
 from stackctl.commands.prepare import Prepared, choose_profile, prepare, trust_text
-from stackctl.commands.session import Session
 from stackctl.commands.resolving import active_services
+from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.config.models import Instance, StackConfig
 from stackctl.config.url import OllamaUrl
@@ -74,15 +74,25 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         told = _told(session, stack, project, mine, found, prepared, profile)
         consumers = _chosen(services, told, project)
         scene = Scene(
-            project=project, containers=mine, others=others, networks=tuple(networks.result()), info=_info(info.result()),
+            project=project,
+            containers=mine,
+            others=others,
+            networks=tuple(networks.result()),
+            info=_info(info.result()),
             told=tuple(number(t for t in told if t.consumer in consumers)),
-            compose=_spoken(session, stack, call), logs=_by_container(logs.result(), mine), warnings=warnings,
-            dotenv=_dotenv(session, call), shell=session.variables,
-            ollama_services=_servers(project, stack, found), verified=state.url if state and state.verified else "",
+            compose=_spoken(session, stack, call),
+            logs=_by_container(logs.result(), mine),
+            warnings=warnings,
+            dotenv=_dotenv(session, call),
+            shell=session.variables,
+            ollama_services=_servers(project, stack, found),
+            verified=state.url if state and state.verified else "",
             now=session.clock(),
         )
     meant = dict(prepared.override.told) if prepared else {}
-    return Stage(scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant)
+    return Stage(
+        scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
+    )
 
 
 def _info(info: EngineInfo) -> EngineInfo:
@@ -158,7 +168,9 @@ def _by_container(text: str, containers: Sequence[Container]) -> dict[str, str]:
     return {name: "\n".join(lines) for name, lines in found.items()}
 
 
-def _prepared(session: Session, stack: Stack | None, state: Any, profile: str | None) -> tuple[Prepared | None, str | None]:
+def _prepared(
+    session: Session, stack: Stack | None, state: Any, profile: str | None
+) -> tuple[Prepared | None, str | None]:
     if stack is None:
         if profile:
             raise UsageError("--profile needs a stackctl.yaml", hint="stackctl init")
@@ -192,8 +204,13 @@ def _servers(project: ComposeProject, stack: Stack | None, found: Findings | Non
 
 
 def _told(
-    session: Session, stack: Stack | None, project: ComposeProject, containers: Sequence[Container],
-    found: Findings | None, prepared: Prepared | None, profile: str | None,
+    session: Session,
+    stack: Stack | None,
+    project: ComposeProject,
+    containers: Sequence[Container],
+    found: Findings | None,
+    prepared: Prepared | None,
+    profile: str | None,
 ) -> list[Told]:
     """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too."""
     told: list[Told] = []
@@ -230,12 +247,19 @@ def _variables(stack: Stack | None, project: ComposeProject, found: Findings | N
             continue
         for variable, value in service.environment.items():
             known = out.get(service.name, {})
-            if variable not in known and re.search(r"OLLAMA", variable) and reading.URLISH.search(variable) and not _MODEL.search(variable):
+            if (
+                variable not in known
+                and re.search(r"OLLAMA", variable)
+                and reading.URLISH.search(variable)
+                and not _MODEL.search(variable)
+            ):
                 out.setdefault(service.name, {})[variable] = "{url}" if value is not None else "{url}"
     return out
 
 
-def _environment(project: ComposeProject, containers: Sequence[Container], name: str) -> tuple[Mapping[str, str | None], str]:
+def _environment(
+    project: ComposeProject, containers: Sequence[Container], name: str
+) -> tuple[Mapping[str, str | None], str]:
     mine = [c for c in containers if c.service == name]
     container = next((c for c in mine if c.state == "running"), mine[0] if mine else None)
     if container is not None:
@@ -260,7 +284,8 @@ def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
     for instance in stack.config.instances.values():
         if (instance.url.host, instance.url.port) == (told.url.host, told.url.port):
             return replace(
-                told, headers=_headers(session, stack, instance),
+                told,
+                headers=_headers(session, stack, instance),
                 trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
             )
     return told
@@ -290,15 +315,26 @@ def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[T
     consumer = found.consumer(name) if found else None
     out: list[Told] = []
     for setting in consumer.settings if consumer else ():
-        if setting.kind in ("command", "entrypoint", "config_file", "hardcoded") and setting.value and "://" in setting.value:
+        if (
+            setting.kind in ("command", "entrypoint", "config_file", "hardcoded")
+            and setting.value
+            and "://" in setting.value
+        ):
             match = re.search(r"https?://[^\s\"',;]+", setting.value)
             if match:
-                out += [replace(t, models=models) for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")]
+                out += [
+                    replace(t, models=models)
+                    for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")
+                ]
     return out
 
 
 def _not_injected(
-    session: Session, stack: Stack | None, project: ComposeProject, name: str, templates: Mapping[str, str],
+    session: Session,
+    stack: Stack | None,
+    project: ComposeProject,
+    name: str,
+    templates: Mapping[str, str],
     environment: Mapping[str, str | None],
 ) -> list[Told]:
     """A variable that ``.env`` holds and nobody passes on."""
@@ -307,7 +343,8 @@ def _not_injected(
     dotenv = read_env_file(data.decode("utf-8", "replace")) if data else {}
     return [
         Told(name, variable, "", None, marks=frozenset({"value.absent"}), source="compose")
-        for variable in templates if variable in dotenv and variable not in environment
+        for variable in templates
+        if variable in dotenv and variable not in environment
     ]
 
 
@@ -317,8 +354,14 @@ def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list
         pin = prepared.target.pins.get(url.host, "")
         addresses = (pin,) if pin and pin != "host-gateway" else ()
         one = Told(
-            consumer, "--profile", str(url), url, source="profile", addresses=addresses,
-            models=prepared.target.models, marks=frozenset({"client.native"}),
+            consumer,
+            "--profile",
+            str(url),
+            url,
+            source="profile",
+            addresses=addresses,
+            models=prepared.target.models,
+            marks=frozenset({"client.native"}),
         )
         out.append(_with_instance(session, stack, one))
     return out
@@ -328,7 +371,9 @@ def _chosen(services: Sequence[str], told: Sequence[Told], project: ComposeProje
     known = tuple(dict.fromkeys(t.consumer for t in told))
     for service in services:
         if service not in project.services:
-            raise UsageError(f'no service "{service}" in {project.name}', hint=f"consumers: {', '.join(known) or 'none'}")
+            raise UsageError(
+                f'no service "{service}" in {project.name}', hint=f"consumers: {', '.join(known) or 'none'}"
+            )
         if service not in known:
             raise UsageError(f'"{service}" is told no Ollama', hint=f"consumers: {', '.join(known) or 'none'}")
     return tuple(s for s in known if not services or s in services)

@@ -48,20 +48,29 @@ def status(session: Session) -> Outcome:
     with together() as start:
         asked = start(lambda: consumers(session, stack, observed.containers, state))
         drift = _drift(session, stack, project, observed, state, name)
-        if stack.config.gateway and state is not None and (notice := gatewaying.serving(session, observed.containers)[1]):
+        if (
+            stack.config.gateway
+            and state is not None
+            and (notice := gatewaying.serving(session, observed.containers)[1])
+        ):
             drift.append(notice)
         seen: list[Seen] = asked.result()
-    drift += [] if stack.config.gateway else [
-        f"{s.service} is told {s.configured}, and not {name}: changed behind stackctl's back"
-        for s in seen if state and s.configured and name_of(stack.config, s.configured) not in (state.profile, name, "gateway")
-        and str(s.configured) != state.url
-    ]
+    drift += (
+        []
+        if stack.config.gateway
+        else [
+            f"{s.service} is told {s.configured}, and not {name}: changed behind stackctl's back"
+            for s in seen
+            if state
+            and s.configured
+            and name_of(stack.config, s.configured) not in (state.profile, name, "gateway")
+            and str(s.configured) != state.url
+        ]
+    )
     return _outcome(stack, project, observed, state, name, seen, drift)
 
 
-def consumers(
-    session: Session, stack: Stack, containers: Sequence[Container], state: State | None
-) -> list[Seen]:
+def consumers(session: Session, stack: Stack, containers: Sequence[Container], state: State | None) -> list[Seen]:
     """Every consumer of the file, asked from inside where it runs."""
     running = containers_of(stack.config, containers)
     told: dict[str, OllamaUrl] = {}
@@ -99,7 +108,10 @@ def _target(stack: Stack, name: str) -> Target:
 
 
 def _seen(
-    stack: Stack, service: str, running: Mapping[str, Container], told: Mapping[str, OllamaUrl],
+    stack: Stack,
+    service: str,
+    running: Mapping[str, Container],
+    told: Mapping[str, OllamaUrl],
     answers: Mapping[str, Verified],
 ) -> Seen:
     url = told.get(service)
@@ -135,7 +147,8 @@ def _drift(
     found += _changed_services(session, stack, project, observed, prepared)
     found += [
         f"{c.service} still runs, and {name} does not use it"
-        for c in observed.containers if c.service in prepared.override.off and c.state == "running"
+        for c in observed.containers
+        if c.service in prepared.override.off and c.state == "running"
     ]
     return found
 
@@ -161,8 +174,13 @@ def _changed_services(
 
 
 def _outcome(
-    stack: Stack, project: ComposeProject, observed: Observed, state: State | None, name: str,
-    seen: Sequence[Seen], drift: Sequence[str],
+    stack: Stack,
+    project: ComposeProject,
+    observed: Observed,
+    state: State | None,
+    name: str,
+    seen: Sequence[Seen],
+    drift: Sequence[str],
 ) -> Outcome:
     services = [
         {"name": c.service, "state": c.state, "health": c.health}
@@ -176,8 +194,13 @@ def _outcome(
         "degraded": state.degraded if state else None,
         "services": services,
         "consumers": [
-            {"service": s.service, "configured": str(s.configured) if s.configured else None, "reaches": s.reaches, "ok": s.ok,
-             "reason": s.reason or None}
+            {
+                "service": s.service,
+                "configured": str(s.configured) if s.configured else None,
+                "reaches": s.reaches,
+                "ok": s.ok,
+                "reason": s.reason or None,
+            }
             for s in seen
         ],
         "drift": list(drift),
@@ -193,16 +216,23 @@ def _outcome(
     if state and state.degraded:
         blocks.append(Line(f"degraded: {state.degraded}", "warn"))
     if services:
-        rows: list[list[str | tuple[str, Tone]]] = [[str(s["name"]), _state_cell(str(s["state"])), str(s["health"] or "–")] for s in services]
+        rows: list[list[str | tuple[str, Tone]]] = [
+            [str(s["name"]), _state_cell(str(s["state"])), str(s["health"] or "–")] for s in services
+        ]
         blocks += [Line(""), Table(["service", "state", "health"], rows)]
     if seen:
         lines: list[list[str | tuple[str, Tone]]] = [
-            [s.service, str(s.configured or "–"), s.reaches or "–", ("✓", "ok") if s.ok else (f"✗ {s.reason}", "bad")] for s in seen
+            [s.service, str(s.configured or "–"), s.reaches or "–", ("✓", "ok") if s.ok else (f"✗ {s.reason}", "bad")]
+            for s in seen
         ]
         blocks += [Line(""), Table(["consumer", "configured", "reaches", "ok"], lines)]
     if drift:
         blocks += [Line(""), *(Line(f"! {d}", "warn") for d in drift)]
-    nxt = [] if not drift and all(s.ok for s in seen) else ["stackctl up" if drift or not services else "stackctl diagnose"]
+    nxt = (
+        []
+        if not drift and all(s.ok for s in seen)
+        else ["stackctl up" if drift or not services else "stackctl diagnose"]
+    )
     return Outcome("stackctl.status/1", data, blocks, nxt)
 
 

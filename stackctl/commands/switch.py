@@ -17,7 +17,12 @@ from stackctl.transaction.state import State
 
 
 def switch(
-    session: Session, name: str, *, dry_run: bool = False, timeout: float = 120.0, assume_yes: bool = False,
+    session: Session,
+    name: str,
+    *,
+    dry_run: bool = False,
+    timeout: float = 120.0,
+    assume_yes: bool = False,
     deep: bool = False,
 ) -> Outcome:
     """Point the consumers at ``name``, a profile or a URL; ``timeout`` in seconds bounds the wait for health."""
@@ -31,20 +36,34 @@ def switch(
 
 
 def _switch(
-    session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, verb: str,
-    dry_run: bool, timeout: float, assume_yes: bool, deep: bool = False,
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    name: str,
+    state: State | None,
+    verb: str,
+    dry_run: bool,
+    timeout: float,
+    assume_yes: bool,
+    deep: bool = False,
 ) -> Outcome:
     running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
     # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
     everything = not running & set(stack.config.consumers)
     options = Options(
-        verb, everything=everything, dry_run=dry_run, assume_yes=assume_yes, health_timeout=timeout, on_unreachable="fail",
+        verb,
+        everything=everything,
+        dry_run=dry_run,
+        assume_yes=assume_yes,
+        health_timeout=timeout,
+        on_unreachable="fail",
         deep=deep,
     )
     result = bring(session, stack, project, name, state, options)
     target = result.prepared.target
     return report.brought(
-        result, f"stackctl.{verb}/1",
+        result,
+        f"stackctl.{verb}/1",
         changed=f"{project.name} now uses {target.name} ({target.url})",
         unchanged=f"{project.name} uses {target.name} already; nothing to do",
         next_steps=["stackctl rollback    # back to where it was"] if result.plan and result.applied else [],
@@ -63,7 +82,8 @@ def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
             state = read_state(session)
             name = choose_profile(stack, project, state, None)
             return Outcome(
-                "stackctl.rollback/1", {"profile": state.profile if state else None, "undone": found.purpose},
+                "stackctl.rollback/1",
+                {"profile": state.profile if state else None, "undone": found.purpose},
                 [Line(f"undone: {found.purpose}; the last verified target is {name}", "ok")],
             )
         if state is None or state.previous is None:

@@ -26,8 +26,16 @@ class Verdict:
 
 
 def try_target(
-    session: Session, stack: Stack, project: ComposeProject, prepared: Prepared, how: How,
-    running: Mapping[str, Container], told: Mapping[str, OllamaUrl], *, deep: bool = False, assume_yes: bool = False,
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    prepared: Prepared,
+    how: How,
+    running: Mapping[str, Container],
+    told: Mapping[str, OllamaUrl],
+    *,
+    deep: bool = False,
+    assume_yes: bool = False,
 ) -> Verdict:
     """Try the target from where each consumer is, or will be.
 

@@ -38,7 +38,9 @@ def up(
     target = result.prepared.target
     where = f"{project.name} is up on {target.name}"
     return report.brought(
-        result, "stackctl.up/1",
-        changed=f"{where} ({report.TARGET_WORDS[target.kind]})", unchanged=f"{where}; nothing to do",
+        result,
+        "stackctl.up/1",
+        changed=f"{where} ({report.TARGET_WORDS[target.kind]})",
+        unchanged=f"{where}; nothing to do",
         next_steps=["stackctl status", "stackctl switch PROFILE|URL"] if result.plan else [],
     )

@@ -73,7 +73,11 @@ def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
         trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
         server_name=instance.tls.server_name or "",
         check_certificate=instance.tls.verify,
-        paths={k: v for k, v in (("list_models", instance.endpoints.list_models), ("version", instance.endpoints.version)) if v},
+        paths={
+            k: v
+            for k, v in (("list_models", instance.endpoints.list_models), ("version", instance.endpoints.version))
+            if v
+        },
         models=target.models,
     )
 
@@ -96,8 +100,14 @@ def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, st
 def aim_at(url: OllamaUrl, how: How, *, addresses: Sequence[str] = ()) -> Aim:
     """The ladder for one URL."""
     return ladder(
-        url, headers=how.headers, models=how.models, addresses=addresses, trust=how.trust,
-        server_name=how.server_name, verify=how.check_certificate, paths=how.paths,
+        url,
+        headers=how.headers,
+        models=how.models,
+        addresses=addresses,
+        trust=how.trust,
+        server_name=how.server_name,
+        verify=how.check_certificate,
+        paths=how.paths,
     )
 
 
@@ -111,8 +121,13 @@ def containers_of(config: StackConfig, containers: Sequence[Container]) -> dict[
 
 
 def verify(
-    session: Session, stack: Stack, told: Mapping[str, OllamaUrl], how: How, containers: Mapping[str, Container],
-    *, images: Sequence[str] = (),
+    session: Session,
+    stack: Stack,
+    told: Mapping[str, OllamaUrl],
+    how: How,
+    containers: Mapping[str, Container],
+    *,
+    images: Sequence[str] = (),
 ) -> list[Verified]:
     """Ask every consumer that has a running container; one process a consumer, all at once."""
     jobs: list[tuple[Standpoint, ProbePlan]] = []
@@ -122,10 +137,12 @@ def verify(
         if own := _own_http(stack.config, name):
             aims.append(own)
         container = containers[name]
-        jobs.append((
-            Standpoint(name, container.id, image=str(container.raw.get("Image") or "")),
-            ProbePlan(tuple(aims)),
-        ))
+        jobs.append(
+            (
+                Standpoint(name, container.id, image=str(container.raw.get("Image") or "")),
+                ProbePlan(tuple(aims)),
+            )
+        )
     with Prober(session.engine, images=images) as prober:
         seen = prober.probe(jobs)
     results = []
@@ -169,8 +186,15 @@ def _own_reason(session: Session, config: StackConfig, name: str, seen: Any, con
 
 
 def preflight(
-    session: Session, stack: Stack, project: ComposeProject, target: Target, told: Mapping[str, OllamaUrl], how: How,
-    containers: Mapping[str, Container], *, deep: bool = False,
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    target: Target,
+    told: Mapping[str, OllamaUrl],
+    how: How,
+    containers: Mapping[str, Container],
+    *,
+    deep: bool = False,
 ) -> list[Verified]:
     """Try the target from where each consumer is, or will be, before anything is touched.
 
@@ -190,9 +214,12 @@ def preflight(
         seen = prober.probe(jobs)
     return [
         Verified(
-            name, told[name], judge(view, plan.aims[0], name, models=how.models),
+            name,
+            told[name],
+            judge(view, plan.aims[0], name, models=how.models),
             _no_token(view, plan.aims[0]) if deep and how.models else None,
-            _digests(view, plan.aims[0].id), _digests(view, PRESENT_AIM),
+            _digests(view, plan.aims[0].id),
+            _digests(view, PRESENT_AIM),
         )
         for name, (_, plan), view in zip(told, jobs, seen, strict=True)
     ]
@@ -221,7 +248,8 @@ def _digests(seen: Seen, aim: str) -> dict[str, str]:
     models = document.get("models") if isinstance(document, dict) else None
     return {
         reply.full_name(str(m.get("name"))): str(m.get("digest"))
-        for m in (models if isinstance(models, list) else []) if isinstance(m, dict) and m.get("digest")
+        for m in (models if isinstance(models, list) else [])
+        if isinstance(m, dict) and m.get("digest")
     }
 
 

@@ -48,7 +48,13 @@ def _walk(value: Any, path: Path, tree: Tree, environment: Mapping[str, str], fi
             return ""
         if match["bad"]:
             tree.problems.append(
-                Problem(file, line, column, f'"${match["bad"]}" is no reference', "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign")
+                Problem(
+                    file,
+                    line,
+                    column,
+                    f'"${match["bad"]}" is no reference',
+                    "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign",
+                )
             )
             return ""
         name, op, default = match["name"], match["op"] or "", match["default"] or ""

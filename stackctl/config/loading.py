@@ -18,7 +18,9 @@ from stackctl.errors import ConfigError, Problem
 def decode(data: bytes, file: str) -> str:
     """The text of a configuration file; :class:`ConfigError` for too much of it, or for what is no UTF-8."""
     if len(data) > MAX_BYTES:
-        raise ConfigError([Problem(file, 0, 0, f"the file is larger than {MAX_BYTES:,} bytes; no configuration needs that")])
+        raise ConfigError(
+            [Problem(file, 0, 0, f"the file is larger than {MAX_BYTES:,} bytes; no configuration needs that")]
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -106,10 +108,9 @@ def _path(loc: tuple[int | str, ...], data: Any) -> tuple[Path, bool]:
     path: list[str | int] = []
     here = data
     for part in loc:
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-            path.append(part)
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
             here = here[part]
             path.append(part)
         elif part == "[key]":
@@ -152,8 +153,14 @@ def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
 
 def _plainly(kind: str, item: Any, context: Mapping[str, Any]) -> str:
     wanted = {
-        "string_type": "text", "int_type": "a whole number", "bool_type": "true or false", "list_type": "a list",
-        "dict_type": "a mapping", "model_type": "a mapping", "float_type": "a number", "int_from_float": "a whole number",
+        "string_type": "text",
+        "int_type": "a whole number",
+        "bool_type": "true or false",
+        "list_type": "a list",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "float_type": "a number",
+        "int_from_float": "a whole number",
     }.get(kind)
     if wanted:
         given = "nothing" if item["input"] is None else f"{_shown(item['input'])}, {_kind(item['input'])}"
@@ -161,16 +168,25 @@ def _plainly(kind: str, item: Any, context: Mapping[str, Any]) -> str:
         return f"expected {wanted}, got {given}{quote}"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
-    limits = [f"{word} {context[key]}" for key, word in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")) if key in context]
+    limits = [
+        f"{word} {context[key]}"
+        for key, word in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
+        if key in context
+    ]
     if limits:
         return f"{_shown(item['input'])} is out of range: {', '.join(limits)}"
     return str(item["msg"])
 
 
 def _kind(value: Any) -> str:
-    return {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}.get(
-        type(value), type(value).__name__
-    )
+    return {
+        str: "text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }.get(type(value), type(value).__name__)
 
 
 def _shown(value: Any) -> str:

@@ -150,7 +150,9 @@ class Tuning(Model):
     num_parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
     max_loaded_models: Annotated[int, Field(ge=0, le=1024)] | None = None
     max_queue: Annotated[int, Field(ge=1)] | None = None
-    keep_alive: Annotated[str, Field(pattern=r"^-?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$|^-?\d+$")] | int | None = None
+    keep_alive: Annotated[str, Field(pattern=r"^-?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$|^-?\d+$")] | int | None = (
+        None
+    )
     context_length: Annotated[int, Field(ge=4)] | None = None
     load_timeout: Annotated[str, Field(pattern=r"^-?(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$")] | None = None
     flash_attention: bool | None = None

@@ -66,8 +66,12 @@ def _consumers(data: dict[str, Any]) -> Iterator[_Found]:
             for word in _PLACEHOLDER.findall(template):
                 if word not in PLACEHOLDERS:
                     yield (
-                        (*path, "env", variable), False, f"{{{word}}} is no placeholder",
-                        _suggest(word, [f"{{{p}}}" for p in PLACEHOLDERS]) if word else "known: {" + "}, {".join(PLACEHOLDERS) + "}",
+                        (*path, "env", variable),
+                        False,
+                        f"{{{word}}} is no placeholder",
+                        _suggest(word, [f"{{{p}}}" for p in PLACEHOLDERS])
+                        if word
+                        else "known: {" + "}, {".join(PLACEHOLDERS) + "}",
                     )
         verify = consumer.get("verify") if isinstance(consumer, dict) else None
         if isinstance(verify, dict) and ("http" in verify) == ("exec" in verify):
@@ -92,10 +96,17 @@ def _instances(data: dict[str, Any]) -> Iterator[_Found]:
             yield (*path, "auth"), False, "auth takes one of `bearer` and `basic`", ""
         for header, value in _section(instance, "headers").items():
             if isinstance(value, str) and re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-                yield (*path, "headers", header), False, f'the header "{header}" holds a line end or a control character', ""
+                yield (
+                    (*path, "headers", header),
+                    False,
+                    f'the header "{header}" holds a line end or a control character',
+                    "",
+                )
             if isinstance(value, str) and SECRET_HEADERS.search(header) and not re.search(r"\$\{[^}]+\}", value):
                 yield (
-                    (*path, "headers", header), False, f'a literal secret in the header "{header}" is refused',
+                    (*path, "headers", header),
+                    False,
+                    f'a literal secret in the header "{header}" is refused',
                     f"{header}: ${{{re.sub('[^A-Z0-9]+', '_', f'{name}_{header}'.upper())}}}",
                 )
 
@@ -111,14 +122,29 @@ def _profiles(data: dict[str, Any]) -> Iterator[_Found]:
         use = profile.get("use")
         for index, member in enumerate(use if isinstance(use, list) else []):
             if isinstance(member, str) and member != "local" and member not in instances:
-                yield (*path, "use", index), False, f'no instance "{member}" is defined', _suggest(member, [*instances, "local"])
+                yield (
+                    (*path, "use", index),
+                    False,
+                    f'no instance "{member}" is defined',
+                    _suggest(member, [*instances, "local"]),
+                )
             elif isinstance(use, list) and member in use[:index]:
                 yield (*path, "use", index), False, f'"{member}" is listed twice', ""
         if isinstance(use, list) and len(use) > 1 and not data.get("gateway"):
-            yield (*path, "use"), False, f'the profile "{name}" has {len(use)} instances and no gateway to choose among them', "gateway: true"
+            yield (
+                (*path, "use"),
+                False,
+                f'the profile "{name}" has {len(use)} instances and no gateway to choose among them',
+                "gateway: true",
+            )
         fallback = profile.get("fallback")
         if isinstance(fallback, str) and fallback != "local" and fallback not in instances:
-            yield (*path, "fallback"), False, f'no instance "{fallback}" is defined', _suggest(fallback, [*instances, "local"])
+            yield (
+                (*path, "fallback"),
+                False,
+                f'no instance "{fallback}" is defined',
+                _suggest(fallback, [*instances, "local"]),
+            )
 
 
 def _local(data: dict[str, Any]) -> Iterator[_Found]:
@@ -142,7 +168,10 @@ def _credentials(data: dict[str, Any]) -> Iterator[_Found]:
         return
     consumers = _section(data, "consumers")
     templates = [
-        template for consumer in consumers.values() for template in _section(consumer, "env").values() if isinstance(template, str)
+        template
+        for consumer in consumers.values()
+        for template in _section(consumer, "env").values()
+        if isinstance(template, str)
     ]
     carried = any("{token}" in template for template in templates)
     for name, instance in _section(data, "instances").items():
@@ -152,7 +181,12 @@ def _credentials(data: dict[str, Any]) -> Iterator[_Found]:
         ways = "set `gateway: true`, so that the gateway adds them"
         if "basic" in auth or not carried:
             if "bearer" in auth:
-                ways += ", or give a consumer a variable that carries it, such as `OLLAMA_API_KEY: \"{token}\"`"
+                ways += ', or give a consumer a variable that carries it, such as `OLLAMA_API_KEY: "{token}"`'
             else:
                 ways += ", or let the server in front of it take a bearer token that a consumer carries as `{token}`"
-            yield ("instances", name, "auth"), True, f'the instance "{name}" needs credentials, and no consumer carries them', ways
+            yield (
+                ("instances", name, "auth"),
+                True,
+                f'the instance "{name}" needs credentials, and no consumer carries them',
+                ways,
+            )

@@ -94,8 +94,10 @@ def resolve(config: StackConfig, name: str) -> Target:
     close = difflib.get_close_matches(name, profile_names(config), n=1, cutoff=0.5)
     looks_like_host = "." in name or ":" in name
     hint = (
-        f"for a server without an entry, write its URL: http://{name}" if looks_like_host
-        else f"did you mean `{close[0]}`?" if close
+        f"for a server without an entry, write its URL: http://{name}"
+        if looks_like_host
+        else f"did you mean `{close[0]}`?"
+        if close
         else f"known: {', '.join(profile_names(config))}"
     )
     raise UsageError(f'no profile "{name}"', hint=hint)
@@ -160,6 +162,11 @@ def _gated(config: StackConfig, name: str, members: tuple[str, ...], fallback: s
     known = config.local if best == "local" else config.instances.get(best)
     own = known.models if known else None
     return Target(
-        "gateway", name, OllamaUrl("http", GATEWAY_SERVICE, 11434),
-        tuple(own if own is not None else config.models), None, tuple(ranked), fallback,
+        "gateway",
+        name,
+        OllamaUrl("http", GATEWAY_SERVICE, 11434),
+        tuple(own if own is not None else config.models),
+        None,
+        tuple(ranked),
+        fallback,
     )

@@ -57,7 +57,7 @@ class _Node:
     size: int = 1
 
 
-class _Stop(Exception):  # noqa: N818  (not an error: it ends the walk)
+class _Stop(Exception):
     def __init__(self, mark: Any, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.mark, self.message, self.hint = mark, message, hint
@@ -113,7 +113,9 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 seen += 1
                 if seen > 1:
-                    self.complain(event.start_mark, "a second YAML document; stackctl.yaml is one document", "remove this line")
+                    self.complain(
+                        event.start_mark, "a second YAML document; stackctl.yaml is one document", "remove this line"
+                    )
                     break
             elif isinstance(event, yaml.NodeEvent):
                 root = self.node(event, events, 0)
@@ -161,7 +163,11 @@ class _Builder:
             value = self.node(next(events), events, depth + 1)
             node.size += value.size + 1
             if not isinstance(key.value, str):
-                self.complain(mark, "a key must be plain text", f'"{event.value}": …' if isinstance(event, yaml.ScalarEvent) else "")
+                self.complain(
+                    mark,
+                    "a key must be plain text",
+                    f'"{event.value}": …' if isinstance(event, yaml.ScalarEvent) else "",
+                )
             elif key.value == "<<":
                 for source in value.value if isinstance(value.value, list) else [value]:
                     if isinstance(source.value, dict):
@@ -171,7 +177,9 @@ class _Builder:
                         self.complain(mark, "`<<` merges mappings only")
             elif key.value in own:
                 first = node.keys[key.value]
-                self.complain(mark, f'duplicate key "{key.value[:60]}" (first at line {first[0]})', "remove one of the two")
+                self.complain(
+                    mark, f'duplicate key "{key.value[:60]}" (first at line {first[0]})', "remove one of the two"
+                )
             else:
                 own[key.value] = value
                 node.keys[key.value] = (mark.line + 1, mark.column + 1)

@@ -122,7 +122,9 @@ def _parse(text: str) -> OllamaUrl:
     if port == 0:
         raise UrlError("port 0 is not a port", _corrected(text.replace(":0", f":{DEFAULT_PORT}", 1)))
     if parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise UrlError("the URL has a query or a fragment", _corrected(text.split("?")[0].split("#")[0]))
+        raise UrlError(
+            "the URL has a query or a fragment", _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+        )
     path = parts.path.rstrip("/")
     if _ENDPOINT.search(path):
         raise UrlError(

@@ -158,9 +158,16 @@ def parse(stdout: bytes, *, vantage: str = "exec") -> Seen:
             name: AimSeen(slot.get("r"), tuple(slot["c"]), tuple(slot["s"]), tuple(slot["a"]))
             for name, slot in aims.items()
         },
-        names=names, connects=tuple(connects), files=files, space=space, tool=tool,
+        names=names,
+        connects=tuple(connects),
+        files=files,
+        space=space,
+        tool=tool,
         now=float(now) if isinstance(now, int | float) else None,
-        limits=tuple(limits), complete=complete, able=able, tls_able=tls_able,
+        limits=tuple(limits),
+        complete=complete,
+        able=able,
+        tls_able=tls_able,
     )
 
 
@@ -193,18 +200,36 @@ def _shell_row(cells: list[str]) -> dict[str, Any] | None:
         if kind in ("resolve", "name"):
             aim, host, code, ms, found, text = rest[:6] if kind == "resolve" else ("", *rest[:5])
             return {
-                "k": kind, "aim": aim, "host": host, "code": int(code) if code.lstrip("-").isdigit() else code,
-                "ms": float(ms or 0), "addresses": found.split(), "text": text,
+                "k": kind,
+                "aim": aim,
+                "host": host,
+                "code": int(code) if code.lstrip("-").isdigit() else code,
+                "ms": float(ms or 0),
+                "addresses": found.split(),
+                "text": text,
             }
         if kind == "connect":
-            return {"k": kind, "aim": rest[0], "address": rest[1], "port": int(rest[2]), "errno": rest[3],
-                    "ms": float(rest[4] or 0)}
+            return {
+                "k": kind,
+                "aim": rest[0],
+                "address": rest[1],
+                "port": int(rest[2]),
+                "errno": rest[3],
+                "ms": float(rest[4] or 0),
+            }
         if kind == "tls":
             return {"k": kind, "aim": rest[0], **_openssl(_unpack(rest[3])), "address": rest[1], "ms": float(rest[2])}
         if kind == "ask":
             raw = _unpack(rest[4])
-            return {"k": kind, "aim": rest[0], "ask": rest[1], "address": rest[2], "ms": float(rest[3] or 0),
-                    "bytes": raw, "end": "eof" if raw else "EMPTY"}
+            return {
+                "k": kind,
+                "aim": rest[0],
+                "ask": rest[1],
+                "address": rest[2],
+                "ms": float(rest[3] or 0),
+                "bytes": raw,
+                "end": "eof" if raw else "EMPTY",
+            }
         if kind == "end":
             return {"k": "end", "complete": rest[0] == "1"}
     except (ValueError, IndexError):
@@ -240,8 +265,12 @@ def _openssl(output: bytes) -> dict[str, Any]:
         return {"ok": False, "error": failure, "text": failure if wrong else text[:200], "store": "default"}
     number = int(code[1]) if code else None
     return {
-        "ok": number == 0, "error": "" if number == 0 else "VERIFY", "verify": number or None,
-        "text": code[2] if code else "", "store": "default", "chain": ["".join(c.split()) for c in chain[:6]],
+        "ok": number == 0,
+        "error": "" if number == 0 else "VERIFY",
+        "verify": number or None,
+        "text": code[2] if code else "",
+        "store": "default",
+        "chain": ["".join(c.split()) for c in chain[:6]],
     }
 
 
@@ -255,7 +284,8 @@ def _resolved(row: dict[str, Any]) -> Resolved:
 def _connected(row: dict[str, Any]) -> Connected:
     error = str(row.get("errno") or "")
     return Connected(
-        str(row.get("address") or ""), int(row.get("port") or 0),
+        str(row.get("address") or ""),
+        int(row.get("port") or 0),
         "TIMEOUT" if error == "ETIMEDOUT" else error if not error or _FOLLOWS.match(error) else "UNKNOWN",
         float(row.get("ms") or 0),
     )
@@ -263,10 +293,15 @@ def _connected(row: dict[str, Any]) -> Connected:
 
 def _shaken(row: dict[str, Any]) -> Shaken:
     return Shaken(
-        store=str(row.get("store") or "default"), address=str(row.get("address") or ""), ok=bool(row.get("ok")),
-        error=str(row.get("error") or ""), verify=row.get("verify"), text=str(row.get("text") or "")[:300],
+        store=str(row.get("store") or "default"),
+        address=str(row.get("address") or ""),
+        ok=bool(row.get("ok")),
+        error=str(row.get("error") or ""),
+        verify=row.get("verify"),
+        text=str(row.get("text") or "")[:300],
         chain=tuple(_unpack(c) for c in (row.get("chain") or [])[:6]),
-        chain_known=row.get("chain_known", True), ms=float(row.get("ms") or 0),
+        chain_known=row.get("chain_known", True),
+        ms=float(row.get("ms") or 0),
     )
 
 
@@ -274,7 +309,11 @@ def _answered(row: dict[str, Any]) -> Answered:
     raw = row["bytes"] if "bytes" in row else _unpack(str(row.get("raw") or ""))
     end = str(row.get("end") or "eof")
     return Answered(
-        str(row.get("ask") or ""), str(row.get("address") or ""), raw, end, float(row.get("ms") or 0),
+        str(row.get("ask") or ""),
+        str(row.get("address") or ""),
+        raw,
+        end,
+        float(row.get("ms") or 0),
         float(row["ttfb"]) if isinstance(row.get("ttfb"), int | float) else None,
         tuple((float(t), int(n)) for t, n in (row.get("marks") or [])[:64]),
     )

@@ -28,8 +28,13 @@ class ProbeResult:
     def as_json(self) -> dict[str, Any]:
         """The object of the contract."""
         return {
-            "id": self.id, "consumer": self.consumer, "target": self.target, "vantage": self.vantage,
-            "status": self.status, "ms": self.ms, "observed": self.observed,
+            "id": self.id,
+            "consumer": self.consumer,
+            "target": self.target,
+            "vantage": self.vantage,
+            "status": self.status,
+            "ms": self.ms,
+            "observed": self.observed,
         }
 
 
@@ -85,8 +90,12 @@ def judge(seen: Seen, aim: Aim, consumer: str | None, *, models: Sequence[str] =
     rows = _skip_after_failure(rows)
     answered = next((a for a in found.answered if a.ask in ("version", "tags")), None)
     return Reach(
-        ok=bool(rows) and all(r.status == "passed" for r in rows), checks=tuple(rows), version=version,
-        models=tuple(names or ()), missing=missing, address=answered.address if answered else "",
+        ok=bool(rows) and all(r.status == "passed" for r in rows),
+        checks=tuple(rows),
+        version=version,
+        models=tuple(names or ()),
+        missing=missing,
+        address=answered.address if answered else "",
     )
 
 
@@ -103,14 +112,22 @@ def _tcp(found: AimSeen, check: Any) -> list[ProbeResult]:
         return [check("tcp", "skipped")]
     good = next((c for c in found.connected if c.ok), None)
     shown = good or found.connected[0]
-    return [check("tcp", "passed" if good else "failed", shown.ms, errno=shown.error, address=shown.address, port=shown.port)]
+    return [
+        check(
+            "tcp", "passed" if good else "failed", shown.ms, errno=shown.error, address=shown.address, port=shown.port
+        )
+    ]
 
 
 def _tls(found: AimSeen, check: Any) -> list[ProbeResult]:
     if not found.shaken:
         return [check("tls", "skipped")]
     first = found.shaken[0]
-    return [check("tls", "passed" if first.ok else "failed", first.ms, error=first.error, verify=first.verify, text=first.text)]
+    return [
+        check(
+            "tls", "passed" if first.ok else "failed", first.ms, error=first.error, verify=first.verify, text=first.text
+        )
+    ]
 
 
 def _api(found: AimSeen, check: Any) -> tuple[str | None, list[str] | None, list[ProbeResult]]:
@@ -121,16 +138,32 @@ def _api(found: AimSeen, check: Any) -> tuple[str | None, list[str] | None, list
     assert shown is not None  # noqa: S101  (one of the two is there)
     reply = http.read(shown.raw)
     spoke = reply.status != 0
-    rows = [check("http", "passed" if spoke else "failed", shown.ms, status=reply.status or None, end=shown.end,
-                  server=reply.headers.get("server"))]
+    rows = [
+        check(
+            "http",
+            "passed" if spoke else "failed",
+            shown.ms,
+            status=reply.status or None,
+            end=shown.end,
+            server=reply.headers.get("server"),
+        )
+    ]
     version = _first(found.asks("version"), http.version)
     names = _first(found.asks("tags"), http.model_names)
     if spoke:
         good = version is not None and names is not None
         bad = reply if version is None else http.read(tags.raw) if tags else reply
-        rows.append(check("api", "passed" if good else "failed", shown.ms, version=version,
-                          status=None if good else bad.status, type=None if good else bad.type,
-                          error=None if good else bad.error[:200]))
+        rows.append(
+            check(
+                "api",
+                "passed" if good else "failed",
+                shown.ms,
+                version=version,
+                status=None if good else bad.status,
+                type=None if good else bad.type,
+                error=None if good else bad.error[:200],
+            )
+        )
     else:
         rows.append(check("api", "skipped"))
     return version, names, rows
@@ -145,7 +178,7 @@ def _skip_after_failure(rows: list[ProbeResult]) -> list[ProbeResult]:
     for row in rows:
         kept.append(row)
         if row.status == "failed" and row.id in ("name", "tcp", "tls"):
-            later = [r for r in rows[len(kept):] if r.status != "failed" and r.id != row.id]
+            later = [r for r in rows[len(kept) :] if r.status != "failed" and r.id != row.id]
             kept += [ProbeResult(r.id, r.consumer, r.target, r.vantage, "skipped") for r in later]
             break
     return kept

@@ -10,10 +10,13 @@ from typing import Any
 
 from stackctl.diagnose.scene import Scene
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|PRIVATE_?KEY|CREDENTIAL|AUTH|COOKIE|SESSION|_KEY$|DSN$|DATABASE_URL", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|API_?KEY|PRIVATE_?KEY|CREDENTIAL|AUTH|COOKIE|SESSION|_KEY$|DSN$|DATABASE_URL", re.IGNORECASE
+)
 _PAIRS = re.compile(
     r"(?P<key>\"?[A-Za-z_][A-Za-z0-9_.-]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|APIKEY|PRIVATE_?KEY|CREDENTIALS?|COOKIE)[A-Za-z0-9_]*\"?)"
-    r"(?P<sep>\s*[=:]\s*\"?)(?P<value>[^\s\"',}]{3,})", re.IGNORECASE,
+    r"(?P<sep>\s*[=:]\s*\"?)(?P<value>[^\s\"',}]{3,})",
+    re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _USERINFO = re.compile(r"(//)[^/@\s\"']+@")
@@ -81,7 +84,9 @@ def container(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = out.get("Config") or {}
     kept = re.compile(r"OLLAMA|OPENAI.*(?:URL|BASE)|PROXY|_HOST$|_URL$", re.IGNORECASE)
     config["Env"] = [
-        e if kept.search(e.partition("=")[0]) and not _SECRET_NAME.search(e.partition("=")[0]) else f"{e.partition('=')[0]}=********"
+        e
+        if kept.search(e.partition("=")[0]) and not _SECRET_NAME.search(e.partition("=")[0])
+        else f"{e.partition('=')[0]}=********"
         for e in config.get("Env") or []
     ]
     return out

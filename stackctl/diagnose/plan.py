@@ -89,8 +89,15 @@ class ProbePlan:
 
 
 def ladder(
-    url: OllamaUrl, *, aim: str = "0", headers: Mapping[str, str] | None = None, models: Sequence[str] = (),
-    addresses: Sequence[str] = (), trust: str = "", server_name: str = "", verify: bool = True,
+    url: OllamaUrl,
+    *,
+    aim: str = "0",
+    headers: Mapping[str, str] | None = None,
+    models: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+    trust: str = "",
+    server_name: str = "",
+    verify: bool = True,
     paths: Mapping[str, str] | None = None,
 ) -> Aim:
     """The usual aim for one URL: root, version, tags, a large request, and each model by name.
@@ -105,7 +112,9 @@ def ladder(
         Ask("root", "GET", f"{prefix}/", own, timeout=2.0, limit=65_536),
         Ask("version", "GET", prefix + routes["version"], own, limit=16_384, everywhere=True),
         Ask("tags", "GET", prefix + routes["list_models"], own, everywhere=True, limit=1_048_576),
-        Ask("large", "POST", f"{prefix}/api/show", own, body=_json({"model": "stackctl-probe", "padding": "x" * LARGE})),
+        Ask(
+            "large", "POST", f"{prefix}/api/show", own, body=_json({"model": "stackctl-probe", "padding": "x" * LARGE})
+        ),
     ]
     asks += [Ask(f"show:{name}", "POST", f"{prefix}/api/show", own, body=_json({"model": name})) for name in models[:4]]
     return Aim(aim, url, tuple(asks), tuple(addresses), verify=verify, trust=trust, server_name=server_name)
@@ -115,11 +124,14 @@ def generate(aim: Aim, model: str, *, seconds: float, headers: Mapping[str, str]
     """The same aim with one streamed token asked for, then what is loaded: for ``--deep``."""
     body = _json({"model": model, "prompt": "Say one word.", "stream": True, "options": {"num_predict": 8}})
     own, prefix = dict(headers or {}), aim.url.prefix
-    return replace(aim, asks=(
-        *aim.asks,
-        Ask("generate", "POST", f"{prefix}/api/generate", own, body=body, timeout=seconds),
-        Ask("ps", "GET", f"{prefix}/api/ps", own),
-    ))
+    return replace(
+        aim,
+        asks=(
+            *aim.asks,
+            Ask("generate", "POST", f"{prefix}/api/generate", own, body=body, timeout=seconds),
+            Ask("ps", "GET", f"{prefix}/api/ps", own),
+        ),
+    )
 
 
 def _json(value: object) -> bytes:
@@ -145,19 +157,32 @@ def request_bytes(aim: Aim, ask: Ask) -> bytes:
 def as_document(plan: ProbePlan) -> dict[str, Any]:
     """The plan as the JSON document that the Python and Node probes read; requests in latin-1."""
     return {
-        "facts": plan.facts, "names": list(plan.names), "connects": [list(c) for c in plan.connects],
-        "paths": list(plan.paths), "budget": plan.budget,
-        "connect_timeout": plan.connect_timeout, "resolve_timeout": plan.resolve_timeout,
+        "facts": plan.facts,
+        "names": list(plan.names),
+        "connects": [list(c) for c in plan.connects],
+        "paths": list(plan.paths),
+        "budget": plan.budget,
+        "connect_timeout": plan.connect_timeout,
+        "resolve_timeout": plan.resolve_timeout,
         "aims": [
             {
-                "id": aim.id, "tls": aim.url.scheme == "https", "host": aim.url.host, "port": aim.url.port,
-                "addresses": list(aim.addresses), "verify": aim.verify, "trust": aim.trust,
-                "trust_only": aim.trust_only, "server_name": aim.server_name or aim.url.host,
+                "id": aim.id,
+                "tls": aim.url.scheme == "https",
+                "host": aim.url.host,
+                "port": aim.url.port,
+                "addresses": list(aim.addresses),
+                "verify": aim.verify,
+                "trust": aim.trust,
+                "trust_only": aim.trust_only,
+                "server_name": aim.server_name or aim.url.host,
                 "asks": [
                     {
-                        "id": ask.id, "request": request_bytes(aim, ask).decode("latin-1"),
+                        "id": ask.id,
+                        "request": request_bytes(aim, ask).decode("latin-1"),
                         "proxy": list(ask.proxy) if ask.proxy else None,
-                        "timeout": ask.timeout, "limit": ask.limit, "everywhere": ask.everywhere,
+                        "timeout": ask.timeout,
+                        "limit": ask.limit,
+                        "everywhere": ask.everywhere,
                     }
                     for ask in aim.asks
                 ],

@@ -34,7 +34,9 @@ def chosen(environment: Mapping[str, str], url: OllamaUrl) -> Proxy | None:
     variable = next((n for n in names if environment.get(n)), "")
     if not variable:
         return None
-    entries = [e.strip() for e in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(",") if e.strip()]
+    entries = [
+        e.strip() for e in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(",") if e.strip()
+    ]
     if any(_matches(entry, url) for entry in entries):
         return None
     value = environment[variable]

@@ -42,12 +42,25 @@ def first_plan(scene: Scene, consumer: str, *, deep: bool = False) -> ProbePlan:
             continue
         case = Case.of(scene, told)
         aim = ladder(
-            told.url, aim=told.aim, headers=told.headers, models=told.models, addresses=told.addresses,
-            trust=told.trust, server_name=told.server_name, verify=told.verify,
+            told.url,
+            aim=told.aim,
+            headers=told.headers,
+            models=told.models,
+            addresses=told.addresses,
+            trust=told.trust,
+            server_name=told.server_name,
+            verify=told.verify,
         )
         proxy = chosen(case.environment, told.url)
         if proxy is not None:
-            through = Ask("proxied", "GET", f"{told.url.prefix}/api/version", dict(told.headers), proxy=(proxy.host, proxy.port), timeout=4.0)
+            through = Ask(
+                "proxied",
+                "GET",
+                f"{told.url.prefix}/api/version",
+                dict(told.headers),
+                proxy=(proxy.host, proxy.port),
+                timeout=4.0,
+            )
             aim = replace(aim, asks=(*aim.asks, through))
         if deep and told.models:
             aim = generate(aim, told.models[0], seconds=DEEP_SECONDS, headers=told.headers)
@@ -72,11 +85,15 @@ def second_plan(scene: Scene, consumer: str) -> ProbePlan | None:
             connects.append((tried.address, STANDARD_PORT))
         if case.aim.resolved is not None and not case.aim.resolved.addresses:
             mine = set(case.container.networks) if case.container else set()
-            names += [c.service or c.name for c in scene.everything if c.state == "running" and mine & set(c.networks)][:2]
+            names += [c.service or c.name for c in scene.everything if c.state == "running" and mine & set(c.networks)][
+                :2
+            ]
     aims = list({a.id: a for a in aims}.values())
     if not (aims or names or connects):
         return None
-    return ProbePlan(tuple(aims), tuple(dict.fromkeys(names)), tuple(dict.fromkeys(connects)), facts=False, budget=FOLLOW_BUDGET)
+    return ProbePlan(
+        tuple(aims), tuple(dict.fromkeys(names)), tuple(dict.fromkeys(connects)), facts=False, budget=FOLLOW_BUDGET
+    )
 
 
 def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
@@ -99,11 +116,15 @@ def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
         aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(told.headers)),), at))
     more = []
     if "url.slash" in told.marks:
-        more.append(Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}'))
+        more.append(
+            Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}')
+        )
     if _is_old(found):
         more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(told.headers), body=b"{}"))
     if more:
-        aims.append(Aim(told.aim, url, tuple(more), at, verify=told.verify, trust=told.trust, server_name=told.server_name))
+        aims.append(
+            Aim(told.aim, url, tuple(more), at, verify=told.verify, trust=told.trust, server_name=told.server_name)
+        )
     if any(s.error == "VERIFY" and s.verify in (18, 19, 20, 21, 2) for s in found.shaken):
         trust = told.trust or case.scene.host.trust
         if trust:
@@ -124,7 +145,9 @@ def origins(case: Case) -> list[str]:
     """Origins of the pages that this consumer serves, as its environment tells."""
     found = []
     for name, value in case.environment.items():
-        if re.search(r"ORIGIN|SITE_URL|PUBLIC_URL|WEBUI_URL|NEXTAUTH_URL|APP_URL|FRONTEND_URL", name) and re.match(r"https?://", value):
+        if re.search(r"ORIGIN|SITE_URL|PUBLIC_URL|WEBUI_URL|NEXTAUTH_URL|APP_URL|FRONTEND_URL", name) and re.match(
+            r"https?://", value
+        ):
             found.append("/".join(value.split("/")[:3]))
     return found[:1]
 

@@ -33,14 +33,21 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     words["bare"] = f"{url}{tail}"
     words["bare_root"] = str(url)
     for key, other in (
-        ("with_port", replace(url, port=STANDARD_PORT)), ("http_url", replace(url, scheme="http")),
-        ("https_url", _https(url)), ("v1_url", None), ("origin", replace(url, prefix="")),
+        ("with_port", replace(url, port=STANDARD_PORT)),
+        ("http_url", replace(url, scheme="http")),
+        ("https_url", _https(url)),
+        ("v1_url", None),
+        ("origin", replace(url, prefix="")),
     ):
         words[key] = f"{url}/v1" if other is None else f"{other}{tail}"
     if words.get("v4"):
         words["v4_url"] = f"{url.with_host(words['v4'])}{tail}"
     if words.get("listen"):
-        words["listen_url"] = f"{url.with_host(words['listen'].rpartition(':')[0] or words['listen'])}{tail}" if _is_pair(words["listen"]) else f"{url.with_host(words['listen'])}{tail}"
+        words["listen_url"] = (
+            f"{url.with_host(words['listen'].rpartition(':')[0] or words['listen'])}{tail}"
+            if _is_pair(words["listen"])
+            else f"{url.with_host(words['listen'])}{tail}"
+        )
     if words.get("inner", "").isdigit():
         words["inner_url"] = f"{replace(url, port=int(words['inner']))}{tail}"
     if words.get("san"):
@@ -66,7 +73,11 @@ def spell(told: Told, url: OllamaUrl) -> str:
     """``url`` in the form that this variable takes."""
     if "value.host_port" in told.marks and told.template != "{url}":
         return url.address
-    return f"{url}/v1" if "client.openai" in told.marks or told.suffix == "/v1" and "template.v1" in told.marks else str(url)
+    return (
+        f"{url}/v1"
+        if "client.openai" in told.marks or (told.suffix == "/v1" and "template.v1" in told.marks)
+        else str(url)
+    )
 
 
 def best(scene: Scene, case: Case) -> OllamaUrl:
@@ -77,7 +88,9 @@ def best(scene: Scene, case: Case) -> OllamaUrl:
         if case.on_host_network:
             return OllamaUrl("http", "127.0.0.1", _published_port(scene, active[0], server_port(service)))
         return OllamaUrl("http", active[0], server_port(service))
-    running = [c for c in scene.others if c.state == "running" and "ollama" in str((c.raw.get("Config") or {}).get("Image"))]
+    running = [
+        c for c in scene.others if c.state == "running" and "ollama" in str((c.raw.get("Config") or {}).get("Image"))
+    ]
     mine = set(case.container.networks) if case.container else set()
     near = [c for c in running if mine & set(c.networks)]
     if near:

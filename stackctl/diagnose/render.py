@@ -10,9 +10,19 @@ from stackctl.diagnose.plan import Aim, Ask, ProbePlan, as_document, request_byt
 
 _HERE = Path(__file__).with_name("vantage")
 FILES = (
-    "/etc/resolv.conf", "/etc/hosts", "/proc/net/route", "/proc/net/ipv6_route", "/proc/net/tcp", "/proc/net/tcp6",
-    "/proc/net/dev", "/proc/sys/net/ipv4/ip_forward", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids.current",
-    "/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids/pids.current", "/sys/class/net/eth0/mtu",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/proc/net/route",
+    "/proc/net/ipv6_route",
+    "/proc/net/tcp",
+    "/proc/net/tcp6",
+    "/proc/net/dev",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/sys/fs/cgroup/pids.max",
+    "/sys/fs/cgroup/pids.current",
+    "/sys/fs/cgroup/pids/pids.max",
+    "/sys/fs/cgroup/pids/pids.current",
+    "/sys/class/net/eth0/mtu",
 )
 PYTHON_LINE = (
     "import sys\n"
@@ -61,15 +71,26 @@ def _shell_lines(plan: ProbePlan) -> list[str]:
 def _aim_row(aim: Aim, plan: ProbePlan) -> tuple[str, ...]:
     tls = (aim.server_name or aim.url.host) if aim.url.scheme == "https" else "-"
     return (
-        "aim", aim.id, aim.url.host, str(aim.url.port), ",".join(aim.addresses) or "-",
-        _whole(plan.resolve_timeout), _whole(plan.connect_timeout), tls,
+        "aim",
+        aim.id,
+        aim.url.host,
+        str(aim.url.port),
+        ",".join(aim.addresses) or "-",
+        _whole(plan.resolve_timeout),
+        _whole(plan.connect_timeout),
+        tls,
     )
 
 
 def _ask_row(aim: Aim, ask: Ask) -> tuple[str, ...]:
     proxy = f"{ask.proxy[0]} {ask.proxy[1]}" if ask.proxy else "-"
     return (
-        "ask", ask.id, _whole(ask.timeout), str(ask.limit), "1" if ask.everywhere else "0", proxy,
+        "ask",
+        ask.id,
+        _whole(ask.timeout),
+        str(ask.limit),
+        "1" if ask.everywhere else "0",
+        proxy,
         _octal(request_bytes(aim, ask)),
     )
 

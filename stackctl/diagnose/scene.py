@@ -121,7 +121,8 @@ class HostSeen:
         """Whether a rule answers this port with a reset or an ICMP message."""
         return any(
             "-j REJECT" in line and (f"--dport {port}" in line or "--dport" not in line)
-            for line in (self.rules or "").splitlines() if "INPUT" in line
+            for line in (self.rules or "").splitlines()
+            if "INPUT" in line
         )
 
 
@@ -201,7 +202,9 @@ class Scene:
         for network in self.networks:
             for config in ((network.get("IPAM") or {}).get("Config")) or []:
                 if config.get("Subnet"):
-                    found.append((str(network.get("Name")), ipaddress.ip_network(config["Subnet"], strict=False), network))
+                    found.append(
+                        (str(network.get("Name")), ipaddress.ip_network(config["Subnet"], strict=False), network)
+                    )
         return found
 
     def gateways(self) -> dict[str, str]:

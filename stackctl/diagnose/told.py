@@ -32,16 +32,24 @@ def read(consumer: str, variable: str, value: str, *, source: str = "container",
         text = re.split(r"\s+#", text)[0]
     text = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
     if not text:
-        return [Told(consumer, variable, value, None, marks=frozenset({"value.blank", *marks}), source=source, template=template)]
+        return [
+            Told(
+                consumer,
+                variable,
+                value,
+                None,
+                marks=frozenset({"value.blank", *marks}),
+                source=source,
+                template=template,
+            )
+        ]
     parts = [p for p in re.split(r"[;,]", text) if p]
     if len(parts) > 1:
         marks.add("value.list")
     return [_one(consumer, variable, value, part, marks, source, template) for part in parts[:8]]
 
 
-def _one(
-    consumer: str, variable: str, value: str, part: str, shared: set[str], source: str, template: str
-) -> Told:
+def _one(consumer: str, variable: str, value: str, part: str, shared: set[str], source: str, template: str) -> Told:
     marks = set(shared)
     openai = bool(OPENAI.search(variable))
     marks.add("client.openai" if openai else "client.native")
@@ -66,9 +74,7 @@ def _one(
             marks.add("url.port_omitted")
             port = 443 if scheme == "https" else 80
     path, suffix = split.path, ""
-    if path.endswith("/") and path.strip("/"):
-        marks.add("url.slash")
-    elif path == "/":
+    if (path.endswith("/") and path.strip("/")) or path == "/":
         marks.add("url.slash")
     path = re.sub("/+$", "", path)
     if match := _ENDPOINT.search(path):
@@ -91,8 +97,15 @@ def _one(
     if template.endswith("/v1") or "{url}/v1" in template:
         marks.add("template.v1")
     return Told(
-        consumer, variable, value, OllamaUrl(scheme, host, port, path), suffix, frozenset(marks), source,
-        userinfo=userinfo, template=template,
+        consumer,
+        variable,
+        value,
+        OllamaUrl(scheme, host, port, path),
+        suffix,
+        frozenset(marks),
+        source,
+        userinfo=userinfo,
+        template=template,
     )
 
 

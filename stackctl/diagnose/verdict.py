@@ -43,9 +43,16 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """The object of the contract."""
         return {
-            "cause": self.cause, "consumer": self.consumer, "severity": self.severity, "summary": self.summary,
+            "cause": self.cause,
+            "consumer": self.consumer,
+            "severity": self.severity,
+            "summary": self.summary,
             "evidence": list(self.evidence),
-            "remedy": {"summary": self.remedy.summary, "commands": list(self.remedy.commands), "automatic": self.remedy.automatic},
+            "remedy": {
+                "summary": self.remedy.summary,
+                "commands": list(self.remedy.commands),
+                "automatic": self.remedy.automatic,
+            },
             **({"also": list(self.also)} if self.also else {}),
         }
 
@@ -96,11 +103,22 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
         lines.append(f"looks the same from here: {', '.join(row.also)}; decides: {fill(row.decide)}")
     if not lines:
         variable, value = words.get("variable"), words.get("value")
-        lines = [f"{variable}={_secretless(value or '')} in {consumer}"] if variable else ["seen in the project's configuration"]
+        lines = (
+            [f"{variable}={_secretless(value or '')} in {consumer}"]
+            if variable
+            else ["seen in the project's configuration"]
+        )
     commands = tuple(fill(c) for c in row.commands)
     return Finding(
-        row.id, consumer, row.severity, fill(row.summary), tuple(lines),
-        Remedy(fill(row.remedy), commands, row.fix), row.rank, row.also, dict(board.words),
+        row.id,
+        consumer,
+        row.severity,
+        fill(row.summary),
+        tuple(lines),
+        Remedy(fill(row.remedy), commands, row.fix),
+        row.rank,
+        row.also,
+        dict(board.words),
     )
 
 

@@ -48,8 +48,13 @@ def _read(der: bytes) -> Certificate:
         if tag == 0xA3:
             names = tuple(_alt_names(body))
     return Certificate(
-        _name(subject[2]), _name(issuer[2]), names, _time(*validity[0][::2]), _time(*validity[1][::2]),
-        subject[1], issuer[1],
+        _name(subject[2]),
+        _name(issuer[2]),
+        names,
+        _time(*validity[0][::2]),
+        _time(*validity[1][::2]),
+        subject[1],
+        issuer[1],
     )
 
 

@@ -45,6 +45,7 @@ def nobody(group: Group) -> Iterator[str]:
 
 def _policy(group: Group, *, relay: bool = False) -> Iterator[str]:
     """Rules of a frontend; ``relay`` for the one where nothing has been tried yet, and a successor may be there."""
+
     def usable(u: Upstream) -> str:
         return f"{{ srv_is_up({server_name(u)}) }}{'' if relay else ' ' + _untried(u)}"
 

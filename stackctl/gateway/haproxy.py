@@ -26,7 +26,7 @@ global
     log stdout format raw local0 notice
     maxconn 2000
     nbthread 2
-    tune.bufsize 262144
+    tune.bufsize 65536
     spread-checks 0
 
 defaults
@@ -35,6 +35,7 @@ defaults
     option dontlog-normal
     option dontlognull
     option http-server-close
+    option abortonclose
     option http-no-delay
     option idle-close-on-response
     option clitcpka

@@ -91,8 +91,10 @@ def _errors(u: Upstream) -> Iterator[str]:
     # HAProxy's own 500 here: no address to connect to. What an instance says carries its name by now.
     yield f"    http-after-response set-status 503 if {{ status 500 }} !{{ res.hdr({INSTANCE_HEADER}) -m found }}"
     for status, reason in (
-        (500, "cannot be found: its name does not resolve"), (502, "broke off before it answered"),
-        (503, "cannot be reached"), (504, f"said nothing for {u.silence:g} s"),
+        (500, "cannot be found: its name does not resolve"),
+        (502, "broke off before it answered"),
+        (503, "cannot be reached"),
+        (504, f"said nothing for {u.silence:g} s"),
     ):
         yield f"    http-error status {status} content-type application/json string {error_body(f'{u.name} {reason}')}"
 

@@ -78,7 +78,11 @@ def fragment(
         "volumes": [{"type": "volume", "source": VOLUME, "target": "/var/lib/haproxy"}],
         "healthcheck": {
             "test": ["CMD", "sh", "-c", _escaped(scripts.HEALTHY)],
-            "interval": "10s", "timeout": "5s", "retries": 3, "start_period": "20s", "start_interval": "200ms",
+            "interval": "10s",
+            "timeout": "5s",
+            "retries": 3,
+            "start_period": "20s",
+            "start_interval": "200ms",
         },
     }
     if publish:

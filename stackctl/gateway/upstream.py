@@ -22,7 +22,10 @@ CONNECT = 2.0
 
 # Ollama's own paths of the endpoints that an instance may have elsewhere (routes of server/routes.go).
 OWN_PATHS = {
-    "chat": "/api/chat", "generate": "/api/generate", "list_models": "/api/tags", "version": "/api/version",
+    "chat": "/api/chat",
+    "generate": "/api/generate",
+    "list_models": "/api/tags",
+    "version": "/api/version",
 }
 
 
@@ -117,6 +120,7 @@ def group(
     Raises :class:`UsageError` for a member that is neither ``local``, an instance
     nor a URL, and for an instance whose ``ca_file`` was not given.
     """
+
     def one(name: str) -> Upstream:
         return _local(local) if name == "local" else _remote(name, _instance(config, name), (ca or {}).get(name))
 

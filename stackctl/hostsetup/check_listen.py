@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
 from stackctl.hostsetup.observed import HostObserved, Listener, Process
+from stackctl.hostsetup.ollama_host import parse_ollama_host
 from stackctl.hostsetup.plan import Network, listen_argument
 from stackctl.hostsetup.sockets import is_loopback, is_wildcard
 
@@ -24,7 +25,7 @@ def server(seen: HostObserved, _sources: Sequence[Network]) -> Result:
             return result("server", "Ollama runs", "a socket listens, and only root sees whose it is", unknown=True)
         if seen.greeting and "Ollama is running" in seen.greeting:
             return result("server", "Ollama runs", f"port {seen.port} answers as Ollama")
-    if not running and not seen.on_port:
+    if not outside and not seen.on_port:
         return result("server", "Ollama runs", "no Ollama runs", _not_running(seen))
     if len(outside) > 1 or (outside and len(running) > len(outside)):
         finding = Finding(
@@ -84,24 +85,7 @@ def owner(seen: HostObserved, _sources: Sequence[Network]) -> Result:
     title = f"Port {seen.port} is Ollama's"
     holders = {held.process.pid: held.process for held in seen.on_port if held.process}
     if not seen.on_port:
-        taken = [held for held in seen.listeners if held.process and held.process.serves_ollama]
-        if taken:
-            ports = sorted({held.socket.port for held in taken})
-            listed = ", ".join(map(str, ports))
-            return result(
-                "owner",
-                title,
-                f"nothing listens on {seen.port}; Ollama listens on {listed}",
-                Finding(
-                    "url-port-omitted-or-80",
-                    "error",
-                    f"Ollama listens on port {listed}, not on {seen.port}",
-                    tuple(_where(held) for held in taken),
-                    "write the port into OLLAMA_HOST (a scheme alone means 80 or 443), or use that port in the URL",
-                    (f"stackctl host-setup systemd --port {seen.port}", f"stackctl host-check --port {ports[0]}"),
-                ),
-            )
-        return Result("owner", title, "skipped", "nothing listens there")
+        return _elsewhere(seen, title)
     if not holders:
         return result("owner", title, "only root sees who holds it", unknown=True)
     process = next(iter(holders.values()))
@@ -132,6 +116,34 @@ def owner(seen: HostObserved, _sources: Sequence[Network]) -> Result:
             (f"sudo ss -ltnp 'sport = :{seen.port}'",),
         ),
         pid=process.pid,
+    )
+
+
+def _elsewhere(seen: HostObserved, title: str) -> Result:
+    """Nothing listens on the port: perhaps Ollama listens on another, by its sockets or by what it was told."""
+    taken = [held for held in seen.listeners if held.process and held.process.serves_ollama]
+    ports = {held.socket.port for held in taken}
+    evidence = [_where(held) for held in taken]
+    process = seen.server
+    if not ports and process is not None and process.environment is not None:
+        told = process.environment.get("OLLAMA_HOST")
+        ports = {parse_ollama_host(told).port} - {seen.port}
+        evidence = [f"{_name(process)} has OLLAMA_HOST={told}"]
+    if not ports:
+        return Result("owner", title, "skipped", "nothing listens there")
+    listed = ", ".join(map(str, sorted(ports)))
+    return result(
+        "owner",
+        title,
+        f"nothing listens on {seen.port}; Ollama listens on {listed}",
+        Finding(
+            "url-port-omitted-or-80",
+            "error",
+            f"Ollama listens on port {listed}, not on {seen.port}",
+            tuple(evidence),
+            "write the port into OLLAMA_HOST (a scheme alone means 80 or 443), or use that port in the URL",
+            (f"stackctl host-setup systemd --port {seen.port}", f"stackctl host-check --port {min(ports)}"),
+        ),
     )
 
 

@@ -78,7 +78,9 @@ def tuning_variables(tuning: Tuning) -> dict[str, Text]:
         "OLLAMA_DEBUG": tuning.debug,
     }
     return {
-        name: Text(int(value) if isinstance(value, bool) else value) for name, value in values.items() if value is not None
+        name: Text(int(value) if isinstance(value, bool) else value)
+        for name, value in values.items()
+        if value is not None
     }
 
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 
 
-def default_files(
-    directory: Path, variables: Mapping[str, str], is_file: Callable[[Path], bool]
-) -> list[Path]:
+def default_files(directory: Path, variables: Mapping[str, str], is_file: Callable[[Path], bool]) -> list[Path]:
     """The files that plain ``docker compose`` would take in ``directory``; empty where there are none."""
     if named := variables.get("COMPOSE_FILE"):
         separator = variables.get("COMPOSE_PATH_SEPARATOR") or ":"

@@ -100,7 +100,11 @@ def not_a_service(name: str, project: ComposeProject) -> tuple[str, str]:
 
 class _Renderer:
     def __init__(
-        self, project: ComposeProject, config: StackConfig, target: Target, facts: Facts,
+        self,
+        project: ComposeProject,
+        config: StackConfig,
+        target: Target,
+        facts: Facts,
         locate: Callable[[tuple[str | int, ...]], str | None],
     ) -> None:
         self.project, self.config, self.target, self.facts, self.locate = project, config, target, facts, locate
@@ -168,7 +172,8 @@ class _Renderer:
         if mode == "none":
             raise UsageError(
                 f'the consumer "{name}" has network_mode: none and can reach no Ollama at all',
-                hint="remove network_mode from it, or remove it from `consumers`", where=self.locate(("consumers", name)),
+                hint="remove network_mode from it, or remove it from `consumers`",
+                where=self.locate(("consumers", name)),
             )
         return url
 
@@ -181,7 +186,9 @@ class _Renderer:
                 return OllamaUrl("http", "127.0.0.1", int(port["published"]))
         # On the host's network there is no other way to the container than a published port; loopback is enough.
         self.loopback = f"127.0.0.1:{url.port}:{url.port}"
-        note = f"{name} is on the host's network: the Ollama container's port is published on 127.0.0.1:{url.port} for it"
+        note = (
+            f"{name} is on the host's network: the Ollama container's port is published on 127.0.0.1:{url.port} for it"
+        )
         if note not in self.warnings:
             self.warnings.append(note)
         return url.with_host("127.0.0.1")
@@ -204,7 +211,8 @@ class _Renderer:
                 if self.target.model is None:
                     raise UsageError(
                         f'"{{model}}" stands in {consumer}.{variable}, and no model is named for {self.target.name}',
-                        hint="models: [qwen3:8b]", where=self.locate(("consumers", consumer, "env", variable)),
+                        hint="models: [qwen3:8b]",
+                        where=self.locate(("consumers", consumer, "env", variable)),
                     )
                 return self.target.model
             if word == "token":
@@ -304,7 +312,7 @@ class _Renderer:
             value = str(service.raw.get(key) or "")
             if value.startswith("service:") and value.removeprefix("service:") in off:
                 raise UsageError(
-                    f'{service.name} has `{key}: {value}`, so {value.removeprefix("service:")} cannot be switched off',
+                    f"{service.name} has `{key}: {value}`, so {value.removeprefix('service:')} cannot be switched off",
                     hint=f"give {service.name} a network of its own, or stay on the local profile",
                 )
 
@@ -314,9 +322,7 @@ class _Renderer:
         shared = self.config.network.shared
         if not shared:
             return
-        key = next(
-            (k for k, v in self.project.networks.items() if v.get("name") == shared), SHARED_NETWORK
-        )
+        key = next((k for k, v in self.project.networks.items() if v.get("name") == shared), SHARED_NETWORK)
         if key == SHARED_NETWORK:
             self.top.setdefault("networks", {})[key] = {"name": Text(shared), "external": True}
         members = [self.project.network_owner(c) for c in self.config.consumers]

@@ -44,13 +44,13 @@ def _override(dumper: Any, data: Override) -> Any:
 
 _Dumper.add_representer(Override, _override)
 _Dumper.add_representer(Reset, lambda dumper, _: dumper.represent_scalar("!reset", "null"))
-_Dumper.add_representer(Text, lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:str", str(data), style='"'))
+_Dumper.add_representer(
+    Text, lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:str", str(data), style='"')
+)
 
 
 def dump(document: Mapping[str, Any]) -> str:
     """The document as block YAML, keys in the order given."""
     return str(
-        yaml.dump(
-            document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000
-        )
+        yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000)
     )

@@ -69,9 +69,7 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
     files.remove(path)
 
 
-def _undo(
-    transaction: Transaction, executor: Executor, files: Files, clock: Clock, error: BaseException
-) -> None:
+def _undo(transaction: Transaction, executor: Executor, files: Files, clock: Clock, error: BaseException) -> None:
     evidence = executor.keep_evidence(error)
     if evidence is not None and isinstance(error, StackctlError):
         error.hint = f"{error.hint}\n  evidence: {evidence}".strip() if error.hint else f"evidence: {evidence}"

@@ -65,14 +65,24 @@ class Pending:
 
 def begin_line(purpose: str, pid: int, now: float, environment: str | None, snapshot: Snapshot, plan: Plan) -> str:
     """The first line."""
-    return json.dumps({
-        "event": "begin", "schema": SCHEMA, "purpose": purpose, "pid": pid, "at": now, "environment": environment,
-        "snapshot": {
-            "containers": snapshot.containers, "override": snapshot.override, "state": snapshot.state,
-            "networks": list(snapshot.networks), "gateway": list(snapshot.gateway) if snapshot.gateway else None,
-        },
-        "steps": [str(step) for step in plan.steps],
-    })
+    return json.dumps(
+        {
+            "event": "begin",
+            "schema": SCHEMA,
+            "purpose": purpose,
+            "pid": pid,
+            "at": now,
+            "environment": environment,
+            "snapshot": {
+                "containers": snapshot.containers,
+                "override": snapshot.override,
+                "state": snapshot.state,
+                "networks": list(snapshot.networks),
+                "gateway": list(snapshot.gateway) if snapshot.gateway else None,
+            },
+            "steps": [str(step) for step in plan.steps],
+        }
+    )
 
 
 def step_line(event: str, index: int, kind: str, now: float) -> str:
@@ -116,7 +126,10 @@ def pending(text: str) -> Pending | None:
         since=float(begin.get("at") or 0),
         environment=begin.get("environment"),
         snapshot=Snapshot(
-            shot.get("containers") or {}, shot.get("override"), shot.get("state"), tuple(shot.get("networks") or ()),
+            shot.get("containers") or {},
+            shot.get("override"),
+            shot.get("state"),
+            tuple(shot.get("networks") or ()),
             (str(ran[0]), str(ran[1])) if (ran := shot.get("gateway")) else None,
         ),
         begun=tuple(begun),

@@ -55,9 +55,7 @@ def _same_config(service: str, wanted: str, container: Container, state: State |
         return True
     # Compose's `config --hash` and the label can disagree for the same input; what was
     # recorded together at the last `up` still tells whether either has moved.
-    return bool(
-        state and state.computed.get(service) == wanted and state.labels.get(service) == container.config_hash
-    )
+    return bool(state and state.computed.get(service) == wanted and state.labels.get(service) == container.config_hash)
 
 
 def _ended_well(container: Container) -> bool:

@@ -206,8 +206,10 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
         running = observed.gateway[0] if observed.gateway else None
         new = wanted.gateway_service in todo
         if new or running != wanted.gateway_digest or wanted.gateway_secrets_moved:
-            cause = "it is new" if new or running is None else (
-                "a secret differs" if running == wanted.gateway_digest else "the upstreams differ"
+            cause = (
+                "it is new"
+                if new or running is None
+                else ("a secret differs" if running == wanted.gateway_digest else "the upstreams differ")
             )
             steps.append(ReloadGateway(cause, wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest))
     stale = [

@@ -56,7 +56,8 @@ def parse(data: bytes | None, where: str) -> State | None:
         if schema != SCHEMA:
             raise WrongInput(
                 f"{where} was written by another version of stackctl ({schema})",
-                hint="use that version, or start afresh: stackctl detach && stackctl up", where=where,
+                hint="use that version, or start afresh: stackctl detach && stackctl up",
+                where=where,
             )
         document["networks"] = tuple(document.get("networks") or ())
         state = State(**document)
@@ -65,6 +66,7 @@ def parse(data: bytes | None, where: str) -> State | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise WrongInput(
             f"{where} cannot be read: it was damaged or edited by hand",
-            hint=f"remove it (rm {where}); the next `stackctl up` verifies the stack and writes it anew", where=where,
+            hint=f"remove it (rm {where}); the next `stackctl up` verifies the stack and writes it anew",
+            where=where,
         ) from None
     return state

@@ -34,9 +34,9 @@ def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[s
     gone, stopped = [], []
     for service, remembered in snapshot.containers.items():
         now = {c.id: c for c in observed.of(service)}
-        if service not in off_before and any(c["id"] not in now for c in remembered):
-            gone.append(service)
-        elif any(c["state"] == "running" and now[c["id"]].state != "running" for c in remembered if c["id"] in now):
+        if (service not in off_before and any(c["id"] not in now for c in remembered)) or any(
+            c["state"] == "running" and now[c["id"]].state != "running" for c in remembered if c["id"] in now
+        ):
             gone.append(service)
         if all(c["state"] != "running" for c in remembered):
             stopped.append(service)
@@ -45,9 +45,7 @@ def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[s
         alive = tuple(s for s in gone if s not in stopped)
         if alive:
             steps.append(WaitHealthy(CAUSE, alive))
-    steps += [
-        StopContainer(CAUSE, c["name"]) for s in stopped for c in snapshot.containers[s] if s in gone
-    ]
+    steps += [StopContainer(CAUSE, c["name"]) for s in stopped for c in snapshot.containers[s] if s in gone]
     if not snapshot.containers:
         # Nothing ran: its networks were not there either. First, while the override still names every service.
         steps.insert(0, ComposeDown("nothing ran before"))
@@ -61,8 +59,7 @@ def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[s
         digest, text = snapshot.gateway
         steps.append(ReloadGateway(CAUSE, GATEWAY_SERVICE, text, digest))
     steps += [
-        RemoveNetwork("it was not there before", name)
-        for name in sorted(observed.networks - set(snapshot.networks))
+        RemoveNetwork("it was not there before", name) for name in sorted(observed.networks - set(snapshot.networks))
     ]
     steps += [CreateNetwork(CAUSE, name) for name in sorted(set(snapshot.networks) - observed.networks)]
     return Plan(tuple(steps))

@@ -53,7 +53,12 @@ class Machine:
 
     def stackctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """stackctl from the checkout, in a directory where no stack is."""
-        return self.sh(f"cd /srv && {PYTHON} -m stackctl {shlex.join(arguments)}", check=check)
+        return self.sh(f"cd /srv && {self.command(*arguments)}", check=check)
+
+    @staticmethod
+    def command(*arguments: str) -> str:
+        """The shell's words for stackctl with these arguments."""
+        return f"{PYTHON} -m stackctl {shlex.join(arguments)}"
 
     def check(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """``host-check --json``: its code and its document."""
@@ -80,12 +85,11 @@ class Machine:
 
 def _python() -> str:
     packages = [p for p in site.getsitepackages() if p.endswith("site-packages")]
-    return f"env PYTHONPATH={shlex.quote(os.pathsep.join([str(ROOT), *packages]))} PYTHONDONTWRITEBYTECODE=1 {_interpreter()}"
-
-
-def _interpreter() -> str:
-    """The machine's own interpreter where it is the same as ours, else ours, mounted."""
-    return "python3" if sys.version_info[:2] == (3, 11) else f"{sys.base_prefix}/bin/python3"
+    # The machine's own interpreter where it is of our version, else ours, mounted: compiled packages want theirs.
+    ours = "{}.{}".format(*sys.version_info[:2])
+    own = f"python3 -c 'import sys; sys.exit(\"%d.%d\" % sys.version_info[:2] != \"{ours}\")'"
+    which = f"$({own} && echo python3 || echo {shlex.quote(sys.base_prefix)}/bin/python3)"
+    return f"env PYTHONPATH={shlex.quote(os.pathsep.join([str(ROOT), *packages]))} PYTHONDONTWRITEBYTECODE=1 {which}"
 
 
 PYTHON = _python()
@@ -99,7 +103,7 @@ def make_machine(image: str) -> Iterator[Machine]:
     argv = [
         "docker", "run", "--detach", "--name", name, "--hostname", "gpu-box", "--label", "io.stackctl.test=1",
         # What systemd needs to be the first process, and no more: the machine's settings stay read-only.
-        "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined",
+        "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined",
         "--security-opt", "apparmor=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock", *_cgroups(),
     ]  # fmt: skip
     for path in sorted(mounts):

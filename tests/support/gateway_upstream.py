@@ -15,7 +15,7 @@ import tempfile
 NAME = os.environ.get("NAME", "upstream")
 PREFIX = os.environ.get("PREFIX", "")
 WANTED = os.environ.get("AUTHORIZATION", "")
-state = {"health_delay": float(os.environ.get("HEALTH_DELAY", "0")), "health_status": 200}
+state = {"health_delay": float(os.environ.get("HEALTH_DELAY", "0")), "health_status": 200, "left": 0}
 seen = []
 open_streams = set()
 
@@ -62,9 +62,19 @@ async def stream(writer, options):
         open_streams.discard(writer)
 
 
-async def respond(method, path, headers, body, writer):
+async def pause(reader, seconds):
+    """Wait; remember a client that leaves meanwhile, and stop."""
+    try:
+        await asyncio.wait_for(reader.read(1), seconds)
+    except TimeoutError:
+        return
+    state["left"] += 1
+    raise ConnectionResetError
+
+
+async def respond(method, path, headers, body, reader, writer):
     if path == "/seen":
-        return answer(writer, 200, {"seen": seen, "open": len(open_streams)})
+        return answer(writer, 200, {"seen": seen, "open": len(open_streams), "left": state["left"]})
     if path == "/control":
         state.update(json.loads(body))
         if state.get("listen") is False:
@@ -87,7 +97,8 @@ async def respond(method, path, headers, body, writer):
     if options.get("hang_up") == NAME or options.get("hang_up") is True:
         writer.transport.abort()
         return None
-    await asyncio.sleep(options.get("first", 0))
+    if first := options.get("first"):
+        await pause(reader, first)
     if options.get("tokens"):
         return await stream(writer, options)
     return answer(writer, 200, {"name": NAME, "path": path, "length": len(body)})
@@ -97,7 +108,7 @@ async def serve(reader, writer):
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while not writer.transport.is_closing():
             method, path, headers, body = await read_request(reader)
-            await respond(method, path, headers, body, writer)
+            await respond(method, path, headers, body, reader, writer)
             await writer.drain()
             if headers.get("connection", "").lower() == "close":
                 break

@@ -7,8 +7,20 @@ from typing import Literal
 
 Severity = Literal["error", "warning"]
 RUNGS = (
-    "engine", "life", "config", "name", "route", "connect", "tls", "proxy", "http", "api", "model", "load",
-    "resources", "advice",
+    "engine",
+    "life",
+    "config",
+    "name",
+    "route",
+    "connect",
+    "tls",
+    "proxy",
+    "http",
+    "api",
+    "model",
+    "load",
+    "resources",
+    "advice",
 )
 
 

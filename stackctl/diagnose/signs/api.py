@@ -68,10 +68,17 @@ def _shown(case: Case, board: Board) -> None:
         reply, model = http.read(answer.raw), answer.ask.partition(":")[2]
         document = reply.json
         capabilities = document.get("capabilities") if isinstance(document, dict) else None
-        if isinstance(capabilities, list) and capabilities and "completion" not in capabilities and model == case.told.models[:1][0]:
+        if (
+            isinstance(capabilities, list)
+            and capabilities
+            and "completion" not in capabilities
+            and model == case.told.models[:1][0]
+        ):
             embeds = any("EMBED" in k.upper() and v == model for k, v in case.environment.items())
             if not embeds:
-                board.note("model.cannot", f"{model} can {', '.join(map(str, capabilities))}, not completion", model=model)
+                board.note(
+                    "model.cannot", f"{model} can {', '.join(map(str, capabilities))}, not completion", model=model
+                )
         if reply.status == 401 and "signin_url" in reply.text:
             board.note("401.cloud", f"POST /api/show for {model} answers 401 with a signin_url", model=model)
 
@@ -123,7 +130,9 @@ def _speed(board: Board, ttfb: float | None, ms: float, pieces: int, lines: int,
         board.note("generate.cold", f"loading took {load / 1e9:.0f} s")
     total = float(last.get("total_duration") or 0) / 1e6  # type: ignore[arg-type]  # a number by the API
     if lines > 3 and pieces <= 2 and ttfb and ttfb > 0.8 * ms and total > 300:
-        board.note("generate.buffered", f"{lines} lines came in {pieces} piece(s), the first after {ttfb:.0f} of {ms:.0f} ms")
+        board.note(
+            "generate.buffered", f"{lines} lines came in {pieces} piece(s), the first after {ttfb:.0f} of {ms:.0f} ms"
+        )
 
 
 def _placed(case: Case, board: Board) -> None:

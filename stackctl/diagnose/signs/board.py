@@ -51,8 +51,13 @@ class Case:
         """Look everything up once."""
         seen = scene.seen.get(told.consumer)
         return cls(
-            scene, told, scene.container(told.consumer), scene.project.services.get(told.consumer), seen,
-            (seen.aims.get(told.aim) if seen else None) or AimSeen(), scene.further.get(told.consumer),
+            scene,
+            told,
+            scene.container(told.consumer),
+            scene.project.services.get(told.consumer),
+            seen,
+            (seen.aims.get(told.aim) if seen else None) or AimSeen(),
+            scene.further.get(told.consumer),
         )
 
     @property
@@ -100,7 +105,9 @@ class Case:
             entries = (self.container.raw.get("HostConfig") or {}).get("ExtraHosts") or []
             pairs = [str(e).replace("=", ":", 1).partition(":") for e in entries]
             return {name: address for name, _, address in pairs}
-        return {name: values[0] for name, values in (self.service.extra_hosts if self.service else {}).items() if values}
+        return {
+            name: values[0] for name, values in (self.service.extra_hosts if self.service else {}).items() if values
+        }
 
     @property
     def environment(self) -> dict[str, str]:

@@ -20,9 +20,17 @@ def read(case: Case, board: Board) -> None:
     board.on |= told.marks
     url = str(told.url) if told.url else ""
     board.words.update(
-        consumer=told.consumer, variable=told.variable, value=told.value, url=url, host=case.host, port=str(case.port),
-        compose=case.scene.compose, project=case.scene.project.name, suffix=told.suffix,
-        origin=f"{told.url.scheme}://{told.url.netloc}" if told.url else "", where=case.where,
+        consumer=told.consumer,
+        variable=told.variable,
+        value=told.value,
+        url=url,
+        host=case.host,
+        port=str(case.port),
+        compose=case.scene.compose,
+        project=case.scene.project.name,
+        suffix=told.suffix,
+        origin=f"{told.url.scheme}://{told.url.netloc}" if told.url else "",
+        where=case.where,
     )
     board.note(f"source.{told.source}")
     if case.container is None:
@@ -65,8 +73,10 @@ def _files(case: Case, board: Board) -> None:
         used = re.search(rf"\$\{{?{re.escape(variable)}\b", text) is not None
         if from_shell is not None and from_shell != from_file and used and from_shell and from_shell in value:
             board.note(
-                "shell.wins", f"{variable} is exported in the shell and set otherwise in .env: the shell wins",
-                shell_variable=variable, dotenv_value=from_file,
+                "shell.wins",
+                f"{variable} is exported in the shell and set otherwise in .env: the shell wins",
+                shell_variable=variable,
+                dotenv_value=from_file,
             )
         if not used and variable == name and name not in case.environment:
             board.note("dotenv.unused", f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file)
@@ -75,7 +85,8 @@ def _files(case: Case, board: Board) -> None:
         mentioned = [v for v in warned if v == name or re.search(rf"\$\{{?{re.escape(v)}\b", text)]
         if mentioned:
             board.note(
-                "value.unset", f"Compose warns that {mentioned[0]} is not set, and puts a blank string",
+                "value.unset",
+                f"Compose warns that {mentioned[0]} is not set, and puts a blank string",
                 unset=mentioned[0],
             )
     _env_file(case, board)
@@ -93,7 +104,8 @@ def _env_file(case: Case, board: Board) -> None:
                 board.note(
                     "env_file.loses",
                     f"{path.rpartition(':')[2]} says {key.strip()}={found}; `environment:` says otherwise and wins",
-                    env_file_value=found, env_file=path.rpartition(":")[2],
+                    env_file_value=found,
+                    env_file=path.rpartition(":")[2],
                 )
 
 
@@ -110,9 +122,17 @@ def _names(case: Case, board: Board) -> None:
             board.note("page.https", f"the page is {pages[0]}", page=pages[0])
         known = case.scene.named(case.host) or case.host == "host.docker.internal"
         if known or "url.single_label" in case.told.marks:
-            board.note("browser.cannot", f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers")
-    if "v1" in case.told.suffix and any("NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper() for k in case.environment):
+            board.note(
+                "browser.cannot", f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers"
+            )
+    if "v1" in case.told.suffix and any(
+        "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper() for k in case.environment
+    ):
         key = next(k for k in case.environment if "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper())
-        board.note("v1.num_ctx", f"{key} is set, and {case.told.variable} ends in /v1, which takes no num_ctx", ctx_variable=key)
+        board.note(
+            "v1.num_ctx",
+            f"{key} is set, and {case.told.variable} ends in /v1, which takes no num_ctx",
+            ctx_variable=key,
+        )
     if case.told.variable == "OLLAMA_HOST":
         board.note("value.bind_name")

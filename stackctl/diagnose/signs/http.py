@@ -11,7 +11,10 @@ from stackctl.diagnose.reply import Reply
 from stackctl.diagnose.signs.board import Board, Case
 
 GREETING = b"Ollama is running"
-_GATEWAYS = re.compile(r"nginx|openresty|caddy|traefik|haproxy|squid|envoy|cloudflare|apache|litespeed|varnish|kong|gunicorn|uvicorn", re.IGNORECASE)
+_GATEWAYS = re.compile(
+    r"nginx|openresty|caddy|traefik|haproxy|squid|envoy|cloudflare|apache|litespeed|varnish|kong|gunicorn|uvicorn",
+    re.IGNORECASE,
+)
 
 
 def read(case: Case, board: Board) -> None:
@@ -37,15 +40,24 @@ def read(case: Case, board: Board) -> None:
         board.note("root.ollama", f"GET / answers {GREETING.decode()!r}")
     _status(case, board, reply, first, tags or spoken)
     _paths(case, board, reply, first)
-    if large is not None and not http.read(large.raw).status and large.end in ("TIMEOUT", "EMPTY", "eof") and large.ms > 1500:
-        board.note("large.stalls", f"a request of 6 kB gets no answer in {large.ms:.0f} ms, small ones do, {case.where}")
+    if (
+        large is not None
+        and not http.read(large.raw).status
+        and large.end in ("TIMEOUT", "EMPTY", "eof")
+        and large.ms > 1500
+    ):
+        board.note(
+            "large.stalls", f"a request of 6 kB gets no answer in {large.ms:.0f} ms, small ones do, {case.where}"
+        )
     if large is not None and http.read(large.raw).status == 413:
         board.note("status.413", "a request of 6 kB is answered 413")
     mtu = (case.seen.files if case.seen else {}).get("/sys/class/net/eth0/mtu", "").strip()
     if mtu.isdigit():
         board.words["mtu"] = mtu
         if case.scene.host.egress_mtu and case.scene.host.egress_mtu < int(mtu):
-            board.note("mtu.larger", f"the container's MTU is {mtu}, the host's way out has {case.scene.host.egress_mtu}")
+            board.note(
+                "mtu.larger", f"the container's MTU is {mtu}, the host's way out has {case.scene.host.egress_mtu}"
+            )
 
 
 def _silence(case: Case, board: Board, first: Answered) -> None:
@@ -63,26 +75,42 @@ def _proxy(case: Case, board: Board) -> None:
     proxy = chosen(case.environment, url) if url else None
     if proxy is None:
         return
-    board.note("proxy.applies", f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.told.consumer}",
-               proxy=f"{proxy.host}:{proxy.port}", proxy_variable=proxy.variable)
+    board.note(
+        "proxy.applies",
+        f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.told.consumer}",
+        proxy=f"{proxy.host}:{proxy.port}",
+        proxy_variable=proxy.variable,
+    )
     if proxy.host in ("localhost", "127.0.0.1", "::1"):
         board.note("proxy.loopback", f"the proxy {proxy.host}:{proxy.port} means the container itself")
     if proxy.near_miss:
-        board.note("proxy.near_miss", f"NO_PROXY lists {proxy.near_miss}, which most clients do not take for {case.host}", near_miss=proxy.near_miss)
+        board.note(
+            "proxy.near_miss",
+            f"NO_PROXY lists {proxy.near_miss}, which most clients do not take for {case.host}",
+            near_miss=proxy.near_miss,
+        )
     wanted = case.service.environment if case.service else {}
     if proxy.variable not in wanted and case.container is not None:
         configured = (case.scene.host.client_config.get("proxies") or {}).get("default") or {}
         if configured or case.told.source == "container":
-            board.note("proxy.injected", f"no Compose file sets {proxy.variable}: the Docker client's config.json injects it")
+            board.note(
+                "proxy.injected", f"no Compose file sets {proxy.variable}: the Docker client's config.json injects it"
+            )
     through = case.aim.ask("proxied") or case.further_aim(case.told.aim).ask("proxied")
     if through is None:
         return
     answer = http.read(through.raw)
     if http.version(answer) is None:
         shown = f"{answer.status} {answer.type}".strip() if answer.status else through.end
-        board.note("proxy.fails", f"through the proxy {proxy.host}:{proxy.port}: {shown}; straight to {case.host} it is another matter")
+        board.note(
+            "proxy.fails",
+            f"through the proxy {proxy.host}:{proxy.port}: {shown}; straight to {case.host} it is another matter",
+        )
         if answer.status == 403 and ("squid" in str(answer.headers).lower() or b"ERR_ACCESS_DENIED" in answer.body):
-            board.note("proxy.denies", f"the proxy answers 403 ({answer.headers.get('x-squid-error') or answer.headers.get('server', '')})")
+            board.note(
+                "proxy.denies",
+                f"the proxy answers 403 ({answer.headers.get('x-squid-error') or answer.headers.get('server', '')})",
+            )
         if any("SSRF" in k.upper() for k in case.environment) or "ssrf" in proxy.host:
             board.note("proxy.ssrf", "the proxy is one against SSRF")
     else:
@@ -110,7 +138,11 @@ def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answere
             board.note("403.host", "the same request with `Host: localhost` answers 200")
     if status == 401:
         challenge = reply.headers.get("www-authenticate", "")
-        board.note("401.challenge" if challenge else "401.bare", f"{line}, WWW-Authenticate: {challenge or 'none'}", scheme=challenge.split(" ")[0] or "Bearer")
+        board.note(
+            "401.challenge" if challenge else "401.bare",
+            f"{line}, WWW-Authenticate: {challenge or 'none'}",
+            scheme=challenge.split(" ")[0] or "Bearer",
+        )
         if "signin_url" in reply.text:
             board.note("401.cloud", "the body holds a signin_url")
         with_user = case.further_aim("userinfo").ask("version")
@@ -125,7 +157,9 @@ def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answere
         board.note("gateway.error", f"{line} from {server or 'a proxy'} after {answer.ms:.0f} ms")
     if status == 400 and (reply.is_html or "HTTPS" in reply.text or "HTTP request to an HTTPS" in reply.text):
         tls = "HTTPS" in reply.text
-        board.note("400.tls" if tls else "400.html", f"{line}: {' '.join(re.sub('<[^>]+>', ' ', reply.text).split())[:80]}")
+        board.note(
+            "400.tls" if tls else "400.html", f"{line}: {' '.join(re.sub('<[^>]+>', ' ', reply.text).split())[:80]}"
+        )
     if status == 503 and "busy" in reply.error:
         board.note("503.busy", f"{line}: {reply.error[:80]}")
     if status == 200 and http.model_names(reply) is None:
@@ -144,7 +178,10 @@ def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:
     origin = case.further_aim("origin")
     tags = origin.ask("tags")
     if tags is not None and http.model_names(http.read(tags.raw)) is not None:
-        board.note("origin.ollama", f"without the path, {told.url.scheme if told.url else 'http'}://{case.host}:{case.port}/api/tags answers 200")
+        board.note(
+            "origin.ollama",
+            f"without the path, {told.url.scheme if told.url else 'http'}://{case.host}:{case.port}/api/tags answers 200",
+        )
     slash = case.further_aim(told.aim).ask("slash") or case.aim.ask("slash")
     if slash is not None:
         answer = http.read(slash.raw)

@@ -41,7 +41,9 @@ def read(case: Case, board: Board) -> None:
         of_container(case.scene, case.container, board, "own")
     limits = case.seen.limits if case.seen else ()
     files = case.seen.files if case.seen else {}
-    if any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits) or _pids_full(files):
+    if any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits) or _pids_full(
+        files
+    ):
         board.note("pids.full", f"{case.told.consumer} is at its limit of processes")
 
 
@@ -72,13 +74,19 @@ def of_container(scene: Scene, container: Container, board: Board, who: str) -> 
             if port:
                 board.words.setdefault("busy_port", port[1] or port[2])
     if state.get("OOMKilled") or (container.exit_code == 137 and host.get("Memory")):
-        board.note(f"{who}.oom", f"{container.name}: OOMKilled={str(bool(state.get('OOMKilled'))).lower()}, exit code {container.exit_code}, "
-                   f"memory limit {int(host.get('Memory') or 0) >> 20} MiB")
+        board.note(
+            f"{who}.oom",
+            f"{container.name}: OOMKilled={str(bool(state.get('OOMKilled'))).lower()}, exit code {container.exit_code}, "
+            f"memory limit {int(host.get('Memory') or 0) >> 20} MiB",
+        )
     if container.state == "exited" and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no":
         finished = _time(str(state.get("FinishedAt") or ""))
         boot = scene.host.boot_time
         if finished and boot and finished < boot + 30:
-            board.note(f"{who}.since_boot", f"{container.name} stopped before the last start of the machine, and its restart policy is no")
+            board.note(
+                f"{who}.since_boot",
+                f"{container.name} stopped before the last start of the machine, and its restart policy is no",
+            )
     _health(container, board, who)
 
 
@@ -88,12 +96,21 @@ def _health(container: Container, board: Board, who: str) -> None:
         return
     output = " ".join(str(e.get("Output") or "") for e in (health.get("Log") or [])[-3:])
     board.note(f"{who}.unhealthy", f"{container.name} is {container.health}: {' '.join(output.split())[:160]}")
-    if re.search(r"executable file not found|curl: not found|wget: not found|not found in \$PATH|no such file or directory", output):
+    if re.search(
+        r"executable file not found|curl: not found|wget: not found|not found in \$PATH|no such file or directory",
+        output,
+    ):
         tool = re.search(r'exec: "([^"]+)"|(curl|wget)', output)
-        board.note(f"{who}.health_tool", f"the healthcheck of {container.name} cannot run: {' '.join(output.split())[:160]}",
-                   tool=(tool[1] or tool[2]) if tool else "curl")
+        board.note(
+            f"{who}.health_tool",
+            f"the healthcheck of {container.name} cannot run: {' '.join(output.split())[:160]}",
+            tool=(tool[1] or tool[2]) if tool else "curl",
+        )
     if re.search(r"invalid character '<'|something went wrong, please see the ollama server logs|proxyconnect", output):
-        board.note(f"{who}.health_proxy", f"the healthcheck of {container.name} goes through its proxy: {' '.join(output.split())[:120]}")
+        board.note(
+            f"{who}.health_proxy",
+            f"the healthcheck of {container.name} goes through its proxy: {' '.join(output.split())[:120]}",
+        )
 
 
 def _race(case: Case, target: Container, board: Board) -> None:
@@ -107,7 +124,10 @@ def _race(case: Case, target: Container, board: Board) -> None:
     ours, theirs = _time(case.container.started_at), _time(target.started_at)
     log = case.scene.logs.get(case.container.name, "")
     if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, case.host, case.port):
-        board.note("race", f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name} and its log holds a refused connection")
+        board.note(
+            "race",
+            f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name} and its log holds a refused connection",
+        )
 
 
 def _time(text: str) -> float | None:
@@ -124,7 +144,10 @@ def of_services(scene: Scene) -> list[Board]:
     for service in scene.project:
         board = Board()
         board.words.update(
-            service=service.name, target_service=service.name, compose=scene.compose, project=scene.project.name,
+            service=service.name,
+            target_service=service.name,
+            compose=scene.compose,
+            project=scene.project.name,
             scope="project" if service.name not in scene.ollama_services else "server",
         )
         if service.name in scene.project.active:
@@ -136,7 +159,9 @@ def of_services(scene: Scene) -> list[Board]:
 def _server(scene: Scene, name: str) -> Board:
     board = Board()
     service = scene.project.services.get(name)
-    board.words.update(service=name, target_service=name, compose=scene.compose, project=scene.project.name, scope="server")
+    board.words.update(
+        service=name, target_service=name, compose=scene.compose, project=scene.project.name, scope="server"
+    )
     container = scene.container(name)
     if container is None or service is None:
         return board
@@ -155,14 +180,18 @@ def _gpu(scene: Scene, container: Container, board: Board) -> None:
     devices = host.get("Devices") or []
     info = scene.info
     nvidia = [d for d in scene.host.devices if "nvidia" in d]
-    available = bool(nvidia) or bool(info and ("nvidia" in info.runtimes or any("nvidia" in d for d in info.cdi_devices)))
+    available = bool(nvidia) or bool(
+        info and ("nvidia" in info.runtimes or any("nvidia" in d for d in info.cdi_devices))
+    )
     if requests or devices or host.get("Runtime") == "nvidia":
         board.note("gpu.requested")
         if info and "systemd" in str(info.raw.get("CgroupDriver")):
             board.note("engine.systemd_cgroup")
     elif available:
         what = nvidia[0] if nvidia else (info.cdi_devices[0] if info and info.cdi_devices else "the nvidia runtime")
-        board.note("gpu.not_requested", f"the engine has a GPU ({what}), and {container.name} asks for none", device=what)
+        board.note(
+            "gpu.not_requested", f"the engine has a GPU ({what}), and {container.name} asks for none", device=what
+        )
     if nvidia and "/dev/nvidia-uvm" not in nvidia:
         board.note("gpu.no_uvm", "the host has no /dev/nvidia-uvm")
 
@@ -172,7 +201,11 @@ def _environment(container: Container, board: Board) -> None:
     proxy = next((k for k in ("http_proxy", "HTTP_PROXY") if env.get(k)), "")
     exceptions = (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",")
     if proxy and not {"0.0.0.0", "*"} & {e.strip() for e in exceptions}:  # noqa: S104
-        board.note("server.http_proxy", f"{container.name} has {proxy}, and 0.0.0.0 is not in its NO_PROXY: its own CLI goes through the proxy", proxy_variable=proxy)
+        board.note(
+            "server.http_proxy",
+            f"{container.name} has {proxy}, and 0.0.0.0 is not in its NO_PROXY: its own CLI goes through the proxy",
+            proxy_variable=proxy,
+        )
     if env.get("OLLAMA_KEEP_ALIVE", "").strip() in ("0", "0s", "0m"):
         board.note("server.keep_alive_0", f"{container.name} has OLLAMA_KEEP_ALIVE={env['OLLAMA_KEEP_ALIVE']}")
 
@@ -186,7 +219,11 @@ def _store(scene: Scene, container: Container, board: Board) -> None:
             board.note("store.full", f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
     others = [v for v in scene.volumes if "ollama" in v.lower() and v not in mine]
     if others:
-        board.note("store.other_volume", f"the volume {others[0]} is there, {container.name} uses {', '.join(sorted(mine)) or 'none'}", volume=others[0])
+        board.note(
+            "store.other_volume",
+            f"the volume {others[0]} is there, {container.name} uses {', '.join(sorted(mine)) or 'none'}",
+            volume=others[0],
+        )
 
 
 def _creatable(scene: Scene, service: Service, board: Board) -> None:
@@ -198,8 +235,12 @@ def _creatable(scene: Scene, service: Service, board: Board) -> None:
     if name:
         rival = next((c for c in scene.others if c.name == name), None)
         if rival is not None:
-            board.note("name.taken", f"the container name {name} is taken by {rival.id[:12]} ({rival.labels.get('com.docker.compose.project') or 'no Compose project'})",
-                       rival=rival.id[:12], name=name)
+            board.note(
+                "name.taken",
+                f"the container name {name} is taken by {rival.id[:12]} ({rival.labels.get('com.docker.compose.project') or 'no Compose project'})",
+                rival=rival.id[:12],
+                name=name,
+            )
     by_name = {str(n.get("Name")) for n in scene.networks}
     for key in service.networks:
         network = scene.project.networks.get(key) or {}
@@ -207,7 +248,9 @@ def _creatable(scene: Scene, service: Service, board: Board) -> None:
         if wanted in by_name:
             continue
         if network.get("external"):
-            board.note("network.external_missing", f"the external network {wanted} is not on this engine", network=wanted)
+            board.note(
+                "network.external_missing", f"the external network {wanted} is not on this engine", network=wanted
+            )
         else:
             _subnet_free(scene, network, wanted, board)
     for entries in service.extra_hosts.values():
@@ -227,7 +270,9 @@ def _runtime(scene: Scene, service: Service, board: Board) -> None:
     reserved = json.dumps((service.raw.get("deploy") or {}).get("resources") or {})
     wants = service.raw.get("runtime") == "nvidia" or '"nvidia"' in reserved
     if wants and info and "nvidia" not in info.runtimes:
-        board.note("own.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime")
+        board.note(
+            "own.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime"
+        )
 
 
 def _subnet_free(scene: Scene, network: Any, wanted: str, board: Board) -> None:
@@ -237,15 +282,25 @@ def _subnet_free(scene: Scene, network: Any, wanted: str, board: Board) -> None:
         subnet = ipaddress.ip_network(text, strict=False)
         rival = next((n for n, s, _ in taken if s.version == subnet.version and s.overlaps(subnet)), None)
         if rival:
-            board.note("network.subnet_taken", f"{wanted} is to have {text}, which overlaps the network {rival}", network=wanted, rival=rival, subnet=text)
+            board.note(
+                "network.subnet_taken",
+                f"{wanted} is to have {text}, which overlaps the network {rival}",
+                network=wanted,
+                rival=rival,
+                subnet=text,
+            )
     if not configured and not _pool_left(scene):
-        board.note("pools.exhausted", f"no subnet is left for {wanted}: {len(scene.networks)} networks take all of the address pools")
+        board.note(
+            "pools.exhausted",
+            f"no subnet is left for {wanted}: {len(scene.networks)} networks take all of the address pools",
+        )
 
 
 def _pool_left(scene: Scene) -> bool:
     """Whether one of the daemon's address pools still holds a free subnet (moby's defaults where none is set)."""
     raw = (scene.info.raw.get("DefaultAddressPools") if scene.info else None) or [
-        *({"Base": f"172.{n}.0.0/16", "Size": 16} for n in range(17, 32)), {"Base": "192.168.0.0/16", "Size": 20},
+        *({"Base": f"172.{n}.0.0/16", "Size": 16} for n in range(17, 32)),
+        {"Base": "192.168.0.0/16", "Size": 20},
     ]
     taken = [s for _, s, _ in scene.subnets() if s.version == 4]
     for pool in raw:

@@ -12,7 +12,10 @@ from stackctl.diagnose.signs.board import Board, Case
 
 _SERVER: tuple[tuple[str, str], ...] = (
     (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', "log.entrypoint"),
-    (r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied|ensure path elements are traversable", "log.permission"),
+    (
+        r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied|ensure path elements are traversable",
+        "log.permission",
+    ),
     (r"bind: cannot assign requested address", "log.bind_absent"),
     (r"bind: address already in use", "log.bind_busy"),
     (r"no space left on device", "log.disk"),
@@ -62,7 +65,9 @@ _TOWARDS = re.compile(
     r"[Cc]onnection (?:refused|error)[^\n]{0,40}?|Max retries exceeded with url[^\n]{0,60}?host=|HTTPConnectionPool\(host=|Failed to resolve)"
     r"\s*[:=(]?\s*['\"]?(?:https?://)?(?P<host>[A-Za-z0-9_.-]*[A-Za-z0-9])['\"]?(?:(?::|, ?port[= ]| port )(?P<port>\d{2,5}))?"
 )
-_PREFIX_LOST = re.compile(r"\b404\b[^\n]*?https?://[^/\s\"']+(?P<path>/api/[a-z]+)|(?P<path2>/api/[a-z]+)[^\n]{0,40}\b404\b")
+_PREFIX_LOST = re.compile(
+    r"\b404\b[^\n]*?https?://[^/\s\"']+(?P<path>/api/[a-z]+)|(?P<path2>/api/[a-z]+)[^\n]{0,40}\b404\b"
+)
 
 
 def of_server(text: str, board: Board, name: str) -> None:
@@ -87,8 +92,11 @@ def read(case: Case, board: Board) -> None:
         if port == 0 or host in {h for h, _ in told} or (host, port) in told or _is_address_of(case, host):
             continue
         if port == case.told.url.port or port == 11434 or "ollama" in host:
-            board.note("log.other_host", f"the log of {case.container.name} speaks of {host}:{port}: {_line_of(text, match.start())}",
-                       other_host=f"{host}:{port}")
+            board.note(
+                "log.other_host",
+                f"the log of {case.container.name} speaks of {host}:{port}: {_line_of(text, match.start())}",
+                other_host=f"{host}:{port}",
+            )
     if case.told.url.prefix:
         lost = _PREFIX_LOST.search(text)
         if lost and case.told.url.prefix not in _line_of(text, lost.start()):
@@ -112,16 +120,20 @@ def _denied(case: Case, board: Board) -> None:
     for endpoint in case.container.networks.values():
         address = endpoint.get("IPAddress")
         if address and re.search(rf"\|\s*403\s*\|[^\n|]*\|\s*{re.escape(address)}\s*\|", text):
-            board.note("access.403", f"the log of {target.name} answers 403 to {address}, which is {case.container.name}")
+            board.note(
+                "access.403", f"the log of {target.name} answers 403 to {address}, which is {case.container.name}"
+            )
 
 
 def _stale_upstream(case: Case, board: Board) -> None:
-    """nginx's own words for an upstream address that is nobody's any more."""
+    """Nginx's own words for an upstream address that is nobody's any more."""
     target = case.target
     if target is None:
         return
     text = case.scene.logs.get(target.name, "")
-    for match in re.finditer(r"connect\(\) failed \((\d+): [^)]*\)[^\n]*upstream: \"https?://(\d+\.\d+\.\d+\.\d+):(\d+)", text):
+    for match in re.finditer(
+        r"connect\(\) failed \((\d+): [^)]*\)[^\n]*upstream: \"https?://(\d+\.\d+\.\d+\.\d+):(\d+)", text
+    ):
         owner = case.scene.owner_of(match[2])
         stale = owner is None or owner.service not in case.scene.ollama_services
         sign = "upstream.stale" if stale and case.scene.ollama_services else "upstream.down"

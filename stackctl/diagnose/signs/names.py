@@ -17,7 +17,11 @@ def read(case: Case, board: Board) -> None:
     _networks(case, board)
     _resolver(case, board)
     if case.host in case.extra_hosts:
-        board.note("name.pinned", f"extra_hosts pins {case.host} to {case.extra_hosts[case.host]}", pin=case.extra_hosts[case.host])
+        board.note(
+            "name.pinned",
+            f"extra_hosts pins {case.host} to {case.extra_hosts[case.host]}",
+            pin=case.extra_hosts[case.host],
+        )
     if "host-gateway" in case.extra_hosts.values():
         board.note("wants.host_gateway")
     resolved = case.aim.resolved
@@ -34,8 +38,11 @@ def read(case: Case, board: Board) -> None:
         _pinned_elsewhere(case, board)
     else:
         kind = {"EAI_AGAIN": "again", "TIMEOUT": "silent"}.get(resolved.error, "unknown")
-        board.note("name.failed", f"{case.host} does not resolve: {resolved.error} after {resolved.ms:.0f} ms, {case.where}",
-                   code=resolved.error)
+        board.note(
+            "name.failed",
+            f"{case.host} does not resolve: {resolved.error} after {resolved.ms:.0f} ms, {case.where}",
+            code=resolved.error,
+        )
         board.note(f"name.{kind}")
     _who(case, board)
     _elsewhere(case, board)
@@ -47,18 +54,41 @@ def _networks(case: Case, board: Board) -> None:
     mine = [by_name[n] for n in names if n in by_name]
     board.words["network"] = names[0] if names else "default"
     if case.container and names == ["bridge"]:
-        board.note("net.default_bridge", f"{case.told.consumer} is on Docker's default bridge, which has no name service")
+        board.note(
+            "net.default_bridge", f"{case.told.consumer} is on Docker's default bridge, which has no name service"
+        )
     if mine and all(n.get("Internal") for n in mine):
         board.note("net.internal", f"every network of {case.told.consumer} is internal: {', '.join(names)}")
     for network in mine:
         if network.get("Driver") in ("macvlan", "ipvlan"):
-            board.note("net.macvlan", f"{network.get('Name')} is a {network.get('Driver')} network", driver=network.get("Driver"))
+            board.note(
+                "net.macvlan",
+                f"{network.get('Name')} is a {network.get('Driver')} network",
+                driver=network.get("Driver"),
+            )
     if case.network_mode.startswith("container:"):
         _shared(case, board, case.network_mode.removeprefix("container:"))
     files = case.seen.files if case.seen else {}
     if "/proc/net/dev" in files:
         interfaces = [line.partition(":")[0].strip() for line in files["/proc/net/dev"].splitlines() if ":" in line]
-        if [i for i in interfaces if i not in ("lo", "sit0", "tunl0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6gre0", "teql0")] == []:
+        if [
+            i
+            for i in interfaces
+            if i
+            not in (
+                "lo",
+                "sit0",
+                "tunl0",
+                "ip6tnl0",
+                "gre0",
+                "gretap0",
+                "erspan0",
+                "ip_vti0",
+                "ip6_vti0",
+                "ip6gre0",
+                "teql0",
+            )
+        ] == []:
             board.note("net.only_lo", f"{case.told.consumer} has no interface but lo")
         tunnels = [i for i in interfaces if re.match(r"tun|wg|tap|ppp", i)]
         if tunnels:
@@ -71,16 +101,23 @@ def _networks(case: Case, board: Board) -> None:
 def _would_join(case: Case) -> list[str]:
     if case.service is None:
         return []
-    return [str((case.scene.project.networks.get(key) or {}).get("name") or f"{case.scene.project.name}_{key}") for key in case.service.networks]
+    return [
+        str((case.scene.project.networks.get(key) or {}).get("name") or f"{case.scene.project.name}_{key}")
+        for key in case.service.networks
+    ]
 
 
 def _shared(case: Case, board: Board, owner_id: str) -> None:
     owner = case.scene.by_id(owner_id)
     if owner is None or owner.state != "running":
         name = owner.name if owner else owner_id[:12]
-        board.note("shared.gone", f"{case.told.consumer} borrows the network of {name}, which is not running", owner=name)
+        board.note(
+            "shared.gone", f"{case.told.consumer} borrows the network of {name}, which is not running", owner=name
+        )
         return
-    board.note("net.shared", f"{case.told.consumer} uses the network of {owner.name}", owner=owner.service or owner.name)
+    board.note(
+        "net.shared", f"{case.told.consumer} uses the network of {owner.name}", owner=owner.service or owner.name
+    )
     if case.container and owner.started_at > case.container.started_at:
         board.note("shared.restarted", f"{owner.name} was started again after {case.container.name}")
     if "gluetun" in str((owner.raw.get("Config") or {}).get("Image")) or "vpn" in owner.name:
@@ -110,12 +147,21 @@ def _families(case: Case, board: Board) -> None:
     bad_six = [a for a in six if a in by and not by[a].ok]
     good_four = [a for a in addresses if ":" not in a and a in by and by[a].ok]
     if bad_six and good_four and addresses[0] in bad_six:
-        board.note("v6.first_fails", f"{bad_six[0]} comes first and fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}",
-                   v6=bad_six[0], v4=good_four[0])
+        board.note(
+            "v6.first_fails",
+            f"{bad_six[0]} comes first and fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}",
+            v6=bad_six[0],
+            v4=good_four[0],
+        )
     good_six = [a for a in six if a in by and by[a].ok]
     bad_four = [a for a in addresses if ":" not in a and a in by and by[a].error == "ECONNREFUSED"]
     if good_six and bad_four:
-        board.note("v4.refused_v6_ok", f"{bad_four[0]} refuses, {good_six[0]} answers, {case.where}", v4=bad_four[0], v6=good_six[0])
+        board.note(
+            "v4.refused_v6_ok",
+            f"{bad_four[0]} refuses, {good_six[0]} answers, {case.where}",
+            v4=bad_four[0],
+            v6=good_six[0],
+        )
 
 
 def _running_named(case: Case) -> list[Container]:
@@ -129,8 +175,12 @@ def _collision(case: Case, board: Board) -> None:
     if len(addresses) > 1 and len(kinds) > 1:
         names = sorted(c.name for c in owners.values())
         mine = [c for c in owners.values() if c.id in {m.id for m in case.scene.containers}]
-        board.note("name.collision", f"{case.host} means {len(addresses)} containers: {', '.join(names)}",
-                   rivals=", ".join(names), unique=mine[0].name if mine else names[0])
+        board.note(
+            "name.collision",
+            f"{case.host} means {len(addresses)} containers: {', '.join(names)}",
+            rivals=", ".join(names),
+            unique=mine[0].name if mine else names[0],
+        )
 
 
 def _foreign(case: Case, board: Board) -> None:
@@ -142,9 +192,13 @@ def _foreign(case: Case, board: Board) -> None:
     if re.search(rf"(?m)^[^#\n]*[ \t]{re.escape(case.host)}(?:[ \t]|$)", hosts):
         return
     subnets = [s for _, s, _ in case.scene.subnets()]
-    outside = [a for a in resolved.addresses if not any(ipaddress.ip_address(a.partition("%")[0]) in s for s in subnets)]
+    outside = [
+        a for a in resolved.addresses if not any(ipaddress.ip_address(a.partition("%")[0]) in s for s in subnets)
+    ]
     if outside and not _running_named(case):
-        board.note("name.foreign", f"{case.host} resolves to {outside[0]}, which is no container's address", foreign=outside[0])
+        board.note(
+            "name.foreign", f"{case.host} resolves to {outside[0]}, which is no container's address", foreign=outside[0]
+        )
 
 
 def _pinned_elsewhere(case: Case, board: Board) -> None:
@@ -156,8 +210,11 @@ def _pinned_elsewhere(case: Case, board: Board) -> None:
     said = set(dns.addresses if dns else ()) or set(case.scene.host.names.get(case.host, ()))
     used = set(case.aim.resolved.addresses if case.aim.resolved else ())
     if said and not said & used:
-        board.note("pin.differs", f"/etc/hosts pins {case.host} to {', '.join(sorted(used))}, the DNS says {', '.join(sorted(said))}",
-                   dns_address=sorted(said)[0])
+        board.note(
+            "pin.differs",
+            f"/etc/hosts pins {case.host} to {', '.join(sorted(used))}, the DNS says {', '.join(sorted(said))}",
+            dns_address=sorted(said)[0],
+        )
 
 
 def _who(case: Case, board: Board) -> None:
@@ -168,9 +225,15 @@ def _who(case: Case, board: Board) -> None:
     service = case.scene.project.services.get(case.host)
     if service is not None:
         board.note("named.service", target_service=service.name)
-        if service.name not in case.scene.project.active and not any(c.service == service.name and c.state == "running" for c in case.scene.containers):
-            board.note("named.profile_off", f"the service {service.name} belongs to the profile {', '.join(service.profiles)}, which is off",
-                       profile=service.profiles[0] if service.profiles else "", target_service=service.name)
+        if service.name not in case.scene.project.active and not any(
+            c.service == service.name and c.state == "running" for c in case.scene.containers
+        ):
+            board.note(
+                "named.profile_off",
+                f"the service {service.name} belongs to the profile {', '.join(service.profiles)}, which is off",
+                profile=service.profiles[0] if service.profiles else "",
+                target_service=service.name,
+            )
     mine = set(case.container.networks) if case.container else set(_would_join(case))
     running = [c for c in candidates if c.state == "running"]
     if running:
@@ -180,23 +243,33 @@ def _who(case: Case, board: Board) -> None:
             board.note(
                 "named.elsewhere",
                 f"{running[0].name} runs, on {', '.join(running[0].networks)}; {case.told.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
-                target_container=running[0].name, target_network=theirs[0] if theirs else "",
+                target_container=running[0].name,
+                target_network=theirs[0] if theirs else "",
             )
             if not theirs:
                 board.note("named.on_default_bridge")
         board.note("named.running", target_container=running[0].name)
     elif candidates:
         dead = candidates[0]
-        board.note("named.stopped", f"the container {dead.name} is {dead.state} (exit code {dead.exit_code})",
-                   target_container=dead.name, target_service=dead.service or dead.name, state=dead.state, exit=dead.exit_code)
+        board.note(
+            "named.stopped",
+            f"the container {dead.name} is {dead.state} (exit code {dead.exit_code})",
+            target_container=dead.name,
+            target_service=dead.service or dead.name,
+            state=dead.state,
+            exit=dead.exit_code,
+        )
     elif service is not None:
         board.note("named.never", f"the service {service.name} has no container", target_service=service.name)
     else:
         known = sorted({s for s in case.scene.project.services} | {c.name for c in case.scene.everything})
         close = difflib.get_close_matches(case.host, known, n=1, cutoff=0.5)
         ollama = list(case.scene.ollama_services)
-        board.note("named.nobody", f"no service and no container is called {case.host}",
-                   suggestion=(ollama or close or ["ollama"])[0])
+        board.note(
+            "named.nobody",
+            f"no service and no container is called {case.host}",
+            suggestion=(ollama or close or ["ollama"])[0],
+        )
 
 
 def _elsewhere(case: Case, board: Board) -> None:

@@ -61,7 +61,11 @@ def _engine(case: Case, board: Board) -> None:
     info = case.scene.info
     if info is None:
         return
-    for flag, sign in ((info.rootless, "engine.rootless"), (info.desktop, "engine.desktop"), (not info.local, "engine.remote")):
+    for flag, sign in (
+        (info.rootless, "engine.rootless"),
+        (info.desktop, "engine.desktop"),
+        (not info.local, "engine.remote"),
+    ):
         if flag:
             board.note(sign, f"docker info says so: {sign.partition('.')[2]}")
     kernel = str(info.raw.get("KernelVersion") or "")
@@ -78,13 +82,20 @@ def _connect(case: Case, board: Board, tried: Connected) -> None:
         return
     board.note("connect.bad", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}", errno=tried.error)
     name = {
-        "ECONNREFUSED": "refused", "TIMEOUT": "timeout", "ENETUNREACH": "no_network", "EADDRNOTAVAIL": "no_network",
-        "EHOSTUNREACH": "unreachable", "EACCES": "forbidden", "EPERM": "forbidden",
+        "ECONNREFUSED": "refused",
+        "TIMEOUT": "timeout",
+        "ENETUNREACH": "no_network",
+        "EADDRNOTAVAIL": "no_network",
+        "EHOSTUNREACH": "unreachable",
+        "EACCES": "forbidden",
+        "EPERM": "forbidden",
     }.get(tried.error, "other")
     board.note(f"connect.{name}", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}")
     if name == "unreachable":
-        board.note("connect.unreachable.fast" if tried.ms < FAST else "connect.unreachable.slow",
-                   f"{at}: EHOSTUNREACH after {tried.ms:.0f} ms, {case.where}")
+        board.note(
+            "connect.unreachable.fast" if tried.ms < FAST else "connect.unreachable.slow",
+            f"{at}: EHOSTUNREACH after {tried.ms:.0f} ms, {case.where}",
+        )
 
 
 def _container(case: Case, board: Board, tried: Connected) -> None:
@@ -99,8 +110,11 @@ def _container(case: Case, board: Board, tried: Connected) -> None:
         number = int(inner.split("/")[0])
         for binding in bindings or []:
             if str(binding.get("HostPort")) == str(tried.port) and number != tried.port:
-                board.note("port.is_published", f"{tried.port} is the host's port of {target.name}; inside it listens on {number}",
-                           inner=str(number))
+                board.note(
+                    "port.is_published",
+                    f"{tried.port} is the host's port of {target.name}; inside it listens on {number}",
+                    inner=str(number),
+                )
     server = case.scene.servers.get(target.name)
     if server is None or not server.files:
         return
@@ -109,14 +123,24 @@ def _container(case: Case, board: Board, tried: Connected) -> None:
     mine = [x for x in here if x.port == tried.port]
     if not mine:
         others = sorted({x.port for x in here if not x.loopback})
-        board.note("inside.no_listener", f"nothing listens on {tried.port} inside {target.name}"
-                   + (f"; it listens on {', '.join(map(str, others))}" if others else ""))
+        board.note(
+            "inside.no_listener",
+            f"nothing listens on {tried.port} inside {target.name}"
+            + (f"; it listens on {', '.join(map(str, others))}" if others else ""),
+        )
         if len(others) == 1 or STANDARD_PORT in others:
             board.note("inside.other_port", inner=str(STANDARD_PORT if STANDARD_PORT in others else others[0]))
     elif all(x.loopback for x in mine):
-        board.note("inside.loopback", f"{target.name} listens on {mine[0].address}:{mine[0].port} only, seen in its own network")
+        board.note(
+            "inside.loopback",
+            f"{target.name} listens on {mine[0].address}:{mine[0].port} only, seen in its own network",
+        )
     elif not any(x.takes(tried.address) for x in mine):
-        board.note("inside.one_address", f"{target.name} listens on {mine[0].address}:{mine[0].port} only", listen=mine[0].address)
+        board.note(
+            "inside.one_address",
+            f"{target.name} listens on {mine[0].address}:{mine[0].port} only",
+            listen=mine[0].address,
+        )
     else:
         board.note("inside.listens")
 
@@ -153,11 +177,18 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
     published = _published(case, tried.port)
     if published:
         container, binding = published[0]
-        board.note("host.published", f"{container.name} publishes {tried.port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
-                   target_container=container.name, target_service=container.service or container.name,
-                   inner=_inner(container, tried.port), target_network=next(iter(container.networks), ""))
+        board.note(
+            "host.published",
+            f"{container.name} publishes {tried.port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
+            target_container=container.name,
+            target_service=container.service or container.name,
+            inner=_inner(container, tried.port),
+            target_network=next(iter(container.networks), ""),
+        )
         if str(binding.get("HostIp") or "").startswith("127."):
-            board.note("host.published_loopback", f"{container.name} publishes {tried.port} on {binding['HostIp']} only")
+            board.note(
+                "host.published_loopback", f"{container.name} publishes {tried.port} on {binding['HostIp']} only"
+            )
     host = case.scene.host
     if not host.known:
         board.note("host.unseen", "the engine's host cannot be looked at from here")
@@ -172,7 +203,12 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
     elif any(x.takes(tried.address, v6only=bool(host.bindv6only)) for x in mine):
         board.note("host.listens", f"the host listens on {names}, seen from the host", listen=names)
         only_six = all(ipaddress.ip_address(x.address).version == 6 for x in mine)
-        if only_six and ":" not in tried.address and tried.error == "ECONNREFUSED" and not host.rules_reject(tried.port):
+        if (
+            only_six
+            and ":" not in tried.address
+            and tried.error == "ECONNREFUSED"
+            and not host.rules_reject(tried.port)
+        ):
             board.note("host.v6_only", f"the host listens on {names} only, for IPv6")
     elif host.bindv6only and any(x.everywhere for x in mine):
         board.note("host.v6_only", f"net.ipv6.bindv6only is 1 and the host listens on {names}", listen=names)
@@ -186,7 +222,10 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
 
 def _inner(container: Container, port: int) -> str:
     ports = (container.raw.get("NetworkSettings") or {}).get("Ports") or {}
-    return next((k.split("/")[0] for k, bs in ports.items() if any(str(b.get("HostPort")) == str(port) for b in bs or [])), "11434")
+    return next(
+        (k.split("/")[0] for k, bs in ports.items() if any(str(b.get("HostPort")) == str(port) for b in bs or [])),
+        "11434",
+    )
 
 
 def _unit(case: Case, board: Board) -> None:
@@ -205,12 +244,17 @@ def _unit(case: Case, board: Board) -> None:
     if re.search(r"Environment=[^\n]*[“”‘’]", text) or "Invalid environment assignment" in host.journal:
         board.note("unit.not_applied", "the unit sets OLLAMA_HOST in typographic quotes, which systemd ignores")
     elif open_wanted and running != open_wanted[-1]:
-        board.note("unit.not_applied", f"the unit says OLLAMA_HOST={open_wanted[-1]}, the running process has "
-                   + (f"OLLAMA_HOST={running}" if running else "none"))
+        board.note(
+            "unit.not_applied",
+            f"the unit says OLLAMA_HOST={open_wanted[-1]}, the running process has "
+            + (f"OLLAMA_HOST={running}" if running else "none"),
+        )
     if not dropins and host.unit_time and host.binary_time and abs(host.unit_time - host.binary_time) < 600:
         created = _created(case.container)
         if not wanted and ((created and created < host.unit_time) or case.scene.verified == str(case.told.url)):
-            board.note("unit.rewritten", "the unit file is as new as the binary, newer than this container, and has no drop-in")
+            board.note(
+                "unit.rewritten", "the unit file is as new as the binary, newer than this container, and has no drop-in"
+            )
     if "cannot assign requested address" in host.journal:
         board.note("unit.bind_failed", "the unit's journal says: bind: cannot assign requested address")
 
@@ -234,14 +278,18 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
     other = host.tries.get((tried.address, tried.port))
     if other is not None:
         verdict = "accepted" if not other.error else f"{other.error} after {other.ms:.0f} ms"
-        board.note("host.try_ok" if not other.error else "host.try_bad",
-                   f"{tried.address}:{tried.port} tried from the host: {verdict}")
+        board.note(
+            "host.try_ok" if not other.error else "host.try_bad",
+            f"{tried.address}:{tried.port} tried from the host: {verdict}",
+        )
         if other.error in ("TIMEOUT", "EHOSTUNREACH", "ECONNREFUSED"):
             board.note(f"host.try_{other.error.lower()}")
     state = host.neighbours.get(tried.address)
     if state:
-        board.note("host.neighbour_up" if state in ("REACHABLE", "STALE", "DELAY", "PROBE") else "host.neighbour_down",
-                   f"the host's neighbour table says {state} for {tried.address}")
+        board.note(
+            "host.neighbour_up" if state in ("REACHABLE", "STALE", "DELAY", "PROBE") else "host.neighbour_down",
+            f"the host's neighbour table says {state} for {tried.address}",
+        )
     if host.ip_forward is False:
         board.note("host.no_forward", "net.ipv4.ip_forward is 0 on the host")
     if host.daemon.get("iptables") is False:
@@ -280,8 +328,13 @@ def _ownership(case: Case, board: Board, tried: Connected) -> None:
     owner = case.scene.owner_of(tried.address)
     if owner is not None and mine and not mine & set(owner.networks):
         theirs = [n for n in owner.networks if n not in ("host", "none")]
-        board.note("address.other_network", f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.told.consumer} is not",
-                   target_container=owner.name, target_service=owner.service or owner.name, target_network=theirs[0] if theirs else "")
+        board.note(
+            "address.other_network",
+            f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.told.consumer} is not",
+            target_container=owner.name,
+            target_service=owner.service or owner.name,
+            target_network=theirs[0] if theirs else "",
+        )
     if owner is None:
         try:
             ip = ipaddress.ip_address(tried.address.partition("%")[0])
@@ -289,8 +342,15 @@ def _ownership(case: Case, board: Board, tried: Connected) -> None:
             return
         for name, subnet, network in case.scene.subnets():
             if subnet.version == ip.version and ip in subnet and tried.address not in case.scene.gateways():
-                board.note("address.in_docker_subnet", f"{tried.address} lies in {subnet} of the Docker network {name}, and no container has it",
-                           overlap=name, subnet=subnet, overlap_own=str((network.get("Labels") or {}).get("com.docker.compose.project") == case.scene.project.name))
+                board.note(
+                    "address.in_docker_subnet",
+                    f"{tried.address} lies in {subnet} of the Docker network {name}, and no container has it",
+                    overlap=name,
+                    subnet=subnet,
+                    overlap_own=str(
+                        (network.get("Labels") or {}).get("com.docker.compose.project") == case.scene.project.name
+                    ),
+                )
 
 
 def _neighbour_port(case: Case, board: Board, tried: Connected) -> None:
@@ -299,4 +359,6 @@ def _neighbour_port(case: Case, board: Board, tried: Connected) -> None:
     if tried.port == STANDARD_PORT or seen is None:
         return
     if any(c.ok and c.port == STANDARD_PORT and c.address == tried.address for c in seen.connects):
-        board.note("port.standard_open", f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} does not, {case.where}")
+        board.note(
+            "port.standard_open", f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} does not, {case.where}"
+        )

@@ -25,26 +25,43 @@ def read(case: Case, board: Board) -> None:
         board.note("tls.ok")
         _runtimes(case, board, ok=True)
         return
-    board.note("tls.bad", f"the TLS handshake fails: {first.text or first.error}, {case.where}", tls_error=first.text or first.error)
+    board.note(
+        "tls.bad",
+        f"the TLS handshake fails: {first.text or first.error}, {case.where}",
+        tls_error=first.text or first.error,
+    )
     if first.error != "VERIFY":
         plain = case.aim.ask("plain")
         answer = http.read(plain.raw) if plain else None
         if first.error == "WRONG_VERSION_NUMBER" or (answer and answer.status):
-            board.note("tls.not_spoken", f"what answers at {case.host}:{case.port} is no TLS ({first.error}), {case.where}")
+            board.note(
+                "tls.not_spoken", f"what answers at {case.host}:{case.port} is no TLS ({first.error}), {case.where}"
+            )
         if answer and answer.status:
-            board.note("tls.plain_answers", f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}")
+            board.note(
+                "tls.plain_answers", f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}"
+            )
         return
     sign = {
-        18: "tls.self_signed", 19: "tls.unknown_ca", 20: "tls.unknown_ca", 21: "tls.unknown_ca", 2: "tls.unknown_ca",
-        10: "tls.expired", 9: "tls.not_yet", 62: "tls.name", 64: "tls.name",
+        18: "tls.self_signed",
+        19: "tls.unknown_ca",
+        20: "tls.unknown_ca",
+        21: "tls.unknown_ca",
+        2: "tls.unknown_ca",
+        10: "tls.expired",
+        9: "tls.not_yet",
+        62: "tls.name",
+        64: "tls.name",
     }.get(first.verify or 0, "tls.refused")
     board.note(sign, f"verification fails ({first.verify}: {first.text}), {case.where}", verify=first.verify)
     _certificate(case, board)
     _runtimes(case, board, ok=False)
     given = [s for s in case.further_aim("trust").shaken if s.store == "given"]
     if given:
-        board.note("tls.trusted_with_ca" if given[0].ok else "tls.untrusted_with_ca",
-                   f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}")
+        board.note(
+            "tls.trusted_with_ca" if given[0].ok else "tls.untrusted_with_ca",
+            f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}",
+        )
 
 
 def _plain(case: Case, board: Board) -> None:
@@ -64,7 +81,9 @@ def _certificate(case: Case, board: Board) -> None:
         return
     leaf = certificates[0]
     board.words.update(
-        subject=leaf.subject, issuer=leaf.issuer, names=", ".join(leaf.names) or leaf.subject,
+        subject=leaf.subject,
+        issuer=leaf.issuer,
+        names=", ".join(leaf.names) or leaf.subject,
         not_after=leaf.not_after.strftime("%Y-%m-%d %H:%M UTC") if leaf.not_after else "?",
         not_before=leaf.not_before.strftime("%Y-%m-%d %H:%M UTC") if leaf.not_before else "?",
         san=next((n for n in leaf.names if "*" not in n), leaf.names[0] if leaf.names else leaf.subject),
@@ -80,9 +99,14 @@ def _issuer(case: Case, board: Board, leaf: x509.Certificate) -> None:
     for label, text in (("given", case.told.trust), ("host", case.scene.host.trust)):
         subjects = {c.subject_raw for c in certificates_of(text)}
         if leaf.issuer_raw in subjects:
-            board.note(f"issuer.{label}", f"its issuer {leaf.issuer} is a CA that {'it was given' if label == 'given' else 'the host trusts'}")
+            board.note(
+                f"issuer.{label}",
+                f"its issuer {leaf.issuer} is a CA that {'it was given' if label == 'given' else 'the host trusts'}",
+            )
     if case.told.trust and "issuer.given" not in board.on:
-        board.note("issuer.not_given", f"its issuer {leaf.issuer} is none of the CAs that {case.told.consumer} was given")
+        board.note(
+            "issuer.not_given", f"its issuer {leaf.issuer} is none of the CAs that {case.told.consumer} was given"
+        )
 
 
 def certificates_of(pem: str) -> list[x509.Certificate]:
@@ -105,8 +129,12 @@ def _runtimes(case: Case, board: Board, *, ok: bool) -> None:
     system, certifi = by.get("system"), by.get("certifi")
     if (not ok and system is not None and system.ok) or (ok and certifi is not None and not certifi.ok):
         runtime = "Node's bundled roots" if tool.startswith("node") else "certifi"
-        board.note("tls.system_ok", f"the image's system store trusts it, {runtime} does not, {case.where}", runtime=runtime,
-                   trust_variable="NODE_EXTRA_CA_CERTS" if tool.startswith("node") else "SSL_CERT_FILE")
+        board.note(
+            "tls.system_ok",
+            f"the image's system store trusts it, {runtime} does not, {case.where}",
+            runtime=runtime,
+            trust_variable="NODE_EXTRA_CA_CERTS" if tool.startswith("node") else "SSL_CERT_FILE",
+        )
 
 
 def _short(text: str) -> str:

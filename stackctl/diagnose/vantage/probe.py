@@ -16,9 +16,19 @@ import threading
 import time
 
 FILES = (
-    "/etc/resolv.conf", "/etc/hosts", "/proc/net/route", "/proc/net/ipv6_route", "/proc/net/tcp", "/proc/net/tcp6",
-    "/proc/net/dev", "/proc/sys/net/ipv4/ip_forward", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids.current",
-    "/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids/pids.current", "/sys/class/net/eth0/mtu",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/proc/net/route",
+    "/proc/net/ipv6_route",
+    "/proc/net/tcp",
+    "/proc/net/tcp6",
+    "/proc/net/dev",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/sys/fs/cgroup/pids.max",
+    "/sys/fs/cgroup/pids.current",
+    "/sys/fs/cgroup/pids/pids.max",
+    "/sys/fs/cgroup/pids/pids.current",
+    "/sys/class/net/eth0/mtu",
 )
 SYSTEM_STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 lock = threading.Lock()
@@ -112,7 +122,9 @@ def context_for(aim, store):
         context.verify_mode = ssl.CERT_NONE
         return context
     if store == "given":
-        context = ssl.create_default_context() if not aim["trust_only"] else ssl.create_default_context(cadata=aim["trust"])
+        context = (
+            ssl.create_default_context() if not aim["trust_only"] else ssl.create_default_context(cadata=aim["trust"])
+        )
         if not aim["trust_only"]:
             context.load_verify_locations(cadata=aim["trust"])
         return context
@@ -132,7 +144,9 @@ def shake(aim, address, store, timeout):
             if hasattr(sock, "get_unverified_chain"):
                 chain = sock.get_unverified_chain()
             else:
-                chain = [c.public_bytes(2) if hasattr(c, "public_bytes") else c for c in sock._sslobj.get_unverified_chain()]
+                chain = [
+                    c.public_bytes(2) if hasattr(c, "public_bytes") else c for c in sock._sslobj.get_unverified_chain()
+                ]
         except Exception:
             chain = [sock.getpeercert(True)]
             seen["chain_known"] = False
@@ -246,8 +260,18 @@ def exchange(aim, ask, address, ready):
     finally:
         if sock is not None:
             sock.close()
-    out("ask", aim=aim["id"], ask=ask["id"], address=address, ms=since(start), ttfb=first, end=end, marks=marks,
-        raw=base64.b64encode(data).decode(), ready=ready)
+    out(
+        "ask",
+        aim=aim["id"],
+        ask=ask["id"],
+        address=address,
+        ms=since(start),
+        ttfb=first,
+        end=end,
+        marks=marks,
+        raw=base64.b64encode(data).decode(),
+        ready=ready,
+    )
 
 
 def other_dialect(aim, address, timeout):
@@ -266,8 +290,18 @@ def other_dialect(aim, address, timeout):
         sock.close()
     except Exception:
         pass
-    out("ask", aim=aim["id"], ask="plain", address=address, ms=since(start), ttfb=None, end="eof", marks=[],
-        raw=base64.b64encode(data).decode(), ready=True)
+    out(
+        "ask",
+        aim=aim["id"],
+        ask="plain",
+        address=address,
+        ms=since(start),
+        ttfb=None,
+        end="eof",
+        marks=[],
+        raw=base64.b64encode(data).decode(),
+        ready=True,
+    )
 
 
 def climb(aim, plan):
@@ -281,7 +315,14 @@ def climb(aim, plan):
 
     def one(address):
         results[address] = try_connect(address, aim["port"], timeout)
-        out("connect", aim=aim["id"], address=address, port=aim["port"], errno=results[address][0], ms=results[address][1])
+        out(
+            "connect",
+            aim=aim["id"],
+            address=address,
+            port=aim["port"],
+            errno=results[address][0],
+            ms=results[address][1],
+        )
 
     together([(one, (address,)) for address in addresses[:8]])
     ready = [a for a in addresses[:8] if results.get(a, ("x",))[0] == ""]

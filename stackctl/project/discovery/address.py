@@ -6,11 +6,24 @@ import re
 from dataclasses import dataclass
 
 DEFAULT_PORT = 11434
-HOST_NAMES = frozenset({
-    "localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal", "gateway.docker.internal",  # noqa: S104
-    "docker.for.mac.localhost", "docker.for.mac.host.internal", "docker.for.win.localhost",
-    "host.containers.internal", "host.lima.internal", "host.orb.internal", "172.17.0.1", "kubernetes.docker.internal",
-})
+HOST_NAMES = frozenset(
+    {
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0",
+        "host.docker.internal",
+        "gateway.docker.internal",  # noqa: S104
+        "docker.for.mac.localhost",
+        "docker.for.mac.host.internal",
+        "docker.for.win.localhost",
+        "host.containers.internal",
+        "host.lima.internal",
+        "host.orb.internal",
+        "172.17.0.1",
+        "kubernetes.docker.internal",
+    }
+)
 BIND_NAMES = frozenset({"0.0.0.0", "::", "*", "", "127.0.0.1", "localhost", "::1"})  # noqa: S104
 
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
@@ -18,7 +31,9 @@ _URL = re.compile(
     rf"(?P<scheme>https?)://(?:[^\s/@,;|'\"]+@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?(?P<path>/[^\s\"'`,;|<>\\\])}}]*)?",
     re.IGNORECASE,
 )
-_PAIR = re.compile(rf"(?<![A-Za-z0-9_.:/@-])(?P<host>{_HOST}):(?P<port>\d{{2,5}})(?P<path>/[^\s\"'`,;|<>\\\])}}]*)?(?![A-Za-z0-9_.:-])")
+_PAIR = re.compile(
+    rf"(?<![A-Za-z0-9_.:/@-])(?P<host>{_HOST}):(?P<port>\d{{2,5}})(?P<path>/[^\s\"'`,;|<>\\\])}}]*)?(?![A-Za-z0-9_.:-])"
+)
 _BARE = re.compile(rf"^{_HOST}$")
 
 

@@ -15,7 +15,9 @@ from stackctl.project.discovery.source import Place, Reader
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PATH = re.compile(r"\bservices\.([A-Za-z0-9._-]+)")
 _SERVICE = re.compile(r"\bservice \"([^\"]+)\"")
-_WORD = re.compile(r"'([^'\s]+)' not allowed|undefined (?:service|volume|network|secret|config) \"?([\w.-]+)|variable (\w+) is missing")
+_WORD = re.compile(
+    r"'([^'\s]+)' not allowed|undefined (?:service|volume|network|secret|config) \"?([\w.-]+)|variable (\w+) is missing"
+)
 _FILE = re.compile(r"(?:env file|open|stat) (\S+?)(?: not found|: )")
 
 

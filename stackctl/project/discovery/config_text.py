@@ -83,7 +83,7 @@ def _consumers(findings: Findings, choices: Choices) -> Iterator[str]:
     yield "# The services that use Ollama. {url} stands for the active one; also {scheme} {host} {port} {model} {token}."
     if not listed:
         yield "consumers: {}"
-        yield '#   backend:'
+        yield "#   backend:"
         yield '#     env: {OLLAMA_URL: "{url}"}'
         return
     yield "consumers:"
@@ -142,7 +142,7 @@ def _models(findings: Findings) -> Iterator[str]:
         yield "# What the project's own helpers pull; present before a consumer is pointed at a target."
         yield f"models: [{', '.join(quoted(m) if ':' not in m else json.dumps(m) for m in findings.models)}]"
     else:
-        yield "# models: [\"llama3.2:1b\"]    # must be there before a consumer is pointed at a target"
+        yield '# models: ["llama3.2:1b"]    # must be there before a consumer is pointed at a target'
 
 
 def _local(findings: Findings, choices: Choices) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _instances(findings: Findings) -> Iterator[str]:
     if not found:
         yield "# Ollama servers elsewhere; each is a profile: stackctl switch gpu-box"
         yield "# instances:"
-        yield "#   gpu-box: {url: \"http://192.168.1.100:11434\"}"
+        yield '#   gpu-box: {url: "http://192.168.1.100:11434"}'
         return
     yield "# Ollama servers elsewhere; each is a profile: `stackctl switch NAME`."
     yield "instances:"
@@ -203,7 +203,7 @@ def present_instances(findings: Findings) -> list[Present]:
 
 
 def _outside(setting: Setting) -> str | None:
-    if setting.points_at not in ("host", "external") or not setting.value or "{port}" == setting.template:
+    if setting.points_at not in ("host", "external") or not setting.value or setting.template == "{port}":
         return None
     found = addresses(setting.value, whole=True)
     if not found:

@@ -35,9 +35,14 @@ def _consumers(written: dict[str, Any], findings: Findings) -> Iterator[str]:
     for name in written:
         if name not in found:
             helper = findings.consumer(name)
-            why = "an override cannot reach it" if helper is not None and not helper.switchable else (
-                "it only pulls models, together with the server" if helper is not None
-                else "nothing in the Compose files shows that it uses Ollama"
+            why = (
+                "an override cannot reach it"
+                if helper is not None and not helper.switchable
+                else (
+                    "it only pulls models, together with the server"
+                    if helper is not None
+                    else "nothing in the Compose files shows that it uses Ollama"
+                )
             )
             yield f"{name} is in the file; {why}"
 

@@ -37,7 +37,11 @@ def discover(source: Source, raw: RawProject | None = None) -> Findings:
     consumers, helpers = work.consumers()
     ambiguous = [*_several_servers(servers), *work.ambiguous, *_doubts(consumers)]
     return Findings(
-        source.project.name, tuple(servers), tuple(consumers), tuple(helpers), tuple(dict.fromkeys(ambiguous)),
+        source.project.name,
+        tuple(servers),
+        tuple(consumers),
+        tuple(helpers),
+        tuple(dict.fromkeys(ambiguous)),
         tuple(dict.fromkeys(m for s in source.project if s.name in work.pullers for m in models_pulled(s))),
     )
 
@@ -97,13 +101,19 @@ class _Discovery:
         if app is not None and settings and app.is_off(service.environment):
             self.ambiguous.append(
                 f"{service.name}: {app.app} has its Ollama side switched off ("
-                + ", ".join(f"{k}={service.environment[k]}" for k in app.disabled if k in service.environment) + ")"
+                + ", ".join(f"{k}={service.environment[k]}" for k in app.disabled if k in service.environment)
+                + ")"
             )
         return settings
 
     def _fronts(self, visible: dict[str, list[Setting]]) -> None:
         """A proxy that consumers ask in Ollama's name is a gateway, even where its configuration cannot be read."""
-        asked = {s.points_at.partition(":")[2] for found in visible.values() for s in found if s.points_at.startswith("gateway:")}
+        asked = {
+            s.points_at.partition(":")[2]
+            for found in visible.values()
+            for s in found
+            if s.points_at.startswith("gateway:")
+        }
         for name in asked:
             if name in visible and not visible[name]:
                 service = self.source.project.services[name]
@@ -131,11 +141,18 @@ class _Discovery:
         if app is not None and app.keeps:
             notes.append(f"{app.app}: {app.keeps}")
             if app.heeds and switched:
-                companions = tuple((k, v) for k, v in app.heeds.items() if not (service.environment.get(k) or "").strip())
+                companions = tuple(
+                    (k, v) for k, v in app.heeds.items() if not (service.environment.get(k) or "").strip()
+                )
             elif app.click:
                 notes.append(f"set it in {app.click}")
         return Consumer(
-            service.name, self._role(service, found, app), found, app.app if app else "", companions, tuple(notes),
+            service.name,
+            self._role(service, found, app),
+            found,
+            app.app if app else "",
+            companions,
+            tuple(notes),
             service.name in self.pullers and depends,
         )
 
@@ -160,7 +177,11 @@ class _Discovery:
         named = _GATEWAY_NAME.search(service.name) and not any(s.kind == "none-visible" for s in settings)
         if service.name in self.land.gateways or named or (app is not None and app.role == "gateway"):
             return "gateway"
-        if service.name in self.ending and _INIT_TEXT.search(f"{service.name} {text}") and self._shares(service, settings):
+        if (
+            service.name in self.ending
+            and _INIT_TEXT.search(f"{service.name} {text}")
+            and self._shares(service, settings)
+        ):
             return "init"
         return "app"
 
@@ -216,9 +237,11 @@ def _nobody(value: str) -> str:
 def with_choice(findings: Findings, service: str, name: str, template: str) -> Findings:
     """The findings with one doubtful setting made switchable, as the user chose."""
     consumers = tuple(
-        replace(c, settings=tuple(replace(s, template=template, reason="") if s.name == name else s for s in c.settings))
-        if c.service == service else c
+        replace(
+            c, settings=tuple(replace(s, template=template, reason="") if s.name == name else s for s in c.settings)
+        )
+        if c.service == service
+        else c
         for c in findings.consumers
     )
     return replace(findings, consumers=consumers)
-

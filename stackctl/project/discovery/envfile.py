@@ -9,7 +9,9 @@ from dataclasses import dataclass
 _LINE = re.compile(
     r"^\s*(?P<comment>#[#\s]*)?(?:-\s+)?(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:=|:\s)\s*(?P<value>.*?)\s*$"
 )
-_EXAMPLE = re.compile(r"(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,11 @@ class Setting:
     def document(self) -> dict[str, Any]:
         """The form of the contract."""
         return {
-            "kind": self.kind, "name": self.name, "value": self.value,
-            "template": self.template, "evidence": self.evidence,
+            "kind": self.kind,
+            "name": self.name,
+            "value": self.value,
+            "template": self.template,
+            "evidence": self.evidence,
         }
 
 
@@ -76,9 +79,13 @@ class Consumer:
     def document(self) -> dict[str, Any]:
         """The form of the contract."""
         return {
-            "service": self.service, "role": self.role, "switchable": self.switchable,
-            "settings": [s.document() for s in self.settings], "reason": self.reason,
-            "app": self.app or None, "notes": list(self.notes),
+            "service": self.service,
+            "role": self.role,
+            "switchable": self.switchable,
+            "settings": [s.document() for s in self.settings],
+            "reason": self.reason,
+            "app": self.app or None,
+            "notes": list(self.notes),
         }
 
 
@@ -101,9 +108,17 @@ class OllamaService:
     def document(self) -> dict[str, Any]:
         """The form of the contract, with what else is known."""
         return {
-            "service": self.service, "image": self.image, "evidence": self.evidence, "why": list(self.why),
-            "port": self.port, "active": self.active, "volumes": list(self.volumes), "gpu": self.gpu,
-            "healthcheck": self.healthcheck or None, "ports": list(self.ports), "bundled": self.bundled,
+            "service": self.service,
+            "image": self.image,
+            "evidence": self.evidence,
+            "why": list(self.why),
+            "port": self.port,
+            "active": self.active,
+            "volumes": list(self.volumes),
+            "gpu": self.gpu,
+            "healthcheck": self.healthcheck or None,
+            "ports": list(self.ports),
+            "bundled": self.bundled,
         }
 
 

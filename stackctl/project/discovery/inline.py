@@ -34,10 +34,19 @@ def in_command(service: Service, source: Source, raw: RawProject, land: Landscap
                     continue
                 flag = _flag(argv, index, word, address)
                 text = word[address.start : address.end]
-                found.setdefault((kind, flag, text), Setting(
-                    kind, flag, text, None, _at(source, place),
-                    IN_COMMAND.format(kind=kind), "", at,
-                ))
+                found.setdefault(
+                    (kind, flag, text),
+                    Setting(
+                        kind,
+                        flag,
+                        text,
+                        None,
+                        _at(source, place),
+                        IN_COMMAND.format(kind=kind),
+                        "",
+                        at,
+                    ),
+                )
     return _first_of_each(list(found.values()))
 
 
@@ -81,10 +90,14 @@ def in_build(service: Service, source: Source, raw: RawProject, land: Landscape)
         if (mine or named) and not names.is_noise(name):
             written = raw.argument(service.name, name)
             place = written.place if written else raw.key(service.name, "build")
-            reason = BUILT_IN if mine or not text.startswith("/") else (
-                "a build argument, and a path of the app's own front end: it is none to switch"
+            reason = (
+                BUILT_IN
+                if mine or not text.startswith("/")
+                else ("a build argument, and a path of the app's own front end: it is none to switch")
             )
-            found.append(Setting("build_arg", name, text, None, _at(source, place), reason, "", "ollama" if mine else ""))
+            found.append(
+                Setting("build_arg", name, text, None, _at(source, place), reason, "", "ollama" if mine else "")
+            )
     return found
 
 

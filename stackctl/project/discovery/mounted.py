@@ -16,13 +16,36 @@ from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Place, Source
 
 _CONFIG = (
-    ".yaml", ".yml", ".json", ".json5", ".jsonc", ".toml", ".conf", ".cfg", ".cnf", ".ini", ".properties", ".xml", ".template",
-    ".tpl", ".tmpl", ".vcl", ".hcl", ".env", "caddyfile", ".example", ".sample",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".json5",
+    ".jsonc",
+    ".toml",
+    ".conf",
+    ".cfg",
+    ".cnf",
+    ".ini",
+    ".properties",
+    ".xml",
+    ".template",
+    ".tpl",
+    ".tmpl",
+    ".vcl",
+    ".hcl",
+    ".env",
+    "caddyfile",
+    ".example",
+    ".sample",
 )
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".sh", ".lua", ".pl")
 _COMMENT = re.compile(r"^\s*(?:#|//|;|--|\*|/\*)")
-_FROM_ENVIRONMENT = re.compile(r"getenv|environ|process\.env|ENV\[|\$\{[A-Za-z_]\w*(?::?[-?]|\})|import\.meta\.env|\$ENV|lookup_env|env\(")
-_ASSIGNED = re.compile(r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$")
+_FROM_ENVIRONMENT = re.compile(
+    r"getenv|environ|process\.env|ENV\[|\$\{[A-Za-z_]\w*(?::?[-?]|\})|import\.meta\.env|\$ENV|lookup_env|env\("
+)
+_ASSIGNED = re.compile(
+    r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$"
+)
 _MAX_IN_FOLDER = 60
 
 
@@ -46,7 +69,11 @@ def missing_config(service: Service, source: Source, raw: RawProject) -> Setting
             place = raw.volume(service.name, path)
             evidence = f"{source.shown(place.path)}:{place.line}" if place else ""
             return Setting(
-                "config_file", source.shown(path), None, None, evidence,
+                "config_file",
+                source.shown(path),
+                None,
+                None,
+                evidence,
                 f"{source.shown(path)} is mounted and decides it, and is not there to be read",
             )
     return None
@@ -120,12 +147,23 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
             name = (before[1] if before else None) if code else source.shown(path)
             value = line[address.start : address.end]
             reason = (
-                f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable" if code
+                f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable"
+                if code
                 else f"it stands in a mounted file; change {source.shown(path)}:{number} by hand, or give the app a variable"
             )
-            found.setdefault((name, value), Setting(
-                "hardcoded" if code else "config_file", name, value, None, f"{source.shown(path)}:{number}", reason, "", at,
-            ))
+            found.setdefault(
+                (name, value),
+                Setting(
+                    "hardcoded" if code else "config_file",
+                    name,
+                    value,
+                    None,
+                    f"{source.shown(path)}:{number}",
+                    reason,
+                    "",
+                    at,
+                ),
+            )
     return list(found.values())
 
 

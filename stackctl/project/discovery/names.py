@@ -8,18 +8,100 @@ from functools import cache
 _SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _FUSED = re.compile(r"^(ollama)(api|base|server|proxy)?(url|uri|host|endpoint|port|ip|address|base)?$")
 _ANYWHERE = {"url", "urls", "uri", "endpoint", "endpoints", "baseurl", "apibase"}
-_LAST = {"host", "hosts", "hostname", "base", "origin", "server", "servers", "address", "addr", "ip", "domain", "path", "api", "proxy"}
+_LAST = {
+    "host",
+    "hosts",
+    "hostname",
+    "base",
+    "origin",
+    "server",
+    "servers",
+    "address",
+    "addr",
+    "ip",
+    "domain",
+    "path",
+    "api",
+    "proxy",
+}
 _NOT_FIRST = {"enable", "enabled", "use", "disable", "is", "has", "allow", "skip", "require", "no", "with"}
 _NEVER = {
-    "model", "models", "key", "token", "timeout", "version", "tag", "origins", "cors", "allowed", "keep",
-    "optional", "password", "secret", "docs", "icon", "redirect", "callback", "webhook", "image",
+    "model",
+    "models",
+    "key",
+    "token",
+    "timeout",
+    "version",
+    "tag",
+    "origins",
+    "cors",
+    "allowed",
+    "keep",
+    "optional",
+    "password",
+    "secret",
+    "docs",
+    "icon",
+    "redirect",
+    "callback",
+    "webhook",
+    "image",
 }
-_LLM = {"llm", "ai", "openai", "model", "inference", "chat", "embedding", "embeddings", "embed", "agent", "completion", "gpt"}
+_LLM = {
+    "llm",
+    "ai",
+    "openai",
+    "model",
+    "inference",
+    "chat",
+    "embedding",
+    "embeddings",
+    "embed",
+    "agent",
+    "completion",
+    "gpt",
+}
 _OTHER_PROVIDERS = {
-    "azure", "anthropic", "claude", "groq", "gemini", "google", "mistral", "cohere", "deepseek", "openrouter", "bedrock",
-    "huggingface", "hf", "tei", "vllm", "lmstudio", "localai", "xai", "grok", "together", "fireworks", "perplexity",
-    "litellm", "moonshot", "qwen", "dashscope", "zhipu", "siliconflow", "voyage", "jina", "nvidia", "cerebras", "aws",
-    "whatsapp", "telegram", "slack", "langchain", "langsmith", "langfuse", "custom",
+    "azure",
+    "anthropic",
+    "claude",
+    "groq",
+    "gemini",
+    "google",
+    "mistral",
+    "cohere",
+    "deepseek",
+    "openrouter",
+    "bedrock",
+    "huggingface",
+    "hf",
+    "tei",
+    "vllm",
+    "lmstudio",
+    "localai",
+    "xai",
+    "grok",
+    "together",
+    "fireworks",
+    "perplexity",
+    "litellm",
+    "moonshot",
+    "qwen",
+    "dashscope",
+    "zhipu",
+    "siliconflow",
+    "voyage",
+    "jina",
+    "nvidia",
+    "cerebras",
+    "aws",
+    "whatsapp",
+    "telegram",
+    "slack",
+    "langchain",
+    "langsmith",
+    "langfuse",
+    "custom",
 }
 _PROXY_LISTS = {"no_proxy"}
 _PLATFORM = re.compile(r"^SERVICE_(?:URL|FQDN|USER|PASSWORD|BASE64)_")
@@ -89,7 +171,18 @@ def is_model_endpoint(name: str) -> bool:
 def partner_ports(name: str) -> list[str]:
     """Names under which the port of the host variable ``name`` may stand, likeliest first."""
     found = []
-    for pattern in (r"HOST[_-]?IP$", r"HOSTNAME$", r"HOST$", r"IP$", r"ADDRESS$", r"ADDR$", r"SERVER$", r"DOMAIN$", r"URL$", r"URI$"):
+    for pattern in (
+        r"HOST[_-]?IP$",
+        r"HOSTNAME$",
+        r"HOST$",
+        r"IP$",
+        r"ADDRESS$",
+        r"ADDR$",
+        r"SERVER$",
+        r"DOMAIN$",
+        r"URL$",
+        r"URI$",
+    ):
         match = re.search(pattern, name, re.IGNORECASE)
         if match:
             port = "port" if match[0].islower() else "Port" if not match[0].isupper() else "PORT"

@@ -35,10 +35,14 @@ def is_one_shot(service: Service, project: ComposeProject) -> bool:
 def one_shots(project: ComposeProject) -> frozenset[str]:
     """Every service that is meant to end, as :func:`is_one_shot` sees it."""
     waited = {
-        name for other in project for name, edge in other.depends_on.items()
+        name
+        for other in project
+        for name, edge in other.depends_on.items()
         if edge.get("condition") == "service_completed_successfully"
     }
-    return frozenset(s.name for s in project if s.name in waited or str(s.raw.get("restart") or "") in ("no", "on-failure"))
+    return frozenset(
+        s.name for s in project if s.name in waited or str(s.raw.get("restart") or "") in ("no", "on-failure")
+    )
 
 
 def bind_port(value: str) -> int | None:

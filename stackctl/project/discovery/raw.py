@@ -191,7 +191,7 @@ def _text(node: Any) -> str | None:
 def _items(node: Any) -> list[Any]:
     if isinstance(node, yaml.SequenceNode):
         return list(node.value)
-    return [] if node is None or _text(node) is None and isinstance(node, yaml.ScalarNode) else [node]
+    return [] if node is None or (_text(node) is None and isinstance(node, yaml.ScalarNode)) else [node]
 
 
 def mapping_of(node: Any) -> dict[str, Any]:

@@ -16,9 +16,13 @@ from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Source
 
 _FROM_OLLAMA = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)", re.IGNORECASE | re.MULTILINE)
-_INSTALLS = re.compile(r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama")
+_INSTALLS = re.compile(
+    r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama"
+)
 _STARTS = re.compile(r"^\s*(?:CMD|ENTRYPOINT)\b.*\b(?:ollama|serve)\b", re.IGNORECASE | re.MULTILINE)
-_SERVER_NAME = re.compile(r"^(?:ollama|.*[-_]ollama|ollama[-_](?:server|service|api|cpu|gpu|cuda|rocm|nvidia|amd|\d+))$")
+_SERVER_NAME = re.compile(
+    r"^(?:ollama|.*[-_]ollama|ollama[-_](?:server|service|api|cpu|gpu|cuda|rocm|nvidia|amd|\d+))$"
+)
 
 
 def find_servers(source: Source, raw: RawProject) -> list[OllamaService]:
@@ -62,7 +66,11 @@ def _built_from(service: Service, source: Source) -> list[str]:
     arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
     defaults: dict[str, str] = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
     stages = _FROM_OLLAMA.findall(text)
-    final = re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), stages[-1]) if stages else ""
+    final = (
+        re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), stages[-1])
+        if stages
+        else ""
+    )
     if images.is_ollama(final):
         return [f"built from {final} ({name})"]
     if _INSTALLS.search(text) and (_STARTS.search(text) or _SERVER_NAME.match(service.name)):
@@ -92,7 +100,12 @@ def _by_traits(service: Service) -> list[str]:
     if host and bind_port(host) is not None:
         traits.append(f"OLLAMA_HOST={host}")
     test = " ".join(str(t) for t in (service.raw.get("healthcheck") or {}).get("test") or [])
-    if "ollama list" in test or "ollama ps" in test or f"localhost:{DEFAULT_PORT}" in test or f"127.0.0.1:{DEFAULT_PORT}" in test:
+    if (
+        "ollama list" in test
+        or "ollama ps" in test
+        or f"localhost:{DEFAULT_PORT}" in test
+        or f"127.0.0.1:{DEFAULT_PORT}" in test
+    ):
         traits.append("its healthcheck asks Ollama")
     if any(key.startswith("OLLAMA_") and key.split("_", 1)[1] in _SERVER_ONLY for key in service.environment):
         traits.append("settings of the server in its environment")
@@ -112,7 +125,8 @@ def _describe(service: Service, why: list[str], source: Source, raw: RawProject)
     place = raw.key(service.name, "image", "build", "command", "entrypoint")
     evidence = f"{source.shown(place.path)}:{place.line}" if place else f"service {service.name}"
     mounts = [
-        f"{_source(v, source)}:{v.get('target')}" for v in service.volumes
+        f"{_source(v, source)}:{v.get('target')}"
+        for v in service.volumes
         if "ollama" in str(v.get("target")) or bundled
     ]
     ports = [
@@ -121,8 +135,17 @@ def _describe(service: Service, why: list[str], source: Source, raw: RawProject)
     check = service.raw.get("healthcheck") or {}
     test = "" if check.get("disable") else " ".join(str(t) for t in check.get("test") or [])
     return OllamaService(
-        service.name, service.image, evidence, tuple(why), port, service.name in source.project.active,
-        tuple(mounts), _gpu(service), test, tuple(ports), bundled,
+        service.name,
+        service.image,
+        evidence,
+        tuple(why),
+        port,
+        service.name in source.project.active,
+        tuple(mounts),
+        _gpu(service),
+        test,
+        tuple(ports),
+        bundled,
     )
 
 
@@ -133,11 +156,17 @@ def _source(volume: Mapping[str, Any], source: Source) -> str:
 
 def _gpu(service: Service) -> str:
     """``nvidia``, ``cdi``, ``amd``, ``intel`` or ``none``, by what the service reserves."""
-    reservations = (((service.raw.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get("devices") or []
+    reservations = (((service.raw.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get(
+        "devices"
+    ) or []
     devices = " ".join(str(d.get("source") if isinstance(d, Mapping) else d) for d in service.raw.get("devices") or [])
     if any(str(r.get("driver")) == "cdi" for r in reservations) or "nvidia.com/gpu" in devices:
         return "cdi"
-    if "/dev/kfd" in devices or "rocm" in images.tag(service.image) or any(str(r.get("driver")) == "amd" for r in reservations):
+    if (
+        "/dev/kfd" in devices
+        or "rocm" in images.tag(service.image)
+        or any(str(r.get("driver")) == "amd" for r in reservations)
+    ):
         return "amd"
     if reservations or service.raw.get("gpus") or service.raw.get("runtime") == "nvidia" or "/dev/nvidia" in devices:
         return "nvidia"

@@ -31,17 +31,25 @@ class Unset:
             return self._known(service, app)
         if images.is_infrastructure(service.image) or images.is_gateway(service.image):
             return []
-        needs = [name for name in service.depends_on if name in self.land.servers and not self.land.servers[name].bundled]
+        needs = [
+            name for name in service.depends_on if name in self.land.servers and not self.land.servers[name].bundled
+        ]
         if not needs or self._helps_only(service):
             return []
         commented = self._documented(service, {})
         if commented:
             return [commented]
         place = self.raw.key(service.name, "depends_on")
-        return [Setting(
-            "none-visible", None, None, None, self._at(place),
-            f"it waits for {needs[0]}, and no variable, flag or mounted file tells it the address: look into its own settings",
-        )]
+        return [
+            Setting(
+                "none-visible",
+                None,
+                None,
+                None,
+                self._at(place),
+                f"it waits for {needs[0]}, and no variable, flag or mounted file tells it the address: look into its own settings",
+            )
+        ]
 
     def _helps_only(self, service: Service) -> bool:
         """A service that somebody else waits on to end, or that is itself an Ollama's helper, is no consumer."""
@@ -65,17 +73,27 @@ class Unset:
         files = self.raw.env_files(service.name)
         if name is None:
             return [Setting("none-visible", None, None, None, self._at(place), self._reason(app))]
-        return [Setting(
-            "env_file" if files else "none-visible", name, None, app.env[name], self._at(files[-1].place if files else place),
-            note=f"{app.app} reads {name}, which is not set",
-        )]
+        return [
+            Setting(
+                "env_file" if files else "none-visible",
+                name,
+                None,
+                app.env[name],
+                self._at(files[-1].place if files else place),
+                note=f"{app.app} reads {name}, which is not set",
+            )
+        ]
 
     def _reason(self, app: App) -> str:
         if app.browser:
             return "the user's browser calls Ollama, not the container: the published port of Ollama matters"
         if app.config:
             return f"{app.app} is told in {app.config}, which is not among the project's files"
-        return f"{app.app} is told in its own pages: {app.click}" if app.click else f"{app.app} is told in its own settings"
+        return (
+            f"{app.app} is told in its own pages: {app.click}"
+            if app.click
+            else f"{app.app} is told in its own settings"
+        )
 
     def _hinted(self, service: Service) -> bool:
         """Whether the project shows that Ollama is meant: a server in it, or the host's name given to this service."""
@@ -92,7 +110,9 @@ class Unset:
                 for entry in parse_env(line):
                     if self._is_ours(entry.name, entry.value, known):
                         place = Place(layer.place.path, layer.comments[0] + offset + 1)
-                        return self._from_example(entry.name, entry.value, known, place, "commented out in the Compose file")
+                        return self._from_example(
+                            entry.name, entry.value, known, place, "commented out in the Compose file"
+                        )
         if not known:
             return None
         folder = posixpath.dirname(self.source.files[0]) if self.source.files else self.source.home
@@ -102,7 +122,11 @@ class Unset:
                 for entry in self.variables.lines(path):
                     if entry.name in known and not entry.commented:
                         return self._from_example(
-                            entry.name, entry.value, known, Place(path, entry.line), f"shown in {self.source.shown(path)}",
+                            entry.name,
+                            entry.value,
+                            known,
+                            Place(path, entry.line),
+                            f"shown in {self.source.shown(path)}",
                         )
         return None
 
@@ -130,11 +154,18 @@ class Unset:
                     for address in addresses(line) if not _COMMENTED.match(line) else []:
                         at = self.land.points_at(address)
                         if at in ("ollama", "host", "external"):
-                            return [Setting(
-                                "config_file", self.source.shown(path), line[address.start : address.end], None,
-                                f"{self.source.shown(path)}:{number}",
-                                f"{app.app} reads its {app.config}, which lies outside the project; change it there", "", at,
-                            )]
+                            return [
+                                Setting(
+                                    "config_file",
+                                    self.source.shown(path),
+                                    line[address.start : address.end],
+                                    None,
+                                    f"{self.source.shown(path)}:{number}",
+                                    f"{app.app} reads its {app.config}, which lies outside the project; change it there",
+                                    "",
+                                    at,
+                                )
+                            ]
         return []
 
     def _at(self, place: Place | None) -> str:

@@ -158,9 +158,7 @@ class Variables:
                 port = int(str(text).strip()) if str(text).strip().isdigit() else None
                 at = setting.points_at or self.land.points_at(Address("", host, port, "", 0, 0))
                 found[name] = replace(setting, template=f"{scheme}{{host}}", note=note, points_at=at)
-                found[partner] = self.setting(
-                    service, partner, text, Verdict("{port}", at, note="the port to " + name)
-                )
+                found[partner] = self.setting(service, partner, text, Verdict("{port}", at, note="the port to " + name))
                 return
 
     def _is_open(self, service: Service, name: str) -> bool:
@@ -173,9 +171,15 @@ class Variables:
         return bool(pure) and not addresses(value)
 
     def _possible(self, service: Service, name: str, value: str | None) -> Setting:
-        return self.setting(service, name, value, Verdict(
-            None, reason="empty today, so it means OpenAI itself; write it as `{url}/v1` to send that to Ollama too",
-        ))
+        return self.setting(
+            service,
+            name,
+            value,
+            Verdict(
+                None,
+                reason="empty today, so it means OpenAI itself; write it as `{url}/v1` to send that to Ollama too",
+            ),
+        )
 
     def _generic(self, service: Service) -> dict[str, Setting]:
         """An empty endpoint of no named provider, interpolated from outside: somebody may point it at Ollama."""
@@ -185,9 +189,15 @@ class Variables:
                 continue
             written = self.raw.environment(service.name, name)
             if written is not None and written.text and "$" in written.text and self._is_open(service, name):
-                found[name] = self.setting(service, name, value, Verdict(
-                    None, reason="empty today and of no named provider; it may be meant for Ollama",
-                ))
+                found[name] = self.setting(
+                    service,
+                    name,
+                    value,
+                    Verdict(
+                        None,
+                        reason="empty today and of no named provider; it may be meant for Ollama",
+                    ),
+                )
         return found
 
     def setting(self, service: Service, name: str, value: str | None, verdict: Verdict) -> Setting:
@@ -204,11 +214,20 @@ class Variables:
         place = self.raw.key(service.name, "environment", "env_file")
         return self._make("env_file" if files else "env", name, value, verdict, place, "")
 
-    def _make(self, kind: str, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str) -> Setting:
+    def _make(
+        self, kind: str, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str
+    ) -> Setting:
         evidence = f"{self.source.shown(place.path)}:{place.line}" if place else ""
         return Setting(
-            kind, name, redacted(value), verdict.template, evidence,  # type: ignore[arg-type]  # the two kinds of this module
-            verdict.reason, form, verdict.points_at, verdict.note,
+            kind,
+            name,
+            redacted(value),
+            verdict.template,
+            evidence,  # type: ignore[arg-type]  # the two kinds of this module
+            verdict.reason,
+            form,
+            verdict.points_at,
+            verdict.note,
         )
 
     def lines(self, path: str) -> list[EnvLine]:
