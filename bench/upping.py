@@ -21,7 +21,7 @@ services:
     labels: {{io.stackctl.test: "1"}}
     {needs}
     healthcheck: &check
-      test: ["CMD", "python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
+      test: [CMD, python3, -c, "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz')"]
       interval: 5s
       start_period: 30s
       start_interval: 500ms

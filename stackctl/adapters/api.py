@@ -67,8 +67,9 @@ class EngineApi:
         self._open: list[subprocess.Popen[bytes]] = []
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        """The JSON answer, or None for 404. Raises :class:`ApiUnavailable`, with the engine's message where it has one."""
-        target = path + ("?" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}) if query else "")
+        """The JSON answer, or None for 404. Raises :class:`ApiUnavailable` where there is none."""
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (query or {}).items()}
+        target = f"{path}?{urlencode(texts)}" if texts else path
         for attempt in (1, 2):
             connection, fresh = self._connection()
             try:
@@ -115,8 +116,11 @@ class EngineApi:
             ours, theirs = socket.socketpair()
             with theirs:
                 process = subprocess.Popen(
-                    [*self._argv, "system", "dial-stdio"], stdin=theirs.fileno(), stdout=theirs.fileno(),
-                    stderr=subprocess.DEVNULL, start_new_session=True,
+                    [*self._argv, "system", "dial-stdio"],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
         except OSError as error:
             raise ApiUnavailable(str(error)) from error

@@ -13,7 +13,8 @@ from stackctl.errors import EngineUnusable
 OLDEST_COMPOSE = (2, 24, 4)
 
 _ABSENT = re.compile(
-    r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running|connection refused"
+    r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
+    r"|connection refused"
 )
 _DENIED = re.compile(r"permission denied while trying to connect|dial unix .*: connect: permission denied")
 _NO_COMPOSE = re.compile(
@@ -63,5 +64,6 @@ def check_compose(version: str) -> None:
     if tuple(int(n) for n in numbers.groups()) < OLDEST_COMPOSE:
         raise EngineUnusable(
             f"Docker Compose {numbers[0]} is too old: 2.24.4 or later is needed (`!override` in override files)",
-            hint="upgrade the package docker-compose-plugin, or put a newer plugin into ~/.docker/cli-plugins/docker-compose",
+            hint="upgrade the package docker-compose-plugin, or put a newer plugin at "
+            "~/.docker/cli-plugins/docker-compose",
         )

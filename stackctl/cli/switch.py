@@ -10,7 +10,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @verb.command(
-    epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch gpu-box --dry-run"
+    epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch box --dry-run"
 )
 def switch(
     ctx: typer.Context,

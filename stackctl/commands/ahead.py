@@ -21,9 +21,9 @@ class Ahead:
     """Futures by question. ``call`` is the Compose call of the last time, or None where there was none."""
 
     call: ComposeCall | None = None
-    _config: Future[dict[str, Any]] | None = None
-    _hashes: Future[dict[str, str]] | None = None
-    _containers: Future[list[Container]] | None = None
+    asked_config: Future[dict[str, Any]] | None = None
+    asked_hashes: Future[dict[str, str]] | None = None
+    asked_containers: Future[list[Container]] | None = None
     override: bytes = b""
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=6), repr=False)
 
@@ -33,18 +33,18 @@ class Ahead:
 
     def config(self, call: ComposeCall) -> dict[str, Any] | None:
         """The resolved project, where exactly this call was asked."""
-        return _result(self._config) if self._config and self._same(call) else None
+        return _result(self.asked_config) if self.asked_config and self._same(call) else None
 
     def hashes(self, call: ComposeCall, override: str) -> dict[str, str] | None:
         """The hashes, where exactly this call was asked with this override."""
-        same = self._hashes and self._same(call) and self.override == override.encode()
-        return _result(self._hashes) if same and self._hashes else None
+        same = self.asked_hashes and self._same(call) and self.override == override.encode()
+        return _result(self.asked_hashes) if same and self.asked_hashes else None
 
     def containers(self, project: str) -> list[Container] | None:
         """The containers of the project, as they were when this run began; gone once taken."""
-        if self._containers is None or self.call is None or self.call.project != project:
+        if self.asked_containers is None or self.call is None or self.call.project != project:
             return None
-        taken, self._containers = self._containers, None
+        taken, self.asked_containers = self.asked_containers, None
         found: list[Container] | None = _result(taken)
         return found
 
@@ -92,11 +92,11 @@ def start(engine: Engine, state_directory: Path, *, project_call: bool = True) -
     if not project_call:
         return ahead
     ahead.call, ahead.override = call, override
-    ahead._config = ahead.ask(lambda: engine.config(call, all_profiles=True))
-    ahead._containers = ahead.ask(lambda: engine.containers(str(call.project)))
+    ahead.asked_config = ahead.ask(lambda: engine.config(call, all_profiles=True))
+    ahead.asked_containers = ahead.ask(lambda: engine.containers(str(call.project)))
     if b"${" not in override:
         merged = replace(call, files=(*call.files, str(state_directory / "override.yaml")))
-        ahead._hashes = ahead.ask(lambda: engine.hashes(merged))
+        ahead.asked_hashes = ahead.ask(lambda: engine.hashes(merged))
     return ahead
 
 

@@ -66,13 +66,14 @@ def _switched_off(session: Session, stack: Stack, project: ComposeProject, state
         return prepare(session, stack, project, state.profile, pins=state.pins).override.off
     except StackctlError as error:
         session.reporter.warn(
-            f"{state.profile} cannot be prepared any more ({error.message}); `docker compose up -d` starts what it had switched off"
+            f"{state.profile} cannot be prepared any more ({error.message}); "
+            "`docker compose up -d` starts what it had switched off"
         )
         return ()
 
 
 def _restore(session: Session, stack: Stack, containers: list[Container], off: tuple[str, ...]) -> list[str]:
-    """Make anew what runs differently than the user's files alone say, start what was switched off, and nothing else."""
+    """Make anew what runs differently than the user's files alone say, and start what was switched off."""
     wanted = session.engine.hashes(stack.call)
     changed = sorted(
         {

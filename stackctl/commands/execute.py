@@ -187,10 +187,10 @@ class StackExecutor:
         from stackctl.ollama.server import Server  # noqa: PLC0415
 
         server = Server("local", OllamaUrl("http", "127.0.0.1", self._work.local_port))
-        with session.reporter.step(f"models {', '.join(step.models)}"):
-            with OllamaClient(server, backend=session.into_container(container, self._work.local_port)) as client:
-                self._wait_for_answer(client.version)
-                pulled = ensure_models(client, list(step.models), session.reporter)
+        way = session.into_container(container, self._work.local_port)
+        with session.reporter.step(f"models {', '.join(step.models)}"), OllamaClient(server, backend=way) as client:
+            self._wait_for_answer(client.version)
+            pulled = ensure_models(client, list(step.models), session.reporter)
         if pulled:
             session.reporter.note(f"pulled {', '.join(pulled)}")
 

@@ -32,7 +32,8 @@ def choose(
         if found.kind != "none":
             return Gpu("keep"), []
         return Gpu("none"), [
-            f"the engine has no GPU to give: {own.name} runs on the CPU (its own GPU setting is left out; `gpu: none` silences this)"
+            f"the engine has no GPU to give: {own.name} runs on the CPU "
+            "(its own GPU setting is left out; `gpu: none` silences this)"
         ]
     if found.kind == "none":
         return found, ["no GPU on this engine: the local Ollama runs on the CPU (`gpu: none` silences this)"]
@@ -53,7 +54,7 @@ def _cdi_all(info: EngineInfo) -> tuple[str, ...]:
     """Every GPU by its CDI name: the device ``all`` of a vendor where there is one."""
     gpus = [d for d in info.cdi_devices if "/gpu=" in d]
     whole = [d for d in gpus if d.endswith("=all")]
-    return (sorted(whole, key=lambda d: not d.startswith("nvidia"))[0],) if whole else tuple(gpus)
+    return (min(whole, key=lambda d: not d.startswith("nvidia")),) if whole else tuple(gpus)
 
 
 def _amd(names: HostNames) -> Gpu:
@@ -69,7 +70,8 @@ def _explicit(driver: str, wanted: GpuDevice, info: EngineInfo, names: HostNames
             hint = (
                 f"the engine offers {cdi[0]} by CDI: write `gpu: cdi`"
                 if cdi
-                else "install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
+                else "install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker "
+                "&& sudo systemctl restart docker"
             )
             raise GpuUnavailable(
                 "gpu: nvidia is asked for, and this engine has no NVIDIA runtime", hint=hint, where=where

@@ -210,7 +210,7 @@ def preflight(
         aims = [aim, *_present(session, stack, name, url, containers.get(name))]
         budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
         jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan(tuple(aims), budget=budget)))
-    with Prober(session.engine, images=_images(session, project)) as prober:
+    with Prober(session.engine, images=[s.image for s in project if s.image]) as prober:
         seen = prober.probe(jobs)
     return [
         Verified(
@@ -280,10 +280,6 @@ def _standpoint(session: Session, project: ComposeProject, name: str, container:
             return Standpoint(name, network=network, image=service.image)
     # Before the first `up` its networks do not exist; the engine's default bridge leaves by the same way.
     return Standpoint(name, network="bridge", image=service.image)
-
-
-def _images(session: Session, project: ComposeProject) -> list[str]:
-    return [s.image for s in project if s.image]
 
 
 def _pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:

@@ -272,7 +272,8 @@ class _Renderer:
         self.top.setdefault("volumes", {}).update(volumes)
         if self.own is not None and "OLLAMA_NUM_CTX" in self.own.environment:
             self.warnings.append(
-                f"{self.own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; the variable is OLLAMA_CONTEXT_LENGTH"
+                f"{self.own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; "
+                "the variable is OLLAMA_CONTEXT_LENGTH"
             )
 
     def switch_off(self) -> tuple[str, ...]:
