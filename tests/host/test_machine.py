@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,12 @@ def reaches(machine: Machine, port: int = 11434) -> str:
     return done.stdout.strip()
 
 
-def causes(document: dict[str, object]) -> dict[str, str]:
-    return {f["cause"]: f["severity"] for f in document["findings"]}  # type: ignore[index,union-attr,attr-defined]
+def causes(document: dict[str, Any]) -> dict[str, str]:
+    """Each cause with its worst severity: findings come the worst first."""
+    found: dict[str, str] = {}
+    for one in document["findings"]:
+        found.setdefault(one["cause"], one["severity"])
+    return found
 
 
 def test_from_a_fresh_install_to_a_server_that_the_stack_alone_reaches(machine: Machine) -> None:
@@ -94,13 +99,10 @@ def test_what_was_there_comes_back(machine: Machine) -> None:
     assert "nothing to undo" in nothing.stdout
 
 
-def test_without_confirmation_or_root_nothing_is_touched(machine: Machine) -> None:
+def test_without_confirmation_nothing_is_touched(machine: Machine) -> None:
     done = machine.stackctl("host-setup", "systemd", "--apply", check=False)
     assert done.returncode == 2
     assert "nothing was touched" in done.stderr
-    machine.sh("chmod -R a+rX /srv")
-    other = machine.sh("setpriv --reuid=ollama --clear-groups sh -c 'test -x /usr/bin/python3'", check=False)
-    assert other.returncode == 0
     assert machine.sh(f"test -e {DROP_IN}", check=False).returncode == 1
 
 
