@@ -71,6 +71,8 @@ class LazyGroup(TyperGroup):
         verb: typer.Typer = module.verbs[cmd_name] if hasattr(module, "verbs") else module.verb
         command = typer.main.get_command(verb)
         command.name = cmd_name
+        also = "Also -C, --env, --json, -q, -v and --no-color: see stackctl --help"
+        command.epilog = f"{command.epilog}\n\n{also}" if command.epilog else also
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

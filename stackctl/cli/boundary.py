@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ def run(arguments: list[str]) -> int:
 
     from stackctl.cli.app import app  # noqa: PLC0415
 
+    if "_STACKCTL_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # noqa: PLC0415
+
+        completion_init()
     settings, rest = hoist(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -13,7 +13,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 def host_check(
     ctx: typer.Context,
     port: int = typer.Option(11434, "--port", help="The port on which Ollama should be reached", min=1, max=65535),
-    sources: list[str] = typer.Option(  # noqa: B008
+    sources: list[str] = typer.Option(
         None, "--from", help="Subnet or address that should get in; repeats (default: the stack's)", metavar="SUBNET"
     ),
 ) -> None:

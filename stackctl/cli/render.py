@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from stackctl.cli.completion import profiles
 from stackctl.cli.wiring import present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -12,7 +13,9 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 @verb.command(epilog="Examples:  stackctl render gpu-box   ·   stackctl render --merged > merged.yaml")
 def render(
     ctx: typer.Context,
-    profile: str = typer.Argument(None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]"),
+    profile: str = typer.Argument(
+        None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]", autocompletion=profiles
+    ),
     merged: bool = typer.Option(False, "--merged", help="The whole project with the override merged in"),
 ) -> None:
     """Print the override that a target needs, or the merged project, secrets redacted."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import typer
 
+from stackctl.cli.completion import profiles
 from stackctl.cli.wiring import present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @verb.command(
-    epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch box --dry-run"
+    epilog="Examples:  stackctl switch local   ·   stackctl switch http://10.0.0.5:11434   ·   stackctl switch box"
 )
 def switch(
     ctx: typer.Context,
     target: str = typer.Argument(
-        ..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL"
+        ..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL", autocompletion=profiles
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
     timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from stackctl.cli.completion import profiles
 from stackctl.cli.wiring import present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -12,7 +13,9 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 @verb.command(epilog="Examples:  stackctl up   ·   stackctl up local --env prod   ·   stackctl up gpu-box --dry-run")
 def up(
     ctx: typer.Context,
-    profile: str = typer.Argument(None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]"),
+    profile: str = typer.Argument(
+        None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]", autocompletion=profiles
+    ),
     timeout: float = typer.Option(300.0, "--timeout", help="Seconds to wait for health", min=1),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
 ) -> None:

@@ -31,10 +31,8 @@ def choose(
     if own is not None and uses_gpu(own):
         if found.kind != "none":
             return Gpu("keep"), []
-        return Gpu("none"), [
-            f"the engine has no GPU to give: {own.name} runs on the CPU "
-            "(its own GPU setting is left out; `gpu: none` silences this)"
-        ]
+        said = f"the engine has no GPU to give: {own.name} runs on the CPU"
+        return Gpu("none"), [f"{said} (its own GPU setting is left out; `gpu: none` silences this)"]
     if found.kind == "none":
         return found, ["no GPU on this engine: the local Ollama runs on the CPU (`gpu: none` silences this)"]
     return found, []
