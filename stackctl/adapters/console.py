@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, TextIO
 from stackctl.ports import Progress
 
 if TYPE_CHECKING:
-    from stackctl.commands.outcome import Outcome, Tone
     from stackctl.errors import StackctlError
+    from stackctl.outcome import Outcome, Tone
 
 _CODES = {"ok": "32", "warn": "33", "bad": "31", "dim": "2", "strong": "1", "plain": ""}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -207,7 +207,7 @@ class Console:
         return self.redact(text)
 
     def _block(self, block: object) -> None:
-        from stackctl.commands.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)
+        from stackctl.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)
 
         if isinstance(block, Verbatim):
             _write(sys.stdout, self._hidden_in(block.text))

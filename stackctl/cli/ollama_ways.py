@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import typer
 
-    from stackctl.commands.outcome import Outcome
     from stackctl.commands.session import Session
+    from stackctl.outcome import Outcome
     from stackctl.ports import Container
 
 # Images that can stand beside a consumer whose own image has nothing to connect with.

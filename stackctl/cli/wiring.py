@@ -16,9 +16,9 @@ from stackctl.cli.globals import Settings
 
 if TYPE_CHECKING:
     from stackctl.adapters.docker import DockerEngine
-    from stackctl.commands.outcome import Outcome
     from stackctl.commands.session import Session
     from stackctl.config.secrets import Secret
+    from stackctl.outcome import Outcome
     from stackctl.ports import Container
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from stackctl.commands.fleet import Fleet, gather
 from stackctl.commands.models import NO_SERVERS, Stock, no_such_model, stocks
-from stackctl.commands.outcome import Line, Outcome
 from stackctl.commands.session import Session
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import names
 from stackctl.ollama.chat import Broken, Reply, answer
 from stackctl.ollama.listing import Model
 from stackctl.ollama.server import Server
+from stackctl.outcome import Line, Outcome
 
 Write = Callable[[str, bool], None]
 Ask = Callable[[], str | None]

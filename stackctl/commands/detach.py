@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from stackctl.commands.execute import NETWORK_LABELS, compose_reason
 from stackctl.commands.observe import OVERRIDE, read_state
-from stackctl.commands.outcome import Line, Outcome
 from stackctl.commands.prepare import prepare
 from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.workspace import workspace
 from stackctl.errors import StackctlError, StepFailed
+from stackctl.outcome import Line, Outcome
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.state import State

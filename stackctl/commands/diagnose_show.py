@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 
 from stackctl.commands.diagnose import Diagnosis
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Verbatim
 from stackctl.diagnose import mask
 from stackctl.diagnose.checks import ProbeResult, explain
 from stackctl.diagnose.verdict import Finding
+from stackctl.outcome import Block, Line, Outcome, Table, Verbatim
 
 SCHEMA = "stackctl.diagnose/1"
 

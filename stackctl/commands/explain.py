@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 
-from stackctl.commands.outcome import Block, Line, Outcome
 from stackctl.diagnose.catalogue import entries
 from stackctl.diagnose.causes import table
 from stackctl.errors import UsageError
+from stackctl.outcome import Block, Line, Outcome
 
 
 def explain(cause: str) -> Outcome:

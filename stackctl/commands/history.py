@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from stackctl.commands.observe import AUDIT, read_text
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.commands.session import Session
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 TONES: dict[str, Tone] = {"verified": "ok", "degraded": "warn", "undone": "warn", "rollback failed": "bad"}
 

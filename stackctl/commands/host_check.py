@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from stackctl.commands.host_plan import stack_sources
 from stackctl.commands.host_ports import ServerHost
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.commands.session import Session
 from stackctl.errors import UsageError
 from stackctl.hostsetup.check import findings_of, run_checks
 from stackctl.hostsetup.findings import Finding
 from stackctl.hostsetup.observed import HostObserved
 from stackctl.hostsetup.plan import parse_network
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 SCHEMA = "stackctl.host-check/1"
 _TONES: dict[str, Tone] = {

@@ -9,7 +9,6 @@ from stackctl.commands.host_apply import apply, undo
 from stackctl.commands.host_plan import Wish, derive
 from stackctl.commands.host_ports import ServerHost
 from stackctl.commands.host_record import Record, all_records
-from stackctl.commands.outcome import Block, Line, Outcome, Verbatim
 from stackctl.commands.session import Session
 from stackctl.errors import UsageError
 from stackctl.hostsetup import ssh_tunnel
@@ -17,6 +16,7 @@ from stackctl.hostsetup.plan import HostPlan, project_name
 from stackctl.hostsetup.script import apply_script, printed, undo_script
 from stackctl.hostsetup.setup import HostFile, Setup
 from stackctl.hostsetup.subjects import RENDER
+from stackctl.outcome import Block, Line, Outcome, Verbatim
 
 SCHEMA = "stackctl.host-setup/1"
 _MARK = "Written by `stackctl host-setup"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stackctl.commands.adopt import Reading, compose_files
-from stackctl.commands.outcome import Outcome
 from stackctl.commands.session import Session
 from stackctl.config.tree import MAX_BYTES
+from stackctl.outcome import Outcome
 
 
 def init(session: Session, *, files: Sequence[str] = (), yes: bool = False, dry_run: bool = False) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.commands.outcome import Block, Line, Table, Tone
+from stackctl.outcome import Block, Line, Table, Tone
 from stackctl.project.discovery.config_text import Choices, describe, one_line
 from stackctl.project.discovery.findings import Consumer, Findings
 

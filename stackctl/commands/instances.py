@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from stackctl.commands.fleet import Fleet, Inside, as_consumer_sees, gather
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.commands.session import Session
 from stackctl.config.models import Instance
 from stackctl.errors import ExpectedFailure, UsageError
@@ -14,6 +13,7 @@ from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.errors import State
 from stackctl.ollama.health import Health, check_all
 from stackctl.ollama.server import Server
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
 
 Row = list[str | tuple[str, Tone]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stackctl.commands.outcome import Line, Outcome
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load
 from stackctl.config import edit, loading
@@ -13,6 +12,7 @@ from stackctl.config.secrets import SecretRef
 from stackctl.config.tree import MAX_BYTES, parse
 from stackctl.config.url import OllamaUrl, UrlError
 from stackctl.errors import ConfigError, Problem, UsageError
+from stackctl.outcome import Line, Outcome
 
 Changes = Mapping[tuple[str, ...], Any]
 """Paths below an instance to new values; None takes a setting away."""

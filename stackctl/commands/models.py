@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stackctl.commands.fleet import Fleet, gather
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone, Verbatim
 from stackctl.commands.session import Session
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import names
@@ -18,6 +17,7 @@ from stackctl.ollama.library import WELL_KNOWN
 from stackctl.ollama.listing import Loaded, Model
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import human_bytes, mapping, plain, printable
+from stackctl.outcome import Block, Line, Outcome, Table, Tone, Verbatim
 
 T = TypeVar("T")
 Row = list[str | tuple[str, Tone]]

@@ -9,7 +9,6 @@ from typing import Any
 
 from stackctl.commands.fleet import LOCAL, Fleet, gather
 from stackctl.commands.models import NO_SERVERS, Stock, no_such_model, stocks
-from stackctl.commands.outcome import Block, Line, Outcome
 from stackctl.commands.session import Session
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import names
@@ -18,6 +17,7 @@ from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.listing import missing_models
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import human_bytes, human_seconds
+from stackctl.outcome import Block, Line, Outcome
 from stackctl.ports import Progress, Reporter
 
 

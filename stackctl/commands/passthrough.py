@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stackctl.commands.observe import OVERRIDE, read_state
-from stackctl.commands.outcome import Outcome
 from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.recover import describe, recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
 from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
+from stackctl.outcome import Outcome
 from stackctl.ports import ComposeCall
 
 CHANGES = frozenset(

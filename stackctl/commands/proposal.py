@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from stackctl.commands.adopt import Reading
 from stackctl.commands.init_show import blocks
-from stackctl.commands.outcome import Block, Line, Outcome, Verbatim
 from stackctl.commands.session import Session
 from stackctl.config.tree import parse
 from stackctl.errors import WrongInput
+from stackctl.outcome import Block, Line, Outcome, Verbatim
 from stackctl.project.discovery.config_text import Choices, render_config
 from stackctl.project.discovery.differences import differences
 from stackctl.project.discovery.discover import choose_local, discover, with_choice

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.observe import read_state
-from stackctl.commands.outcome import Outcome, Verbatim
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load
 from stackctl.config.models import StackConfig
 from stackctl.config.target import Target, default_profile, resolve
 from stackctl.errors import StackctlError, UsageError
+from stackctl.outcome import Outcome, Verbatim
 
 METADATA: Mapping[str, Any] = {
     "description": "The address of the active Ollama, from stackctl.yaml",

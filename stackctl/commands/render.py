@@ -7,11 +7,11 @@ from dataclasses import replace
 import yaml
 
 from stackctl.commands.observe import read_state
-from stackctl.commands.outcome import Outcome, Verbatim
 from stackctl.commands.prepare import choose_profile, prepare, secret_values
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project, with_override
 from stackctl.commands.workspace import candidate
+from stackctl.outcome import Outcome, Verbatim
 
 
 def render(session: Session, profile: str | None, *, merged: bool = False) -> Outcome:

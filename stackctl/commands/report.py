@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackctl.commands.bring import Brought
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 TARGET_WORDS = {"local": "the Ollama container", "instance": "external", "gateway": "gateway"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from stackctl.commands.outcome import Outcome, Verbatim
 from stackctl.config.models import StackConfig
+from stackctl.outcome import Outcome, Verbatim
 
 
 def schema() -> Outcome:

@@ -9,7 +9,6 @@ from typing import Any
 from stackctl.commands import gatewaying
 from stackctl.commands.bring import hashes_of
 from stackctl.commands.observe import OVERRIDE, observe, read_state, read_text, together
-from stackctl.commands.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.commands.prepare import Prepared, choose_profile, prepare
 from stackctl.commands.recover import describe, unfinished
 from stackctl.commands.session import Session
@@ -19,6 +18,7 @@ from stackctl.commands.verify import Verified, containers_of, how_to_ask, verify
 from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed, changes

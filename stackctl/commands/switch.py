@@ -5,13 +5,13 @@ from __future__ import annotations
 from stackctl.commands import report
 from stackctl.commands.bring import Options, bring
 from stackctl.commands.observe import read_state
-from stackctl.commands.outcome import Line, Outcome
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
+from stackctl.outcome import Line, Outcome
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.state import State
 

@@ -6,12 +6,12 @@ from stackctl.commands import report
 from stackctl.commands.ahead import Ahead
 from stackctl.commands.bring import Options, bring
 from stackctl.commands.observe import read_state
-from stackctl.commands.outcome import Outcome
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project
 from stackctl.commands.workspace import workspace
+from stackctl.outcome import Outcome
 
 
 def up(

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from stackctl.cli.boundary import run
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "stackctl")
 UNWANTED = ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DOCKER_CONTEXT", "FORCE_COLOR", "NO_COLOR")
@@ -62,8 +64,6 @@ def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, st
 
 def run_here(*arguments: str | Path, env: Mapping[str, str | None] | None = None) -> Ran:
     """Run in this process, through the same front door as the program; it must not need a terminal."""
-    from stackctl.cli.boundary import run
-
     out, err = io.StringIO(), io.StringIO()
     with (
         _signals_kept(), mock.patch.dict(os.environ, environment(env), clear=True),
@@ -83,13 +83,14 @@ def _signals_kept() -> Iterator[None]:
 
 
 def run_process(
-    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str | None] | None = None, timeout: float = 120,
+    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str | None] | None = None,
+    timeout: float = 120,
     prefix: tuple[str, ...] = (), stdin: str | None = None,
 ) -> Ran:
     """Run as a process of its own. ``prefix`` goes before the command, such as ``("setpriv", …)``."""
     done = subprocess.run(
-        [*prefix, *PROGRAM, *map(str, arguments)], cwd=cwd, env=_with_package(env), timeout=timeout, capture_output=True,
-        text=True, input=stdin, check=False,
+        [*prefix, *PROGRAM, *map(str, arguments)], cwd=cwd, env=_with_package(env), timeout=timeout,
+        capture_output=True, text=True, input=stdin, check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

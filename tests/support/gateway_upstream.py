@@ -68,6 +68,8 @@ async def pause(reader, seconds):
         await asyncio.wait_for(reader.read(1), seconds)
     except TimeoutError:
         return
+    except ConnectionError:
+        pass
     state["left"] += 1
     raise ConnectionResetError
 

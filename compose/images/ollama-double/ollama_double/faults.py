@@ -73,6 +73,7 @@ class Faults:
     start_seconds: float = 0.0
     version: str = ""
     accept: str = "ok"
+    accept_times: int = -1
     gpu: str = "none"
     load_seconds: float = 0.0
     load_error: str = ""

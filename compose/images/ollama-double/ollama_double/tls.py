@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from ollama_double.wire import Connection, Serve
+from ollama_double.wire import LINGER, Connection, Serve
 
 if TYPE_CHECKING:
     import ssl
@@ -64,11 +64,16 @@ class Listener:
             task.add_done_callback(self._tasks.discard)
 
     async def _one(self, client: socket.socket) -> None:
-        if self._faults.accept == "reset":
+        mode = self._faults.accept
+        if self._faults.accept_times > 0:
+            self._faults.accept_times -= 1
+            if not self._faults.accept_times:
+                self._faults.accept, self._faults.accept_times = "ok", -1
+        if mode == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
             return
-        if self._faults.accept == "silent":
+        if mode == "silent":
             try:
                 await asyncio.Event().wait()
             finally:
@@ -77,8 +82,7 @@ class Listener:
         try:
             first = await _peek(client)
             if first[:1] not in {b"\x16", b""}:
-                await loop.sock_sendall(client, _PLAIN_ON_TLS)
-                client.close()
+                await _refuse_plain(client)
                 return
             await loop.connect_accepted_socket(lambda: Connection(self._serve, self._live), client, ssl=self._context)
         except OSError:
@@ -94,6 +98,20 @@ async def _peek(client: socket.socket) -> bytes:
     finally:
         loop.remove_reader(client.fileno())
     return client.recv(1, socket.MSG_PEEK)
+
+
+async def _refuse_plain(client: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_sendall(client, _PLAIN_ON_TLS)
+        client.shutdown(socket.SHUT_WR)
+        # Closing with the request unread would reset the connection before the client has the answer.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while await loop.sock_recv(client, 65536):
+                    pass
+    finally:
+        client.close()
 
 
 def _context(cert: str, key: str) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ from ollama_double.web import CutError, Headers, Request, Response
 
 MAX_HEADER = 1 << 20
 HIGH_WATER = 1 << 18
+LINGER = 0.5
 BUFFERED = 2048  # net/http sends a Content-Length by itself only for bodies up to this size
 
 Serve = Callable[[Request, "Connection"], Awaitable[Response]]
@@ -97,6 +99,7 @@ class Connection(asyncio.Protocol):
                 f"HTTP/1.1 {error.status} {_PHRASES[error.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
                 f"Connection: close\r\n\r\n{error.status} {error}".encode()
             )
+            await self._linger()
         except CutError:
             self.transport.abort()
         except Exception:  # noqa: BLE001 - one request's bug must not end the server
@@ -117,7 +120,20 @@ class Connection(asyncio.Protocol):
         if not body.done:
             keep = keep and await body.drop()
         await self._answer(request, response, version, keep=keep)
+        if not body.done:
+            await self._linger()
         return keep
+
+    async def _linger(self) -> None:
+        # Closing while bytes are unread resets the connection, and the client may lose the answer with it.
+        if self._closed or not self.transport.can_write_eof():
+            return
+        self.transport.write_eof()
+        with contextlib.suppress(TimeoutError, GoneError):
+            async with asyncio.timeout(LINGER):
+                while True:
+                    self._buffer.clear()
+                    await self.more()
 
     async def _head(self) -> bytes:
         start = 0

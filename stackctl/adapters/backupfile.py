@@ -1,0 +1,115 @@
+"""A backup file: written where nobody sees it until it is whole, read with its end checked first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from stackctl.errors import ExpectedFailure, UsageError
+
+Buffer = bytes | bytearray | memoryview
+FLUSH_EVERY = 256 << 20
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
+    """Write pieces to a file without a name; it gets its name, at once and durable, when the block ends well.
+
+    A process that is killed leaves nothing, where the file system has unnamed files.
+    """
+    descriptor, temporary = _unnamed(path)
+    try:
+        unsynced = 0
+
+        def write(pieces: Sequence[Buffer]) -> None:
+            nonlocal unsynced
+            left = [memoryview(piece) for piece in pieces]
+            while left:
+                count = os.writev(descriptor, left[:1000])
+                unsynced += count
+                while left and count >= left[0].nbytes:
+                    count -= left.pop(0).nbytes
+                if count:
+                    left[0] = left[0][count:]
+
+        yield write
+        os.fsync(descriptor)
+        _publish(descriptor, temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        os.close(descriptor)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _unnamed(path: Path) -> tuple[int, Path | None]:
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(path.parent, flags | os.O_TMPFILE, 0o600), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT) or not path.parent.is_dir():
+            raise _unwritable(path, error) from None
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    try:
+        return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o600), temporary
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _publish(descriptor: int, temporary: Path | None, path: Path) -> None:
+    if temporary is None:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+        os.link(f"/proc/self/fd/{descriptor}", temporary, follow_symlinks=True)
+    try:
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[tuple[Callable[[int], bytes], int]]:
+    """A way to read a file from its start, and its size in bytes."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            size = os.fstat(file.fileno()).st_size
+
+            def read(count: int) -> bytes:
+                data = file.read(count)
+                return data if data is not None else b""
+
+            yield read, size
+    except FileNotFoundError:
+        raise UsageError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory, not a backup") from None
+    except PermissionError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from None
+
+
+def tail(path: Path, count: int) -> bytes:
+    """The last bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - count))
+        return file.read(count)
+
+
+def _unwritable(path: Path, error: OSError) -> ExpectedFailure:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ExpectedFailure(
+            f"no room for {path}: the disk is full; nothing was left behind", hint=f"df -h {path.parent}"
+        )
+    if error.errno == errno.ENOENT:
+        return ExpectedFailure(f"no such directory: {path.parent}", hint=f"mkdir -p {path.parent}")
+    return ExpectedFailure(f"{path} cannot be written: {error.strerror}", hint=f"ls -ld {path.parent}")

@@ -1,0 +1,116 @@
+"""Tar, read and written as a stream: just what a model store needs, without copying payloads about."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+BLOCK = tarfile.BLOCKSIZE
+MAX_META = 1 << 20
+CHUNK = 1 << 20
+
+ReadInto = Callable[[memoryview], int]
+"""Fills the view from its start and returns how much; 0 at the end."""
+
+
+class TarError(ValueError):
+    """The stream is no tar, or ends too early."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One member: a regular file or something else, which then has no payload."""
+
+    name: str
+    size: int
+    is_file: bool
+
+
+def entries(read_into: ReadInto, spare: Callable[[], bytearray]) -> Iterator[tuple[Entry, Iterator[memoryview]]]:
+    """Members with their payload in pieces of at most 1 MiB; each payload is read to its end before the next member.
+
+    ``spare`` gives a buffer of 1 MiB for each piece.
+    """
+    head = memoryview(bytearray(BLOCK))
+    override: dict[str, str] = {}
+    while True:
+        if not _fill(read_into, head, or_end=True) or not any(head):
+            return
+        try:
+            info = tarfile.TarInfo.frombuf(bytes(head), "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise TarError(f"not a tar stream: {error}") from None
+        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE):
+            meta = _meta(read_into, info.size)
+            if info.type == tarfile.GNUTYPE_LONGNAME:
+                override["path"] = meta.rstrip(b"\0").decode("utf-8", "surrogateescape")
+            elif info.type == tarfile.XHDTYPE:
+                override.update(_pax(meta))
+            continue
+        name = override.get("path", info.name)
+        size = int(override.get("size", info.size)) if info.isfile() else 0
+        override = {}
+        payload = _payload(read_into, size, spare)
+        yield Entry(name.removeprefix("./").rstrip("/"), size, info.isfile()), payload
+        for _ in payload:
+            pass
+
+
+def _payload(read_into: ReadInto, size: int, spare: Callable[[], bytearray]) -> Iterator[memoryview]:
+    left = size
+    while left:
+        piece = memoryview(spare())[: min(left, CHUNK)]
+        _fill(read_into, piece)
+        left -= piece.nbytes
+        yield piece
+    if size % BLOCK:
+        _fill(read_into, memoryview(bytearray(BLOCK - size % BLOCK)))
+
+
+def _fill(read_into: ReadInto, view: memoryview, *, or_end: bool = False) -> bool:
+    got = 0
+    while got < view.nbytes:
+        count = read_into(view[got:])
+        if count == 0:
+            if or_end and got == 0:
+                return False
+            raise TarError("the stream ended too early")
+        got += count
+    return True
+
+
+def _meta(read_into: ReadInto, size: int) -> bytes:
+    if size > MAX_META:
+        raise TarError("a name is too long")
+    padded = memoryview(bytearray(-(-size // BLOCK) * BLOCK))
+    _fill(read_into, padded)
+    return bytes(padded[:size])
+
+
+def _pax(meta: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    while meta:
+        length = int(meta.partition(b" ")[0] or b"0")
+        if length <= 0:
+            break
+        key, _, value = meta[:length].partition(b" ")[2].rstrip(b"\n").partition(b"=")
+        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        meta = meta[length:]
+    return {key: value for key, value in found.items() if key in ("path", "size")}
+
+
+def header(name: str, size: int, mtime: int, *, directory: bool = False) -> bytes:
+    """The header blocks of a member, owned by root, in GNU's form."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, mtime, 0o755 if directory else 0o644
+    info.type = tarfile.DIRTYPE if directory else tarfile.REGTYPE
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def padding(size: int) -> bytes:
+    """What fills a payload up to whole blocks."""
+    return b"\0" * (-size % BLOCK)
+
+
+END = b"\0" * (2 * BLOCK)
