@@ -62,7 +62,7 @@ logs: env ## Its logs; ARGS=-f follows them
 	@$(stack) logs $(ARGS)
 
 ##@ Work on stackctl
-.PHONY: env engine images check test bench chaos wheel lock clean
+.PHONY: env engine images test-tools check test bench chaos wheel lock clean
 env:
 	@scripts/python-env
 
@@ -72,10 +72,13 @@ engine:
 images: setup ## Build the project's images, where something changed
 	@scripts/images
 
+test-tools:
+	@scripts/test-tools
+
 check: env ## Lint, format, types, who imports whom, shell, YAML
 	@scripts/check
 
-test: setup images ## All tests on the real engine; ARGS goes to pytest
+test: setup images test-tools ## All tests on the real engine; ARGS goes to pytest
 	@.venv/bin/pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: setup images ## Measure against plain Compose and the manual way; fails where a bar is missed
