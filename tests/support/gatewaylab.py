@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -169,3 +170,22 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 15, every: floa
                 raise
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(every)
+
+
+def certificate(
+    name: str, *, names: str = "DNS:localhost", signed_by: tuple[str, str] | None = None
+) -> tuple[str, str]:
+    """A certificate and its key as PEM text: of an authority, or of a server signed by one."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = {part: str(Path(directory) / part) for part in ("cert", "key", "ca-cert", "ca-key")}
+        command = [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", f"/CN={name}", "-keyout", paths["key"], "-out", paths["cert"],
+        ]
+        if signed_by:
+            Path(paths["ca-cert"]).write_text(signed_by[0])
+            Path(paths["ca-key"]).write_text(signed_by[1])
+            command += ["-CA", paths["ca-cert"], "-CAkey", paths["ca-key"], "-addext", f"subjectAltName={names}",
+                        "-addext", "basicConstraints=critical,CA:FALSE"]
+        subprocess.run(command, check=True, capture_output=True)
+        return Path(paths["cert"]).read_text(), Path(paths["key"]).read_text()

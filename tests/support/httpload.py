@@ -95,12 +95,13 @@ class Client:
         else:
             connection.close()
 
-    async def request(self, method: str, path: str, options: dict[str, Any] | None = None, *, fresh: bool = False,
-                      timeout: float = 30.0) -> Sample:
+    async def request(
+        self, method: str, path: str, options: dict[str, Any] | None = None, *, fresh: bool = False
+    ) -> Sample:
         body = json.dumps({"model": "m", "options": options or {}}).encode() if method == "POST" else b""
         sample = Sample(time.monotonic())
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(30):
                 connection = await self.take(fresh=fresh)
                 connection.send(method, path, body)
                 sample.status, headers = await connection.head()
@@ -118,7 +119,7 @@ class Client:
         count, last = 0, b""
         try:
             connection = await Connection.open(self.url)
-            connection.send("POST", "/api/chat", json.dumps({"model": "m", "stream": True, "options": options}).encode())
+            connection.send("POST", "/api/chat", json.dumps({"stream": True, "options": options}).encode())
             status, headers = await connection.head()
             if status != 200:
                 return 0, f"status {status}"
@@ -145,7 +146,9 @@ class Client:
         connection.close()
         return count - 1
 
-    async def load(self, rate: float, until: Callable[[], bool], kinds: list[tuple[str, str, dict[str, Any], bool]]) -> list[Sample]:
+    async def load(
+        self, rate: float, until: Callable[[], bool], kinds: list[tuple[str, str, dict[str, Any], bool]]
+    ) -> list[Sample]:
         """``rate`` requests a second, each started on time whatever became of the others, kinds in turn."""
         tasks: list[asyncio.Task[Sample]] = []
         begin = time.monotonic()
