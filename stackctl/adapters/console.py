@@ -72,10 +72,12 @@ class Console:
 
     # -- on the way: standard error ---------------------------------------
 
-    def _line(self, text: str, tone: Tone = "plain") -> None:
+    def _line(self, text: str, tone: Tone = "plain", *, sign: str = "", sign_tone: Tone = "plain") -> None:
+        """One line on standard error: a sign in its own colour, then the text, made safe."""
         with self._lock:
             self._erase()
-            _write(sys.stderr, self.paint(self._safe(text), tone, error=True) + "\n")
+            head = f"{self.paint(sign, sign_tone, error=True)} " if sign else ""
+            _write(sys.stderr, f"{head}{self.paint(self._safe(text), tone, error=True)}\n")
             self._draw()
 
     @contextmanager
@@ -100,7 +102,7 @@ class Console:
                 self._erase()
                 self._current, self._started, self._detail = outer
             if not self.quiet and (self.live or self.verbose or took > 1 or sign[0] == "✗"):
-                self._line(f"{self.paint(sign[0], sign[1], error=True)} {self._safe(text)}{_took(took)}")
+                self._line(f"{text}{_took(took)}", sign=sign[0], sign_tone=sign[1])
 
     def progress(self, progress: Progress) -> None:
         """A bar in a terminal; elsewhere one line every five seconds."""
@@ -251,16 +253,16 @@ class Console:
             return error.code
         if problems:
             for problem in problems:
-                self._line(f"{self.paint(problem.where, 'strong', error=True)}: {self._safe(problem.message)}")
+                self._line(problem.message, sign=f"{problem.where}:", sign_tone="strong")
                 if problem.hint:
                     self._line(f"    {problem.hint}", "dim")
             count = len(problems)
             self._line(f"{count} problem{'s' if count > 1 else ''}; nothing was touched", "bad")
             return error.code
         place = f"{error.where}: " if error.where else ""
-        self._line(f"{self.paint('error:', 'bad', error=True)} {self._safe(place + error.message)}")
+        self._line(place + error.message, sign="error:", sign_tone="bad")
         if error.hint:
-            self._line(f"  {self.paint('→', 'strong', error=True)} {self._safe(error.hint)}")
+            self._line(error.hint, sign="  →", sign_tone="strong")
         for step in steps or []:
             self._line(f"  $ {step}")
         return error.code
