@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +61,14 @@ def _reason(item: pytest.Item) -> str | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for reason, names in config.stash.get(_LEFT_OUT, {}).items():
+    reasons = config.stash.get(_LEFT_OUT, {})
+    if servers.URL and not reasons:
+        # With several workers the choice was made in them: make it again for the cases, to say it.
+        for case in load():
+            reason = servers.why_not(case.given)
+            if reason:
+                reasons.setdefault(reason, []).append(case.id)
+    for reason, names in reasons.items():
         terminalreporter.write_line(f"left out, {len(names)}: {reason}")
 
 
@@ -79,7 +84,10 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Pool]:
 @pytest.fixture(scope="session")
 def registry() -> Iterator[str]:
     with model_registry() as server:
-        yield f"127.0.0.1:{server.server_address[1]}"
+        address = f"127.0.0.1:{server.server_address[1]}"
+        yield address
+        if servers.URL:
+            servers.tidy(address)
 
 
 @pytest.fixture
@@ -92,10 +100,5 @@ def server(pool: servers.Pool, request: pytest.FixtureRequest) -> servers.Server
 @pytest.fixture(autouse=True)
 def _alone() -> Iterator[None]:
     """Let one test at a time use a real server, whatever the number of workers."""
-    if not servers.URL:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        lock = stack.enter_context((Path(tempfile.gettempdir()) / "stackctl-contract.lock").open("w"))
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with servers.alone() if servers.URL else contextlib.nullcontext():
         yield

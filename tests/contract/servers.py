@@ -8,8 +8,11 @@ For a real server these variables say what it has:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,7 +20,7 @@ from tests.support.double import Double, start
 from tests.support.rawhttp import ask
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 URL = os.environ.get("OLLAMA_CONTRACT_URL", "").rstrip("/")
 MODELS = {"chat": "tiny-chat", "embed": "tiny-embed", "think": "tiny-think", "tools": "tiny-tools",
@@ -92,6 +95,22 @@ def real() -> Server:
     """Return the real server."""
     given = {sort: os.environ.get(f"OLLAMA_CONTRACT_{sort.upper()}", "") for sort in MODELS}
     return Server(URL, {sort: name for sort, name in given.items() if name})
+
+
+def tidy(registry: str) -> None:
+    """Take away what the suite left on the real server."""
+    with alone():
+        for model in ask(URL, "GET", "/api/tags").json["models"]:
+            if model["name"].startswith(("ct-", f"{registry}/")):
+                ask(URL, "DELETE", "/api/delete", body={"model": model["name"]})
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock that lets one test of all workers use the real server."""
+    with (Path(tempfile.gettempdir()) / "stackctl-contract.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def why_not(given: tuple[str, ...]) -> str | None:

@@ -288,8 +288,8 @@ def _raw(server: Double, limit: int, seconds: float = 5) -> bytes:
     """Ask for the tags and return what comes, up to a number of bytes and of seconds in all."""
     until, found = time.monotonic() + seconds, b""
     with (
-        socket.create_connection((server.host, server.port), timeout=seconds) as client,
         contextlib.suppress(TimeoutError, ConnectionError),
+        socket.create_connection((server.host, server.port), timeout=seconds) as client,
     ):
         client.sendall(b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while len(found) < limit and time.monotonic() < until:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
+import secrets
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,8 +28,9 @@ _SLOW = 1_000_000
 SIZES = {"big": 200_000, "slow": 600_000, "corrupt": 70_000, "direct": 70_000, "found": 70_000}
 
 
-def _layers(model: str) -> list[tuple[str, bytes]]:
-    weights = hashlib.shake_128(model.encode()).digest(SIZES.get(model, 1000))
+def _layers(model: str, salt: str) -> list[tuple[str, bytes]]:
+    # Salted, because a server that has a blob of an earlier registry would not fetch it again.
+    weights = hashlib.shake_128(f"{salt}{model}".encode()).digest(SIZES.get(model, 1000))
     config = {"model_format": "gguf", "model_family": "llama", "model_families": ["llama"], "model_type": "1M",
               "file_type": "Q4_0", "architecture": "amd64", "os": "linux"}  # fmt: skip
     return [
@@ -53,6 +55,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer()
+
+    def _found(self, model: str, digest: str) -> bytes | None:
+        layers = _layers(model, self.server.salt)  # type: ignore[attr-defined]
+        return next((data for _, data in layers if _digest(data) == digest), None)
 
     def _answer(self) -> None:
         self.server.seen.append((self.command, self.path, self.headers.get("Range")))  # type: ignore[attr-defined]
@@ -80,13 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
         if model in refusals:
             self._send(*refusals[model])
             return
-        items = [{"mediaType": kind, "digest": _digest(data), "size": len(data)} for kind, data in _layers(model)]
+        layers = _layers(model, self.server.salt)  # type: ignore[attr-defined]
+        items = [{"mediaType": kind, "digest": _digest(data), "size": len(data)} for kind, data in layers]
         value = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
                  "config": items[-1], "layers": items[:-1]}  # fmt: skip
         self._send(200, json.dumps(value).encode(), Content_Type="application/vnd.docker.distribution.manifest.v2+json")
 
     def _blob(self, model: str, digest: str) -> None:
-        found = next((data for _, data in _layers(model) if _digest(data) == digest), None)
+        found = self._found(model, digest)
         if found is None:
             self._send(404, b"{}")
         elif self.command == "HEAD" or model == "direct":
@@ -96,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302 if model == "found" else 307, b"", Location=f"http://localhost:{port}/data/{model}/{digest}")
 
     def _data(self, model: str, digest: str) -> None:
-        data = next((data for _, data in _layers(model) if _digest(data) == digest), b"")
+        data = self._found(model, digest) or b""
         if model == "corrupt" and data.startswith(b"GGUF"):
             data = bytes(reversed(data))
         wanted = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
@@ -120,6 +127,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[tuple[str, str, str | None]] = []
+        self.salt = secrets.token_hex(8)
 
 
 @contextlib.contextmanager
