@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackctl.hostsetup.plan import HostPlan, Proxy
+from stackctl.hostsetup.plan import HostPlan, Proxy, open_way
 from stackctl.hostsetup.proxy import host_header, needs, notes, proxy_of, summary
 from stackctl.hostsetup.setup import Command, HostFile, Need, Present, Setup, Step, shell
 
@@ -29,16 +29,10 @@ def render(plan: HostPlan) -> Setup:
             Present(("cat", CADDYFILE), line),
         )
     ]
-    if proxy.token_file:
-        steps.insert(
-            0,
-            Step(
-                shell(
-                    f"chgrp caddy {proxy.token_file} && chmod 0640 {proxy.token_file}",
-                    "Caddy runs as its own user, and must read the token",
-                )
-            ),
-        )
+    secrets = [path for path in (proxy.token_file, proxy.key) if path]
+    if secrets:
+        reading = shell(_give(secrets, "caddy", "0640"), "Caddy runs as its own user, and must read these")
+        steps.insert(0, Step(reading, shell(_give(secrets, "root", "0600"))))
     return Setup(
         subject="caddy",
         summary=summary(proxy),
@@ -59,6 +53,10 @@ def render(plan: HostPlan) -> Setup:
         touches=(CADDYFILE,),
         notes=(*_own(proxy), *notes(plan, proxy)),
     )
+
+
+def _give(files: list[str], group: str, mode: str) -> str:
+    return f"{open_way(*files)}chgrp {group} {' '.join(files)}; chmod {mode} {' '.join(files)}"
 
 
 def _own(proxy: Proxy) -> list[str]:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from stackctl.config.url import DEFAULT_PORT
 
@@ -111,6 +112,13 @@ class HostPlan:
         if len(name) <= limit:
             return name
         return f"{name[: limit - 7]}-{hashlib.sha256(self.project.encode()).hexdigest()[:6]}"
+
+
+def open_way(*files: str) -> str:
+    """Shell words that let another user than root come to files below our own directory; nothing for other places."""
+    parents = {parent for file in files for parent in map(str, PurePosixPath(file).parents)}
+    ours = sorted(parent for parent in parents if parent == ETC or parent.startswith(f"{ETC}/"))
+    return f"chmod 0755 {' '.join(ours)}; " if ours else ""
 
 
 def collapse(networks: list[Network]) -> tuple[Network, ...]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 
-from stackctl.hostsetup.plan import HostPlan, Tunnel, listen_argument
-from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command
+from stackctl.hostsetup.plan import HostPlan, Tunnel, listen_argument, open_way
+from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, shell
 
 USER = "stackctl-tunnel"
 SERVICE = "ollama-tunnel"
@@ -48,10 +48,13 @@ def ssh_arguments(tunnel: Tunnel, *, listen: str, identity: str, known_hosts: st
 
 
 def authorized_key(plan: HostPlan) -> str:
-    """The line for the server's ``authorized_keys``: this key opens one forward, no shell and nothing else."""
+    """The line for the server's ``authorized_keys``: this key opens one forward, no shell and nothing else.
+
+    sshd has no word for "listen nowhere"; port 1 is one that only root could have.
+    """
     tunnel = _tunnel(plan)
     return (
-        f'restrict,port-forwarding,permitopen="127.0.0.1:{tunnel.remote_port}",permitlisten="none",'
+        f'restrict,port-forwarding,permitopen="127.0.0.1:{tunnel.remote_port}",permitlisten="127.0.0.1:1",'
         f'command="/bin/false" PUBLIC-KEY {plan.label}'
     )
 
@@ -73,6 +76,7 @@ def render(plan: HostPlan) -> Setup:
         settle=(command("systemctl daemon-reload", "systemd reads the unit"),),
         steps=(
             Step(Command(("systemd-sysusers", "stackctl-tunnel.conf"), "makes the user that the tunnel runs as")),
+            Step(_give(tunnel, USER, "the tunnel's user alone reads the key"), _give(tunnel, "root")),
             Step(
                 Command(("systemctl", "enable", unit), "the tunnel comes back at boot"),
                 Command(("systemctl", "disable", unit)),
@@ -113,6 +117,12 @@ def render_compose(plan: HostPlan) -> Setup:
     )
 
 
+def _give(tunnel: Tunnel, user: str, why: str = "") -> Command:
+    files = (tunnel.identity, tunnel.known_hosts)
+    opening = open_way(*files)
+    return shell(f"{opening}chown {user}: {' '.join(files)}; chmod 0600 {tunnel.identity}", why)
+
+
 def _keys(tunnel: Tunnel) -> tuple[Need, ...]:
     return (
         Need("file", tunnel.identity, f"ssh-keygen -t ed25519 -N '' -f {tunnel.identity}"),
@@ -137,8 +147,8 @@ def _unit(plan: HostPlan, tunnel: Tunnel) -> str:
     argv = ssh_arguments(
         tunnel,
         listen=listen_argument(tunnel.bind, plan.port),
-        identity="${CREDENTIALS_DIRECTORY}/key",
-        known_hosts="${CREDENTIALS_DIRECTORY}/known_hosts",
+        identity=tunnel.identity,
+        known_hosts=tunnel.known_hosts,
     )
     return f"""# Written by `stackctl host-setup ssh-tunnel` for the project "{plan.project}".
 [Unit]
@@ -150,15 +160,13 @@ StartLimitIntervalSec=0
 
 [Service]
 User={USER}
-LoadCredential=key:{tunnel.identity}
-LoadCredential=known_hosts:{tunnel.known_hosts}
 ExecStart=/usr/bin/ssh {" ".join(argv)}
 Restart=always
 RestartSec=5
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 ProtectSystem=strict
-ProtectHome=yes
+ProtectHome={"no" if tunnel.identity.startswith(("/home/", "/root/")) else "yes"}
 PrivateTmp=yes
 PrivateDevices=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
@@ -185,7 +193,7 @@ def _service(plan: HostPlan, tunnel: Tunnel) -> str:
         "    build:",
         "      args: {BASE: " + quoted(tunnel.base_image) + "}",
         "      dockerfile_inline: |",
-        "        ARG BASE",
+        "        ARG BASE=debian:stable-slim",
         "        FROM $$BASE",
         "        RUN command -v ssh >/dev/null || { apt-get update && \\",
         "            apt-get install -y --no-install-recommends openssh-client && rm -rf /var/lib/apt/lists/*; }",
