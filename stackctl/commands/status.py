@@ -25,6 +25,9 @@ from stackctl.transaction.observed import Observed, changes
 from stackctl.transaction.state import State
 
 
+NOT_RUNNING = "not running"
+
+
 @dataclass(frozen=True)
 class Seen:
     """One consumer: what its container is told, and what answers there."""
@@ -34,6 +37,8 @@ class Seen:
     reaches: str | None
     ok: bool
     reason: str
+    off: bool = False
+    """Switched off by its Compose profile, and so no failure."""
 
 
 def status(session: Session) -> Outcome:
@@ -54,7 +59,7 @@ def status(session: Session) -> Outcome:
             and (notice := gatewaying.serving(session, observed.containers)[1])
         ):
             drift.append(notice)
-        seen: list[Seen] = asked.result()
+        seen: list[Seen] = [_off(s, project) for s in asked.result()]
     drift += (
         []
         if stack.config.gateway
@@ -93,6 +98,14 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
     return seen
 
 
+def _off(seen: Seen, project: ComposeProject) -> Seen:
+    """A consumer that no active profile switches on is off, and that is as it should be."""
+    service = project.services.get(seen.service)
+    if seen.reason != NOT_RUNNING or service is None or seen.service in project.active:
+        return seen
+    return replace(seen, reason=f"off (Compose profile {', '.join(service.profiles)})", off=True)
+
+
 def _by_name(stack: Stack, told: Mapping[str, OllamaUrl]) -> dict[str, dict[str, OllamaUrl]]:
     groups: dict[str, dict[str, OllamaUrl]] = {}
     for service, url in told.items():
@@ -116,7 +129,7 @@ def _seen(
 ) -> Seen:
     url = told.get(service)
     if service not in running:
-        return Seen(service, None, None, ok=False, reason="not running")
+        return Seen(service, None, None, ok=False, reason=NOT_RUNNING)
     if url is None:
         return Seen(service, None, None, ok=False, reason="its variables name no Ollama")
     answer = answers[service]
@@ -222,18 +235,23 @@ def _outcome(
         blocks += [Line(""), Table(["service", "state", "health"], rows)]
     if seen:
         lines: list[list[str | tuple[str, Tone]]] = [
-            [s.service, str(s.configured or "–"), s.reaches or "–", ("✓", "ok") if s.ok else (f"✗ {s.reason}", "bad")]
-            for s in seen
+            [s.service, str(s.configured or "–"), s.reaches or "–", _verdict(s)] for s in seen
         ]
         blocks += [Line(""), Table(["consumer", "configured", "reaches", "ok"], lines)]
     if drift:
         blocks += [Line(""), *(Line(f"! {d}", "warn") for d in drift)]
     nxt = (
         []
-        if not drift and all(s.ok for s in seen)
+        if not drift and all(s.ok or s.off for s in seen)
         else ["stackctl up" if drift or not services else "stackctl diagnose"]
     )
     return Outcome("stackctl.status/1", data, blocks, nxt)
+
+
+def _verdict(seen: Seen) -> tuple[str, Tone]:
+    if seen.ok:
+        return "✓", "ok"
+    return (seen.reason, "dim") if seen.off else (f"✗ {seen.reason}", "bad")
 
 
 def _state_cell(state: str) -> tuple[str, Tone]:
