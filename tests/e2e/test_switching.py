@@ -1,0 +1,125 @@
+"""The main job: the same stack on a local Ollama, one on the host, one elsewhere, and back; proved by its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.double import Double
+from tests.support.netlab import Elsewhere
+from tests.support.project import MODEL, VOLUMES, Project, backend, docker, ollama
+
+NAME = "gpu-box.sct.test"
+HEALTHY = {"ollama": {"condition": "service_healthy"}}
+CHECK = {"test": ["CMD", "ollama", "list"], "interval": "1s", "retries": 30}
+SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "depends_on as a list": ({"depends_on": ["ollama"]}, {}),
+    "depends_on as a map, healthy": ({"depends_on": HEALTHY}, {"healthcheck": CHECK}),
+    "Ollama behind a profile": ({}, {"profiles": ["ai"]}),
+}
+
+
+def answers(stack: Project, name: str) -> None:
+    """The backend's chat is answered by the server of this name, and by no other."""
+    said = stack.chat()["text"]
+    assert f"This is {name}, a test double" in said
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_local_host_elsewhere_and_back(shape: str, stack: Project, host_double: Double, far: Elsewhere) -> None:
+    for_backend, for_ollama = SHAPES[shape]
+    stack.compose({"ollama": ollama(**for_ollama), "backend": backend(dns=[far.address], **for_backend)}, volumes=VOLUMES)
+    stack.config(instances={"box": {"url": f"http://{NAME}:11434", "timeout": "5s"}})
+    far.double("far-double", models=[MODEL])
+    far.resolver(NAME, far.address)
+    before = (stack.directory / "compose.yaml").read_bytes()
+
+    up = stack.stackctl("up", "local").ok()
+    assert "✓ verified" in up.out
+    answers(stack, "local-double")
+    volume = docker("volume", "inspect", f"{stack.name}_models")
+
+    to_host = stack.stackctl("switch", f"http://localhost:{host_double.port}").ok()
+    assert f"consumers are told http://host.docker.internal:{host_double.port}" in to_host.err
+    assert stack.running() == {"backend"}
+    assert set(stack.containers()) == {"backend"}
+    answers(stack, "host-double")
+
+    stack.stackctl("switch", "box").ok()
+    assert set(stack.containers()) == {"backend"}
+    answers(stack, "far-double")
+    status = stack.stackctl("status", "--json").ok().json
+    assert status["profile"] == "box"
+    assert status["drift"] == []
+    assert status["consumers"] == [
+        {"service": "backend", "configured": f"http://{NAME}:11434", "reaches": "box", "ok": True, "reason": None}
+    ]
+
+    stack.stackctl("switch", "local").ok()
+    assert stack.running() == {"backend", "ollama"}
+    answers(stack, "local-double")
+    assert docker("volume", "inspect", f"{stack.name}_models") == volume
+    assert (stack.directory / "compose.yaml").read_bytes() == before
+
+
+def test_an_ollama_that_is_added(stack: Project, host_double: Double) -> None:
+    """A project without an Ollama gets one, with its model pulled, and loses it again."""
+    stack.compose({"backend": backend()})
+    stack.config(
+        models=["llama3.2:1b"],
+        local={"image": "stackctl.local/ollama-double:dev", "gpu": "none", "tuning": {"num_parallel": 3}},
+    )
+    up = stack.stackctl("up").ok()
+    assert "pulled llama3.2:1b" in up.err
+    added = stack.containers()["ollama"]
+    assert added["Config"]["Labels"]["io.stackctl.role"] == "ollama"
+    assert added["State"]["Health"]["Status"] == "healthy"
+    assert added["HostConfig"]["PortBindings"] in ({}, None)
+    assert "OLLAMA_NUM_PARALLEL=3" in added["Config"]["Env"]
+    answers(stack, added["Config"]["Hostname"])
+
+    stack.stackctl("switch", f"http://localhost:{host_double.port}").ended(1)  # it has another model
+    assert stack.running() == {"backend", "ollama"}
+    stack.config(models=[MODEL], local={"image": "stackctl.local/ollama-double:dev", "gpu": "none"})
+    stack.stackctl("switch", f"http://localhost:{host_double.port}").ok()
+    assert set(stack.containers()) == {"backend"}
+    answers(stack, "host-double")
+    assert docker("volume", "ls", "--quiet", "--filter", f"name={stack.name}_ollama_data").strip()
+
+    back = stack.stackctl("rollback").ok()
+    assert "now uses local" in back.out
+    assert stack.running() == {"backend", "ollama"}
+
+
+def test_a_second_up_changes_nothing(stack: Project) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config()
+    first = stack.stackctl("up", "--json").ok().json
+    assert first["changed"] is True
+    marks, files = stack.marks(), stack.files()
+    second = stack.stackctl("up", "--json").ok().json
+    assert second["changed"] is False
+    assert second["plan"] == []
+    assert second["consumers"][0]["ok"] is True
+    assert "nothing to do" in stack.stackctl("switch", "local").ok().out
+    assert stack.marks() == marks
+    assert stack.files() == files
+
+
+def test_a_dry_run_touches_nothing(stack: Project, host_double: Double) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config()
+    plan = stack.stackctl("up", "--dry-run").ok().out
+    assert "1. write override" in plan
+    assert "save state  # verified" in plan
+    assert stack.containers() == {}
+    assert not (stack.directory / ".stackctl").exists()
+
+    stack.stackctl("up").ok()
+    marks, files = stack.marks(), stack.files()
+    plan = stack.stackctl("switch", f"http://localhost:{host_double.port}", "--dry-run").ok().out
+    assert "compose up backend" in plan
+    assert f"stop and remove container {stack.name}-ollama-1" in plan
+    assert stack.marks() == marks
+    assert stack.files() == files
