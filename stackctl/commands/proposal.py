@@ -22,12 +22,15 @@ from stackctl.project.discovery.raw import load
 
 @dataclass(frozen=True)
 class Proposal:
+    """The findings, the choices over them, and what to say about what was not certain."""
+
     findings: Findings
     choices: Choices
     said: tuple[str, ...] = field(default=())
 
     @property
     def text(self) -> str:
+        """The ``stackctl.yaml`` that is proposed."""
         return render_config(self.findings, self.choices)
 
 
@@ -88,7 +91,7 @@ def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
         raise WrongInput(
             f"{session.config_name} is there already and cannot be read: {first.message}",
             where=first.where,
-            hint=f"mend it, or move it away and run `stackctl init` again: mv {session.config_name} {session.config_name}.old",
+            hint=f"mend it, or move it away and try again: mv {session.config_name} {session.config_name}.old",
         )
     found = differences(tree.data, proposal.findings, proposal.choices)
     said: list[Block] = []
@@ -110,12 +113,14 @@ def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
 
 
 def tail(session: Session, proposal: Proposal, *, written: bool) -> list[Block]:
+    """What is said at the end of a first ``init``."""
     if written:
         return [Line(f"wrote {session.config_name}; no other file was changed", "ok")]
     return [Line(f"{session.config_name} would be:", "strong"), Verbatim(proposal.text)]
 
 
 def outcome(proposal: Proposal, *, written: bool, tail: Sequence[Block], differing: Sequence[str] = ()) -> Outcome:
+    """The document and the blocks; ``tail`` comes after what was found."""
     findings = replace(proposal.findings, ambiguous=proposal.said)
     data = {**findings.document(), "config": proposal.text, "written": written, "differences": list(differing)}
     steps = ["stackctl render    (what the override says)", "stackctl up        (bring the stack up, verified)"]

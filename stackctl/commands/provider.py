@@ -25,12 +25,24 @@ from stackctl.outcome import Outcome, Verbatim
 
 METADATA: Mapping[str, Any] = {
     "description": "The address of the active Ollama, from stackctl.yaml",
-    "up": {"parameters": [
-        {"name": "profile", "description": "A profile of stackctl.yaml, or a URL; by default the one in force",
-         "required": False, "type": "string", "default": ""},
-        {"name": "directory", "description": "Where stackctl.yaml is; by default the directory of the call",
-         "required": False, "type": "string", "default": ""},
-    ]},
+    "up": {
+        "parameters": [
+            {
+                "name": "profile",
+                "description": "A profile of stackctl.yaml, or a URL; by default the one in force",
+                "required": False,
+                "type": "string",
+                "default": "",
+            },
+            {
+                "name": "directory",
+                "description": "Where stackctl.yaml is; by default the directory of the call",
+                "required": False,
+                "type": "string",
+                "default": "",
+            },
+        ]
+    },
     "down": {"parameters": []},
 }
 KNOWN = ("profile", "directory")
@@ -102,7 +114,9 @@ def _up(session: Session, call: Call) -> list[dict[str, str]]:
     lines = [_line("info", f"{call.service}: {name} at {target.url}")]
     if target.pins:
         pinned = ", ".join(f"{host}:{address}" for host, address in target.pins.items())
-        lines.append(_line("info", f"{call.service}: dependents need extra_hosts: [{pinned}]; a provider cannot add it"))
+        lines.append(
+            _line("info", f"{call.service}: dependents need extra_hosts: [{pinned}]; a provider cannot add it")
+        )
     return lines + [_line("setenv", f"{key}={value}") for key, value in variables(target).items()]
 
 
@@ -120,8 +134,13 @@ def variables(target: Target) -> dict[str, str]:
     """What dependents are told, without the service's prefix. ``HOST`` is ``host:port``, as ``OLLAMA_HOST`` is."""
     url = target.url
     found = {
-        "URL": str(url), "BASE_URL": str(url), "V1_URL": f"{url}/v1", "HOST": url.address,
-        "HOSTNAME": url.host, "PORT": str(url.port), "SCHEME": url.scheme,
+        "URL": str(url),
+        "BASE_URL": str(url),
+        "V1_URL": f"{url}/v1",
+        "HOST": url.address,
+        "HOSTNAME": url.host,
+        "PORT": str(url.port),
+        "SCHEME": url.scheme,
     }
     return {**found, "MODEL": target.model} if target.model else found
 

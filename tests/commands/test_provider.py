@@ -33,6 +33,12 @@ def test_what_is_no_call_is_refused() -> None:
 def test_the_variables_of_a_target() -> None:
     target = Target("instance", "box", OllamaUrl("http", "10.9.8.7", 11434), ("qwen3:8b",))
     assert variables(target) == {
-        "URL": "http://10.9.8.7:11434", "BASE_URL": "http://10.9.8.7:11434", "V1_URL": "http://10.9.8.7:11434/v1",
-        "HOST": "10.9.8.7:11434", "HOSTNAME": "10.9.8.7", "PORT": "11434", "SCHEME": "http", "MODEL": "qwen3:8b",
+        "URL": "http://10.9.8.7:11434",
+        "BASE_URL": "http://10.9.8.7:11434",
+        "V1_URL": "http://10.9.8.7:11434/v1",
+        "HOST": "10.9.8.7:11434",
+        "HOSTNAME": "10.9.8.7",
+        "PORT": "11434",
+        "SCHEME": "http",
+        "MODEL": "qwen3:8b",
     }

@@ -62,7 +62,9 @@ class Score:
 
     @property
     def servers_wrong(self) -> list[str]:
-        return [f"{one.id}: {sorted(true)} but found {sorted(got)}" for one, _, _, true, got in self.rows if true != got]
+        return [
+            f"{one.id}: {sorted(true)} but found {sorted(got)}" for one, _, _, true, got in self.rows if true != got
+        ]
 
 
 def findings_of(readable: Readable) -> Findings:
@@ -89,10 +91,15 @@ def measure(sets: Iterable[FileSet], directory: Path) -> Score:
         if readable.error:
             continue
         found = findings_of(readable)
-        score.rows.append((
-            one, set(one.consumers), triples(found),
-            set(one.ollama_services), {s.service for s in found.ollama_services},
-        ))
+        score.rows.append(
+            (
+                one,
+                set(one.consumers),
+                triples(found),
+                set(one.ollama_services),
+                {s.service for s in found.ollama_services},
+            )
+        )
     return score
 
 
@@ -107,8 +114,9 @@ def table(score: Score) -> list[str]:
         lines.append(f"{one.id:70} true {len(true):2} found {len(true & got):2} wrong {len(got - true):2}{note}")
     lines += [f"refused by Compose: {name}: {reason}" for name, reason in score.refused.items()]
     lines.append(
-        f"{len(score.rows)} file sets: consumers true {score.truth}, found {score.right}, wrong {score.found - score.right}; "
-        f"precision {score.precision:.3f}, recall {score.recall:.3f}; Ollama services wrong in {len(score.servers_wrong)}"
+        f"{len(score.rows)} file sets: consumers true {score.truth}, found {score.right}, "
+        f"wrong {score.found - score.right}; precision {score.precision:.3f}, recall {score.recall:.3f}; "
+        f"Ollama services wrong in {len(score.servers_wrong)}"
     )
     return lines
 

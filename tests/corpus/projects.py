@@ -132,6 +132,11 @@ def _resolve(
     profiles = ["--profile", profile] if profile else []
     done = subprocess.run(
         ["docker", "compose", *chosen, *profiles, "config", *options, "--format", "json"],
-        cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     return done.returncode, done.stdout, done.stderr

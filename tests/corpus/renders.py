@@ -22,10 +22,16 @@ class _Loader(yaml.SafeLoader):
     """YAML with Compose's tags taken for what they stand on."""
 
 
-_Loader.add_multi_constructor("!", lambda loader, _tag, node: (
-    loader.construct_mapping(node) if isinstance(node, yaml.MappingNode)
-    else loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else None
-))
+_Loader.add_multi_constructor(
+    "!",
+    lambda loader, _tag, node: (
+        loader.construct_mapping(node)
+        if isinstance(node, yaml.MappingNode)
+        else loader.construct_sequence(node)
+        if isinstance(node, yaml.SequenceNode)
+        else None
+    ),
+)
 
 
 @dataclass
@@ -41,7 +47,13 @@ class Rendered:
 
 def run(argv: list[str], readable: Readable) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        argv, cwd=readable.directory, env=readable.environment, capture_output=True, text=True, check=False, timeout=120,
+        argv,
+        cwd=readable.directory,
+        env=readable.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
@@ -80,7 +92,7 @@ def check(one: FileSet, directory: Path) -> list[Rendered]:
             continue
         override = readable.directory / f"override-{one.name}.yaml"
         override.write_text(done.stdout, encoding="utf-8")
-        document = yaml.load(done.stdout, Loader=_Loader) or {}  # noqa: S506
+        document = yaml.load(done.stdout, Loader=_Loader) or {}
         result.touched = {name: list(said or {}) for name, said in (document.get("services") or {}).items()}
         for profile in ("", "*"):
             before, after = hashes(readable, None, profile), hashes(readable, override, profile)
@@ -105,7 +117,8 @@ def loose_ends(readable: Readable, override: Path) -> list[str]:
     services = (yaml.safe_load(done.stdout) or {}).get("services") or {}
     return [
         f"{name} depends on {other}, which is off"
-        for name, service in services.items() for other, edge in (service.get("depends_on") or {}).items()
+        for name, service in services.items()
+        for other, edge in (service.get("depends_on") or {}).items()
         if other not in services and edge.get("required", True)
     ]
 
@@ -121,4 +134,6 @@ if __name__ == "__main__":
     bad = [r for r in everything if r.problems]
     for entry in bad:
         sys.stdout.write(f"{entry.id} {entry.target}\n" + "".join(f"    {p}\n" for p in entry.problems))
-    sys.stdout.write(f"renders {len(everything)}, with problems {len(bad)}, hashes kept {sum(r.kept for r in everything)}\n")
+    sys.stdout.write(
+        f"renders {len(everything)}, with problems {len(bad)}, hashes kept {sum(r.kept for r in everything)}\n"
+    )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.project.discovery.address import addresses
 from tests.corpus.disputed import DISPUTED
-from tests.corpus.measure import Score, measure, table
-from tests.corpus.projects import CORPUS, file_sets
+from tests.corpus.measure import Score, findings_of, measure, table
+from tests.corpus.projects import CORPUS, file_sets, prepare
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"the corpus is not there: {CORPUS}")
 
@@ -41,10 +42,6 @@ def test_what_is_missed_is_listed_with_its_reason(score: Score) -> None:
 
 def test_every_template_says_again_what_is_said_today(score: Score, tmp_path: Path) -> None:
     """Filled with the address that stands there now, a template gives the value that stands there now."""
-    from stackctl.project.discovery.address import addresses
-    from tests.corpus.measure import findings_of
-    from tests.corpus.projects import prepare
-
     wrong = []
     for one in file_sets():
         readable = prepare(one, tmp_path)
@@ -52,7 +49,12 @@ def test_every_template_says_again_what_is_said_today(score: Score, tmp_path: Pa
             ports = {s.name: s.value for s in consumer.settings if s.template == "{port}"}
             for setting in consumer.settings:
                 found = addresses(setting.value or "", whole=True)
-                if setting.template is None or not found or setting.points_at.startswith("gateway:") or not setting.points_at:
+                if (
+                    setting.template is None
+                    or not found
+                    or setting.points_at.startswith("gateway:")
+                    or not setting.points_at
+                ):
                     continue
                 first = found[0]
                 port = str(first.port or next(iter(ports.values()), None) or 11434)

@@ -48,7 +48,13 @@ consumers: {}
 def compose(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TOKEN": "t0ken-in-clear", **variables}
     return subprocess.run(
-        ["docker", "compose", *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        ["docker", "compose", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -56,7 +62,11 @@ def test_dependents_receive_the_active_address(project: Path) -> None:
     done = compose(project, "up", "--no-color", "--no-log-prefix")
     assert done.returncode == 0, done.stderr
     told = set(done.stdout.split())
-    assert {"OLLAMA_URL=http://10.9.8.7:11434", "OLLAMA_HOST=10.9.8.7:11434", "OLLAMA_V1_URL=http://10.9.8.7:11434/v1"} <= told
+    assert {
+        "OLLAMA_URL=http://10.9.8.7:11434",
+        "OLLAMA_HOST=10.9.8.7:11434",
+        "OLLAMA_V1_URL=http://10.9.8.7:11434/v1",
+    } <= told
 
 
 def test_a_url_may_be_named_instead_of_a_profile(project: Path) -> None:

@@ -11,9 +11,9 @@ HOST_NAMES = frozenset(
         "localhost",
         "127.0.0.1",
         "::1",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104  (compared, not bound)
         "host.docker.internal",
-        "gateway.docker.internal",  # noqa: S104
+        "gateway.docker.internal",
         "docker.for.mac.localhost",
         "docker.for.mac.host.internal",
         "docker.for.win.localhost",

@@ -24,7 +24,7 @@ version: 1
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decided, or what is safe. ``files`` are the Compose files to write down, empty for the default ones."""
+    """What the user decided, or what is safe. ``files`` are the Compose files to write down, if not the default."""
 
     files: tuple[str, ...] = ()
     local: str = ""
@@ -55,7 +55,7 @@ def render_config(findings: Findings, choices: Choices) -> str:
 
 
 def in_config(findings: Findings) -> list[Consumer]:
-    """The consumers that the file is to list: those that an override reaches, without pullers that go with the server."""
+    """The consumers that the file is to list: within an override's reach, without pullers that go with the server."""
     return [c for c in findings.consumers if c.switchable and not c.goes_with_server]
 
 
@@ -80,7 +80,7 @@ def _compose(choices: Choices) -> Iterator[str]:
 
 def _consumers(findings: Findings, choices: Choices) -> Iterator[str]:
     listed = in_config(findings)
-    yield "# The services that use Ollama. {url} stands for the active one; also {scheme} {host} {port} {model} {token}."
+    yield "# The services that use Ollama. {url} is the active one; also {scheme} {host} {port} {model} {token}."
     if not listed:
         yield "consumers: {}"
         yield "#   backend:"
@@ -97,7 +97,8 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
     yield "    env:"
     for setting in consumer.settings:
         if setting.name and setting.template is not None:
-            yield f"      {quoted(setting.name)}: {json.dumps(setting.template, ensure_ascii=False)}    # {one_line(_today(setting))}"
+            template = json.dumps(setting.template, ensure_ascii=False)
+            yield f"      {quoted(setting.name)}: {template}    # {one_line(_today(setting))}"
     if consumer.companions and choices.companions:
         yield f"      # {one_line('; '.join(consumer.notes[:1]))}"
         for name, value in consumer.companions:
@@ -105,7 +106,8 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
     elif consumer.notes:
         yield from (f"      # {one_line(note)}" for note in consumer.notes)
         if consumer.companions:
-            yield f"      # to make it heed the environment: {', '.join(f'{k}: {json.dumps(v)}' for k, v in consumer.companions)}"
+            heeds = ", ".join(f"{k}: {json.dumps(v)}" for k, v in consumer.companions)
+            yield f"      # to make it heed the environment: {heeds}"
     for setting in consumer.settings:
         if setting.template is None:
             yield f"    # not reached: {one_line(_named(setting))}: {one_line(setting.reason)}"

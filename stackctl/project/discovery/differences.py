@@ -51,7 +51,8 @@ def _rest(existing: Any, findings: Findings, choices: Choices) -> Iterator[str]:
     servers = [s.service for s in findings.ollama_services if not s.bundled]
     local = _section(existing, "local").get("service")
     if servers and (local or "ollama") not in servers:
-        yield f"local: the file means the service {local or 'ollama'}; the Ollama services found are {', '.join(servers)}"
+        yield f"local: the file means the service {local or 'ollama'}; found: {', '.join(servers)}"
     files = _section(existing, "compose").get("files") or []
     if choices.files and list(choices.files) != list(files):
-        yield f"compose.files: the file says {', '.join(map(str, files)) or 'nothing'}, asked for {', '.join(choices.files)}"
+        said = ", ".join(map(str, files)) or "nothing"
+        yield f"compose.files: the file says {said}, asked for {', '.join(choices.files)}"

@@ -219,8 +219,8 @@ def _doubts(consumers: list[Consumer]) -> list[str]:
                 found.append(f"{consumer.service}: {setting.name} is {setting.reason}; left as it is")
             elif setting.points_at == "external" and setting.value and _nobody(setting.value):
                 found.append(
-                    f"{consumer.service}: {setting.name} names {_nobody(setting.value)}, which is no service of this project: "
-                    "it is served by another project, or by none"
+                    f"{consumer.service}: {setting.name} names {_nobody(setting.value)}, "
+                    "which is no service of this project: it is served by another project, or by none"
                 )
             elif setting.note.startswith("its value is"):
                 found.append(f"{consumer.service}: {setting.name}: {setting.note}; taken for a base URL by its name")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stackctl.project.compose import Service
-from stackctl.project.discovery import images
 from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.envfile import is_example_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
-from stackctl.project.discovery.source import Place, Source
+from stackctl.project.discovery.source import Source
 
 _CONFIG = (
     ".yaml",
@@ -52,13 +52,30 @@ _MAX_IN_FOLDER = 60
 def in_mounts(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
     """Addresses of an Ollama in mounted files of the project."""
     found: list[Setting] = []
-    for path, shown in _files(service, source):
+    for path in _files(service, source):
         text = source.reader.text(path)
         if text is not None:
             found += _in_text(path, text, source, land, service.name)
-        elif images.is_gateway(service.image) and shown:
-            continue
+    return found + _inline(service, source, raw, land)
+
+
+def _inline(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
+    """Top-level ``configs`` whose content stands in the Compose file itself."""
+    found: list[Setting] = []
+    for name in _config_names(service):
+        content = (source.project.configs.get(name) or {}).get("content")
+        place = raw.key(service.name, "configs")
+        for setting in _in_text(name, str(content), source, land, service.name) if content and place else []:
+            evidence = f"{source.shown(place.path)}:{place.line}" if place else ""
+            reason = (
+                f"it stands in the config `{name}` of the Compose file, which an override could only replace as a whole"
+            )
+            found.append(replace(setting, kind="config_file", name=name, evidence=evidence, reason=reason))
     return found
+
+
+def _config_names(service: Service) -> list[str]:
+    return [str(e.get("source") if isinstance(e, dict) else e) for e in service.raw.get("configs") or []]
 
 
 def missing_config(service: Service, source: Source, raw: RawProject) -> Setting | None:
@@ -79,8 +96,8 @@ def missing_config(service: Service, source: Source, raw: RawProject) -> Setting
     return None
 
 
-def _files(service: Service, source: Source) -> Iterator[tuple[str, bool]]:
-    """Text files that the service mounts: ``(path, named by the mount itself)``; an example for one that is missing."""
+def _files(service: Service, source: Source) -> Iterator[str]:
+    """Text files that the service mounts, those of mounted folders too; the example of one that is missing."""
     seen: set[str] = set()
     for volume in [*service.volumes, *_configs(service, source)]:
         path = str(volume.get("source") or "")
@@ -90,23 +107,20 @@ def _files(service: Service, source: Source) -> Iterator[tuple[str, bool]]:
         lower = path.lower()
         if lower.endswith((*_CONFIG, *_CODE)) and posixpath.basename(lower) != ".env":
             if source.reader.text(path) is not None:
-                yield path, True
+                yield path
             else:
                 folder = posixpath.dirname(path)
-                yield from (
-                    (posixpath.join(folder, n), True) for n in source.reader.names(folder) if is_example_of(n, path)
-                )
+                yield from (posixpath.join(folder, n) for n in source.reader.names(folder) if is_example_of(n, path))
         elif _inside(path, source) and posixpath.normpath(path) != posixpath.normpath(source.home):
-            yield from ((p, False) for p in _folder(path, source, 0))
+            yield from _folder(path, source, 0)
 
 
 def _configs(service: Service, source: Source) -> list[dict[str, str]]:
     """Top-level ``configs`` with a file, as if they were mounts."""
     defined = source.project.configs
     found = []
-    for entry in service.raw.get("configs") or []:
-        name = entry.get("source") if isinstance(entry, dict) else entry
-        file = (defined.get(str(name)) or {}).get("file")
+    for name in _config_names(service):
+        file = (defined.get(name) or {}).get("file")
         if file:
             found.append({"type": "config", "source": str(file)})
     return found
@@ -149,7 +163,7 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
             reason = (
                 f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable"
                 if code
-                else f"it stands in a mounted file; change {source.shown(path)}:{number} by hand, or give the app a variable"
+                else f"it stands in a mounted file; change {source.shown(path)}:{number}, or give the app a variable"
             )
             found.setdefault(
                 (name, value),
@@ -165,8 +179,3 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
                 ),
             )
     return list(found.values())
-
-
-def place_of(source: Source, place: Place | None) -> str:
-    """``file:line`` as shown, or empty."""
-    return f"{source.shown(place.path)}:{place.line}" if place else ""

@@ -47,7 +47,7 @@ class Unset:
                 None,
                 None,
                 self._at(place),
-                f"it waits for {needs[0]}, and no variable, flag or mounted file tells it the address: look into its own settings",
+                f"it waits for {needs[0]}, and nothing here tells it the address: look into its own settings",
             )
         ]
 
@@ -161,7 +161,7 @@ class Unset:
                                     line[address.start : address.end],
                                     None,
                                     f"{self.source.shown(path)}:{number}",
-                                    f"{app.app} reads its {app.config}, which lies outside the project; change it there",
+                                    f"{app.app} reads {app.config} outside the project; change it there",
                                     "",
                                     at,
                                 )

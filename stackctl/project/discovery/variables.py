@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from stackctl.project.compose import Service
 from stackctl.project.discovery import images, names
 from stackctl.project.discovery.address import DEFAULT_PORT, Address, addresses, template_of
 from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
-from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.findings import Kind, Setting
 from stackctl.project.discovery.landscape import Landscape
 from stackctl.project.discovery.pullers import bind_port
 from stackctl.project.discovery.raw import RawProject
@@ -39,6 +40,7 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     named = names.says_ollama(name) and names.is_address(name)
     unquoted = text.strip("'\"")
     found = addresses(unquoted, whole=names.is_host(name) or named)
+    found = [a for a in found if a.scheme or a.host not in ("0.0.0.0", "::")]  # noqa: S104  (a bind address, none to call)
     mine = [(a, at) for a in found if (at := _target(a, land, named=named, own=own))]
     if mine:
         return _told(unquoted if unquoted != text and _PLAIN.match(text) is None else text, mine, name, text)
@@ -98,7 +100,7 @@ def _ollama_path(path: str) -> str:
 
 def _single(value: str, spans: list[Address]) -> str | None:
     """A list of servers as a list of one: the first entry stands for all where only separators lie between."""
-    between = [value[a.end : b.start] for a, b in zip(spans, spans[1:], strict=False)]
+    between = [value[a.end : b.start] for a, b in itertools.pairwise(spans)]
     if all(re.fullmatch(r"\s*[,;| ]\s*", gap) for gap in between):
         return value[: spans[0].start] + spans[0].template() + value[spans[-1].end :]
     return template_of(value, spans)
@@ -125,10 +127,10 @@ class Variables:
         """Settings that the container really has, in the order of its environment."""
         found: dict[str, Setting] = {}
         environment = dict(service.environment)
-        for name in environment:
-            verdict = judge(name, environment[name], self.land, own=service.name)
+        for name, value in environment.items():
+            verdict = judge(name, value, self.land, own=service.name)
             if verdict is not None:
-                found[name] = self.setting(service, name, environment[name], verdict)
+                found[name] = self.setting(service, name, value, verdict)
         for name in list(found):
             self._partner(service, name, found)
         if found and any(names.says_ollama(n) for n in found):
@@ -142,10 +144,9 @@ class Variables:
 
     def _partner(self, service: Service, name: str, found: dict[str, Setting]) -> None:
         setting = found[name]
-        if setting.template not in ("{host}", "{url}") or not (setting.value or "").strip():
-            if not (names.is_host(name) and not (setting.value or "").strip()):
-                return
         value = (setting.value or "").strip()
+        if (value and setting.template not in ("{host}", "{url}")) or (not value and not names.is_host(name)):
+            return
         parts = addresses(value, whole=True)
         if value and (not parts or parts[0].port is not None or parts[0].path):
             return
@@ -215,7 +216,7 @@ class Variables:
         return self._make("env_file" if files else "env", name, value, verdict, place, "")
 
     def _make(
-        self, kind: str, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str
+        self, kind: Kind, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str
     ) -> Setting:
         evidence = f"{self.source.shown(place.path)}:{place.line}" if place else ""
         return Setting(
@@ -223,7 +224,7 @@ class Variables:
             name,
             redacted(value),
             verdict.template,
-            evidence,  # type: ignore[arg-type]  # the two kinds of this module
+            evidence,
             verdict.reason,
             form,
             verdict.points_at,
@@ -276,7 +277,7 @@ class Variables:
         return lambda service: candidates.get(service.name, []) if self._is_for(service, candidates, told) else []
 
     def _is_for(self, service: Service, candidates: dict[str, list[Setting]], told: frozenset[str]) -> bool:
-        """Several services may load one file. It is for those that need Ollama, else for those that ask no other of them."""
+        """Of services that load one file, it is for those that need Ollama, else those that ask no other of them."""
         sharing = [self.source.project.services[name] for name in candidates]
         direct = [s.name for s in sharing if set(s.depends_on) & set(self.land.servers) or s.name in told]
         if direct:
