@@ -17,12 +17,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
+from typing import TypeVar
 
 from stackctl.diagnose.scene import HostSeen, HostTry, Listener
 from stackctl.diagnose.signs.route import parse_listeners
 
+T = TypeVar("T")
+PATIENCE = 4.5
+"""Seconds for a name or a connection tried from the host."""
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _BINARIES = ("/usr/local/bin/ollama", "/usr/bin/ollama", "/bin/ollama")
 _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -30,7 +35,8 @@ _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.c
 
 def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
     """One look: ``names`` are resolved and ``tries`` connected to from here. At most about 4.5 s."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
+    pool = ThreadPoolExecutor(max_workers=16)
+    try:
         resolved = {n: pool.submit(_resolve, n) for n in names}
         tried = {t: pool.submit(_try, *t) for t in tries}
         rules = pool.submit(_rules)
@@ -46,8 +52,8 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
             resolver=_text("/etc/resolv.conf"),
             ip_forward=_flag("/proc/sys/net/ipv4/ip_forward"),
             bindv6only=_flag("/proc/sys/net/ipv6/bindv6only"),
-            names={n: f.result() for n, f in resolved.items()},
-            tries={t: f.result() for t, f in tried.items()},
+            names={n: _in_time(f, ()) for n, f in resolved.items()},
+            tries={t: _in_time(f, HostTry("TIMEOUT", PATIENCE * 1000)) for t, f in tried.items()},
             neighbours=_neighbours(),
             unit=unit,
             unit_time=unit_time,
@@ -64,9 +70,19 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
             journal=journal.result(),
             models=models.result(),
             egress_mtu=_egress_mtu(),
-            trust=next((t for p in _STORES if (t := _text(p, 1 << 20))), ""),
+            trust=next((text for p in _STORES if (text := _text(p, 1 << 20))), ""),
         )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return out
+
+
+def _in_time(future: Future[T], otherwise: T) -> T:
+    """The result, or what stands for none: a resolver that is silent must not hold the diagnosis up."""
+    try:
+        return future.result(PATIENCE)
+    except FutureTimeout:
+        return otherwise
 
 
 def _text(path: str, limit: int = 1 << 16) -> str:

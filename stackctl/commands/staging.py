@@ -107,15 +107,19 @@ def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
         paths = compose_files(session, ())
         named = session.variables.get("COMPOSE_PROFILES", "")
         profiles = tuple(p.strip() for p in named.split(",") if p.strip())
-        return None, ComposeCall(paths[0].parent, tuple(str(p) for p in paths), profiles=profiles), None
+        return None, ComposeCall(paths[0].parent, _ours(session, tuple(str(p) for p in paths)), profiles=profiles), None
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
-    files = stack.call.files
-    for ours in ("override.yaml", "fixes.yaml"):
-        path = session.state_directory / ours
+    return stack, replace(stack.call, files=_ours(session, stack.call.files)), state
+
+
+def _ours(session: Session, files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files with ours after them: the override, and the repairs of ``diagnose --fix``."""
+    for name in ("override.yaml", "fixes.yaml"):
+        path = session.state_directory / name
         if session.files.read(path, limit=0) is not None:
             files = (*files, str(path))
-    return stack, replace(stack.call, files=files), state
+    return files
 
 
 def _config(session: Session, call: ComposeCall) -> tuple[dict[str, Any], str]:
@@ -384,7 +388,7 @@ def _spoken(session: Session, stack: Stack | None, call: ComposeCall) -> str:
     if stack is not None:
         return "stackctl compose --"
     plain = compose_files(session, ()) if stack is None else []
-    if tuple(str(p) for p in plain) == call.files and call.directory == session.directory:
+    if tuple(str(p) for p in plain) == tuple(f for f in call.files if ".stackctl" not in f) and call.directory == session.directory:
         return "docker compose"
     return "docker compose " + " ".join(f"-f {f}" for f in call.files)
 
