@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,10 @@ class App:
         """The version that it claims to be."""
         return self.faults.version or VERSION
 
+    def at_least(self, *release: int) -> bool:
+        """Say whether the version that it claims is that release or a later one."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version)[:3]) >= release
+
     async def body(self, request: Request, shape: gojson.Struct) -> dict[str, Any]:
         """Decode the request's JSON body, or raise the real server's 400."""
         try:
@@ -69,6 +75,15 @@ class App:
             raise ApiError(404, missing)
         return model
 
+    def cloud_switches(self) -> tuple[bool, bool]:
+        """Say whether the cloud is switched off by the environment, and by `~/.ollama/server.json`."""
+        try:
+            value = json.loads((self.settings.home / ".ollama" / "server.json").read_text())
+            config = bool(value.get("disable_ollama_cloud"))
+        except (OSError, ValueError, AttributeError):
+            config = False
+        return self.settings.no_cloud, config
+
     def cloud_error(self, what: str, path: str) -> ApiError:
         """Return what a call that needs ollama.com ends with."""
         error = self._cloud_error(what, path)
@@ -76,7 +91,7 @@ class App:
         return error
 
     def _cloud_error(self, what: str, path: str) -> ApiError:
-        if self.settings.no_cloud:
+        if any(self.cloud_switches()):
             return ApiError(403, f"ollama cloud is disabled: remote {what}")
         if self.faults.cloud == "signed-out":
             url = f"https://ollama.com/connect?name={self.name}&key=none"

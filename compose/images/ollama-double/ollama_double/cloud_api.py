@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ollama_double.web import ApiError, Request, Response, json_response, text_response
@@ -30,17 +29,9 @@ class CloudApi:
     async def status(self, request: Request) -> Response:
         """GET /api/status."""
         del request
-        config = self._config_disables()
-        env = self._app.settings.no_cloud
+        env, config = self._app.cloud_switches()
         source = {(False, False): "none", (True, False): "env", (False, True): "config", (True, True): "both"}
         return json_response({"cloud": {"disabled": env or config, "source": source[env, config]}})
-
-    def _config_disables(self) -> bool:
-        try:
-            value = json.loads((self._app.settings.home / ".ollama" / "server.json").read_text())
-            return bool(value.get("disable_ollama_cloud"))
-        except (OSError, ValueError, AttributeError):
-            return False
 
     async def me(self, request: Request) -> Response:
         """POST /api/me."""
@@ -61,7 +52,7 @@ class CloudApi:
         if not await request.body.read():
             raise ApiError(400, "missing request body")
         what = "web search is unavailable" if request.path.endswith("search") else "web fetch is unavailable"
-        if self._app.settings.no_cloud:
+        if any(self._app.cloud_switches()):
             raise ApiError(403, f"ollama cloud is disabled: {what}")
         raise self._app.cloud_error(what, request.path)
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import talk
+from ollama_double import log, talk
 from ollama_double.web import ApiError, CutError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _INTS = {
 }  # fmt: skip
 _FLOATS = {"temperature", "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty"}
 _BOOLS = {"use_mmap", "penalize_newline"}
+_KNOWN = _INTS | _FLOATS | _BOOLS | {"stop"}
 TOO_LONG = (
     "the prompt is longer than the context length currently available to the model; "
     "shorten the prompt or raise the context length"
@@ -55,6 +56,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             wanted = "boolean"
         elif key == "stop" and not isinstance(value, list):
             wanted = "array"
+        elif key not in _KNOWN:
+            log.line("WARN", "types.go:1040", "invalid option provided", option=key)
         if wanted:
             raise ApiError(500, f'option "{key}" must be of type {wanted}')
 
@@ -78,6 +81,10 @@ async def pieces(
             reply = talk.answer(ask)
             if not truncate and reply.prompt_tokens > runner.context:
                 raise ApiError(400, TOO_LONG)
+            if reply.prompt_tokens > runner.context:
+                log.line(
+                    "WARN", "runner.go:153", "truncating input prompt", limit=runner.context, prompt=reply.prompt_tokens
+                )
             async for piece in _paced(app, ask, reply):
                 yield piece
                 if piece.done:

@@ -39,7 +39,7 @@ def details(model: Model) -> dict[str, Any]:
     return found | {key: value for key, value in lengths.items() if value}
 
 
-def _listed(model: Model) -> dict[str, Any]:
+def _listed(model: Model, *, capable: bool) -> dict[str, Any]:
     item = {
         "name": model.name.short,
         "model": model.name.short,
@@ -50,7 +50,7 @@ def _listed(model: Model) -> dict[str, Any]:
     }
     if model.remote:
         item |= {"remote_model": model.remote[1], "remote_host": model.remote[0]}
-    return item | ({"capabilities": model.capabilities} if model.capabilities else {})
+    return item | ({"capabilities": model.capabilities} if capable and model.capabilities else {})
 
 
 def _modelfile(model: Model) -> str:
@@ -119,7 +119,7 @@ class ModelsApi:
         """GET /api/tags."""
         del request
         models = sorted(self._app.store.models(), key=lambda model: model.modified_ns, reverse=True)
-        return json_response({"models": [_listed(model) for model in models]})
+        return json_response({"models": [_listed(model, capable=self._app.at_least(0, 30)) for model in models]})
 
     async def ps(self, request: Request) -> Response:
         """GET /api/ps."""
@@ -127,7 +127,7 @@ class ModelsApi:
         items = []
         for runner in self._app.scheduler.loaded():
             model = runner.model
-            items.append({
+            item = {
                 "name": model.name.short,
                 "model": model.name.short,
                 "size": runner.size,
@@ -135,8 +135,8 @@ class ModelsApi:
                 "details": details(model),
                 "expires_at": godata.timestamp(runner.until, local=True),
                 "size_vram": runner.size_vram,
-                "context_length": runner.context,
-            })  # fmt: skip
+            }
+            items.append(item | ({"context_length": runner.context} if self._app.at_least(0, 10) else {}))
         return json_response({"models": items})
 
     async def show(self, request: Request) -> Response:
@@ -148,7 +148,10 @@ class ModelsApi:
         model = self._app.find(
             sent, missing_tagged(sent), remote_what="model details are unavailable", call="/api/show"
         )
-        return json_response(show(model, verbose=body.get("verbose", False)))
+        found = show(model, verbose=body.get("verbose", False))
+        if not self._app.at_least(0, 6, 4):
+            found.pop("capabilities", None)
+        return json_response(found)
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/delete."""

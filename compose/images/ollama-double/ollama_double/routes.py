@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ollama_double.anthropic_api import AnthropicApi
@@ -65,8 +64,7 @@ def table(app: App) -> Routes:
     routes.add("POST", "/v1/responses", OpenAiResponses(app).create)
     routes.add("POST", "/v1/audio/transcriptions", listed.transcriptions)
     routes.add("POST", "/v1/messages", AnthropicApi(app).messages)
-    version = tuple(int(part) for part in re.findall(r"\d+", app.version)[:3])
     for path, since in _SINCE.items():
-        if version < since:
+        if not app.at_least(*since):
             routes.remove(path)
     return routes

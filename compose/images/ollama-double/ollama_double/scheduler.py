@@ -124,8 +124,12 @@ class Scheduler:
         if limit != FOREVER and seconds > limit / godata.SECOND:
             await asyncio.sleep(limit / godata.SECOND)
             raise self._failed(knobs.LOAD_ERRORS["timeout"])
-        if seconds:
+        try:
             await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            log.line("WARN", "llama_server.go:1048", "client connection closed before llama-server finished loading, "
+                     "aborting load")  # fmt: skip
+            raise
         if self._faults.load_error:
             raise self._failed(knobs.LOAD_ERRORS.get(self._faults.load_error, self._faults.load_error))
         share = self._gpu_share(wanted)

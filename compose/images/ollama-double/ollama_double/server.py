@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ollama_double import (
     VERSION,
@@ -44,9 +45,9 @@ def build(env: Mapping[str, str] = os.environ) -> App:
         raise StartError(f"panic: {error}") from None
     log.configure(debug=read.debug, access=env.get("OLLAMA_DOUBLE_ACCESS_LOG", "1") != "0")
     for warning in warnings:
-        log.line("WARN", "config.go:48", warning.split("|")[0], value=warning)
+        text, *values = warning.split("|")
+        log.line("WARN", "config.go:48", text, **dict(zip(("value", "default"), values[-2:], strict=True)))
     log.line("INFO", "routes.go:1949", "server config", env=read.shown())
-    log.line("INFO", "routes.go:1951", f"Ollama cloud disabled: {str(read.no_cloud).lower()}")
     try:
         told = faults.parse(env.get("OLLAMA_DOUBLE_FAULTS", ""))
         _knobs(told, env)
@@ -55,6 +56,7 @@ def build(env: Mapping[str, str] = os.environ) -> App:
         raise StartError(f"the double's own settings are wrong: {error}") from None
     store = Store(read.models)
     app = App(read, told, store, entries, Scheduler(read, told), Downloads(store, told), own_name(env))
+    log.line("INFO", "routes.go:1951", f"Ollama cloud disabled: {str(any(app.cloud_switches())).lower()}")
     try:
         keys.ensure(read.home)
         store.open(prune=not read.no_prune)
@@ -125,14 +127,21 @@ async def run(env: Mapping[str, str] = os.environ) -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family, *_, address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-        0
-    ]
+    if host in {"", "0.0.0.0", "::"}:
+        # The real server's wildcard is dual-stack, whichever way it is written.
+        with contextlib.suppress(OSError):
+            return _bound(socket.AF_INET6, ("::", port))
+        return _bound(socket.AF_INET, ("0.0.0.0", port))
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return _bound(family, address)
+
+
+def _bound(family: int, address: Any) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         bound.bind(address)
         bound.listen(1024)
         bound.setblocking(False)

@@ -112,7 +112,7 @@ class Service:
     async def _handled(self, request: Request, found: tuple[Handler, dict[str, str]] | None) -> Response:
         if found is None:
             allowed = self._routes.allowed(request.path)
-            if allowed:
+            if allowed and self._app.at_least(0, 7):
                 response = text_response(405, "405 method not allowed")
                 response.headers.append(("Allow", ", ".join(allowed)))
                 return response

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         """Start to serve."""
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if peer else ""
+        self.client = str(peer[0]).removeprefix("::ffff:") if peer else ""
         self._live.add(self)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
