@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ollama_double.cli import main
+from ollama_double.command.main import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

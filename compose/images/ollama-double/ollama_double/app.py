@@ -10,19 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ollama_double import VERSION, gojson, names
+from ollama_double import VERSION, gojson
 from ollama_double.godata import quote
-from ollama_double.web import ApiError, Request
+from ollama_double.net.web import ApiError, Request
+from ollama_double.store import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ollama_double.catalogue import Entry
     from ollama_double.faults import Faults
-    from ollama_double.pull import Downloads
-    from ollama_double.scheduler import Scheduler
+    from ollama_double.runners.scheduler import Scheduler
     from ollama_double.settings import Settings
-    from ollama_double.store import Model, Store
+    from ollama_double.store.catalogue import Entry
+    from ollama_double.store.disk import Model, Store
+    from ollama_double.store.pull import Downloads
 
 _NO_HOST = "dial tcp: lookup ollama.com: no such host"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ollama_double import log
-from ollama_double.scheduler import gpu_share
+from ollama_double.runners.scheduler import gpu_share
 
 if TYPE_CHECKING:
     from ollama_double.app import App

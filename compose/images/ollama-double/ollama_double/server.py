@@ -10,24 +10,16 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import (
-    VERSION,
-    catalogue,
-    discovery,
-    faults,
-    guard,
-    keys,
-    log,
-    names,
-    settings,
-)
-from ollama_double import bundle as bundles
+from ollama_double import VERSION, discovery, faults, keys, log, settings
 from ollama_double.app import App, own_name
-from ollama_double.pull import Downloads
-from ollama_double.scheduler import Scheduler
+from ollama_double.net import guard
+from ollama_double.net.listener import Listener
+from ollama_double.runners.scheduler import Scheduler
 from ollama_double.service import Service
-from ollama_double.store import Store
-from ollama_double.tls import Listener
+from ollama_double.store import bundle as bundles
+from ollama_double.store import catalogue, names
+from ollama_double.store.disk import Store
+from ollama_double.store.pull import Downloads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

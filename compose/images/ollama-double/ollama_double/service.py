@@ -7,8 +7,10 @@ import posixpath
 import time
 from typing import TYPE_CHECKING
 
-from ollama_double import admin, faults, front, guard, hostile, log, routes
-from ollama_double.web import (
+from ollama_double import faults, log
+from ollama_double.api import admin, routes
+from ollama_double.net import front, guard, hostile
+from ollama_double.net.web import (
     JSON_UTF8,
     ApiError,
     Handler,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ollama_double.app import App
-    from ollama_double.wire import Connection
+    from ollama_double.net.connection import Connection
 
 
 class Service:

@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from ollama_double.wire import LINGER, Connection, Serve
+from ollama_double.net.connection import LINGER, Connection, Serve
 
 if TYPE_CHECKING:
     import ssl

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
-from ollama_double.web import Headers, Request, Response
+from ollama_double.net.web import Headers, Request, Response
 
 _METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _HEADERS = (

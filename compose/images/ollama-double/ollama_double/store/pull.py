@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import log
-from ollama_double.registry import LostError, PullError, Source
+from ollama_double.store.registry import LostError, PullError, Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from ollama_double.faults import Faults
-    from ollama_double.store import Store
+    from ollama_double.store.disk import Store
 
 TICK = 0.06
 TRIES = 6

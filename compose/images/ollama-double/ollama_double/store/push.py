@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from ollama_double import bundle, httpget
-from ollama_double.pull import layers_of
-from ollama_double.registry import PullError
+from ollama_double.net import fetch as httpget
+from ollama_double.store import bundle
+from ollama_double.store.pull import layers_of
+from ollama_double.store.registry import PullError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ollama_double.names import Name
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
+    from ollama_double.store.names import Name
 
 DENIED = "you are not authorized to push to this namespace, create the model under a namespace you own"
 

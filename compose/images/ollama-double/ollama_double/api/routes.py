@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ollama_double.anthropic_api import AnthropicApi
-from ollama_double.chat_api import ChatApi
-from ollama_double.cloud_api import CloudApi
-from ollama_double.create_api import CreateApi
-from ollama_double.embed_api import EmbedApi
-from ollama_double.models_api import ModelsApi
-from ollama_double.openai_chat import OpenAiChat
-from ollama_double.openai_models import OpenAiModels
-from ollama_double.openai_responses import OpenAiResponses
-from ollama_double.pull_api import PullApi
-from ollama_double.web import Routes
+from ollama_double.api.anthropic import AnthropicApi
+from ollama_double.api.chat import ChatApi
+from ollama_double.api.cloud import CloudApi
+from ollama_double.api.create import CreateApi
+from ollama_double.api.embed import EmbedApi
+from ollama_double.api.models import ModelsApi
+from ollama_double.api.openai_chat import OpenAiChat
+from ollama_double.api.openai_models import OpenAiModels
+from ollama_double.api.openai_responses import OpenAiResponses
+from ollama_double.api.pull import PullApi
+from ollama_double.net.web import Routes
 
 if TYPE_CHECKING:
     from ollama_double.app import App

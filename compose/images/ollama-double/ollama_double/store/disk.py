@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import bundle, gguf, log, names
+from ollama_double import log
+from ollama_double.store import bundle, gguf, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,16 +7,17 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from ollama_double import bundle, httpget
 from ollama_double.godata import quote
-from ollama_double.names import DEFAULT_HOST, DEFAULT_NAMESPACE, Name
+from ollama_double.net import fetch as httpget
+from ollama_double.store import bundle
+from ollama_double.store.names import DEFAULT_HOST, DEFAULT_NAMESPACE, Name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ollama_double.catalogue import Entry
     from ollama_double.faults import Faults
     from ollama_double.settings import Settings
+    from ollama_double.store.catalogue import Entry
 
 _CHUNK = 1 << 16
 _NEWER = (

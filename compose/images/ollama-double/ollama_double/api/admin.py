@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ollama_double.faults import Faults
-from ollama_double.web import Request, Response, json_response
+from ollama_double.net.web import Request, Response, json_response
 
 if TYPE_CHECKING:
     from ollama_double.app import App

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ollama_double.web import ApiError, Request, Response, json_response, text_response
+from ollama_double.net.web import ApiError, Request, Response, json_response, text_response
 
 if TYPE_CHECKING:
     from ollama_double.app import App

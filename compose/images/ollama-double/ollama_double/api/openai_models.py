@@ -8,20 +8,20 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import embed_api
-from ollama_double.chat_api import Lines, start_generate, whole
+from ollama_double.api import embed as embed_api
+from ollama_double.api.chat import Lines, start_generate, whole
+from ollama_double.api.models import missing_tagged
+from ollama_double.api.openai_chat import options, usage
+from ollama_double.api.openai_common import FINGERPRINT, EarlyError, body, event, number, refused, sse
 from ollama_double.gojson import Struct
-from ollama_double.inference import SilentEndError
-from ollama_double.models_api import missing_tagged
-from ollama_double.openai_chat import options, usage
-from ollama_double.openai_common import FINGERPRINT, EarlyError, body, event, number, refused, sse
-from ollama_double.web import JSON, ApiError, Request, Response, json_response
+from ollama_double.net.web import JSON, ApiError, Request, Response, json_response
+from ollama_double.runners.inference import SilentEndError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ollama_double.app import App
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
 
 _COMPLETION = Struct("CompletionRequest", {
     "model": "string", "prompt": "string", "suffix": "string", "stream": "bool", "stream_options": "map",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_double import faults as knobs
 from ollama_double import godata, log
+from ollama_double.net.web import ApiError
 from ollama_double.settings import FOREVER, Settings
-from ollama_double.web import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 _RELOAD = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "shift")

@@ -7,7 +7,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ollama_double.web import Request, Response, text_response
+from ollama_double.net.web import Request, Response, text_response
 
 if TYPE_CHECKING:
     from ollama_double.faults import Faults

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import gguf
+from ollama_double.store import gguf
 
 if TYPE_CHECKING:
-    from ollama_double.catalogue import Entry
+    from ollama_double.store.catalogue import Entry
 
 MODEL = "application/vnd.ollama.image.model"
 TEMPLATE = "application/vnd.ollama.image.template"

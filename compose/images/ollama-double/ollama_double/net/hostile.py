@@ -6,8 +6,8 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from ollama_double.web import CutError, Response, json_response, text_response
-from ollama_double.wire import Connection, GoneError
+from ollama_double.net.connection import Connection, GoneError
+from ollama_double.net.web import CutError, Response, json_response, text_response
 
 if TYPE_CHECKING:
     from ollama_double.faults import RouteFault

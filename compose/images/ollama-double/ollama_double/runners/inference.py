@@ -7,14 +7,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import log, talk
-from ollama_double.web import ApiError, CutError
+from ollama_double import log
+from ollama_double.net.web import ApiError, CutError
+from ollama_double.runners import talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from ollama_double.app import App
-    from ollama_double.scheduler import Runner
+    from ollama_double.runners.scheduler import Runner
 
 _INTS = {
     "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import vectors
-from ollama_double.chat_api import keep_alive, merged
+from ollama_double.api.chat import keep_alive, merged
 from ollama_double.gojson import Struct
-from ollama_double.web import ApiError, Request, Response, json_response
+from ollama_double.net.web import ApiError, Request, Response, json_response
+from ollama_double.runners import vectors
 
 if TYPE_CHECKING:
     from ollama_double.app import App

@@ -6,16 +6,16 @@ import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import bundle, gguf, names
+from ollama_double.api.pull import progress, pull_lines
 from ollama_double.app import App, refer
 from ollama_double.gojson import Struct
-from ollama_double.inference import check_options
-from ollama_double.pull_api import progress, pull_lines
-from ollama_double.web import JSON, ApiError, Request, Response
+from ollama_double.net.web import JSON, ApiError, Request, Response
+from ollama_double.runners.inference import check_options
+from ollama_double.store import bundle, gguf, names
 
 if TYPE_CHECKING:
-    from ollama_double.chat_api import Lines
-    from ollama_double.store import Model
+    from ollama_double.api.chat import Lines
+    from ollama_double.store.disk import Model
 
 _CREATE = Struct("CreateRequest", {
     "model": "string", "name": "string", "from": "string", "remote_host": "string", "files": "map", "adapters": "map",

@@ -6,14 +6,14 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import bundle, names, pull, push, registry
+from ollama_double.api.chat import Lines, ndjson
 from ollama_double.app import App, refer
-from ollama_double.chat_api import Lines, ndjson
 from ollama_double.gojson import Struct
-from ollama_double.web import JSON, ApiError, Request, Response, error_response, json_response
+from ollama_double.net.web import JSON, ApiError, Request, Response, error_response, json_response
+from ollama_double.store import bundle, names, pull, push, registry
 
 if TYPE_CHECKING:
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
 
 _PULL = Struct("PullRequest", {"model": "string", "name": "string", "insecure": "bool", "stream": "bool",
                                "username": "string", "password": "string"})  # fmt: skip

@@ -9,14 +9,25 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import godata, inference, talk
+from ollama_double import godata
 from ollama_double.gojson import Struct
+from ollama_double.net.web import (
+    JSON,
+    JSON_UTF8,
+    NDJSON,
+    ApiError,
+    Request,
+    Response,
+    dumps,
+    error_response,
+    json_response,
+)
+from ollama_double.runners import inference, talk
 from ollama_double.settings import FOREVER
-from ollama_double.web import JSON, JSON_UTF8, NDJSON, ApiError, Request, Response, dumps, error_response, json_response
 
 if TYPE_CHECKING:
     from ollama_double.app import App
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
 
 _COMMON = {
     "model": "string", "stream": "bool", "format": "any", "keep_alive": "any", "options": "map", "think": "any",

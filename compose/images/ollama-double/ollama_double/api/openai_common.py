@@ -6,7 +6,17 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import gojson
-from ollama_double.web import JSON, JSON_UTF8, SSE, ApiError, Request, Response, dumps, error_response, json_response
+from ollama_double.net.web import (
+    JSON,
+    JSON_UTF8,
+    SSE,
+    ApiError,
+    Request,
+    Response,
+    dumps,
+    error_response,
+    json_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 
 from ollama_double import SERVER, log
-from ollama_double.web import CutError, Headers, Request, Response
+from ollama_double.net.web import CutError, Headers, Request, Response
 
 MAX_HEADER = 1 << 20
 HIGH_WATER = 1 << 18

@@ -6,12 +6,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from ollama_double.chat_api import Lines, start_chat, whole
+from ollama_double.api.chat import Lines, start_chat, whole
+from ollama_double.api.openai_chat import image
+from ollama_double.api.openai_common import EarlyError, body, event, number, refused, sse, think_of
 from ollama_double.gojson import Struct
-from ollama_double.inference import SilentEndError
-from ollama_double.openai_chat import image
-from ollama_double.openai_common import EarlyError, body, event, number, refused, sse, think_of
-from ollama_double.web import JSON, ApiError, Request, Response, json_response
+from ollama_double.net.web import JSON, ApiError, Request, Response, json_response
+from ollama_double.runners.inference import SilentEndError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,13 +7,14 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import bundle, godata, names
+from ollama_double import godata
 from ollama_double.app import App, refer
 from ollama_double.gojson import Struct
-from ollama_double.web import ApiError, Request, Response, json_response
+from ollama_double.net.web import ApiError, Request, Response, json_response
+from ollama_double.store import bundle, names
 
 if TYPE_CHECKING:
-    from ollama_double.store import Model
+    from ollama_double.store.disk import Model
 
 _NAMED = Struct("ShowRequest", {"model": "string", "name": "string", "system": "string", "template": "string",
                                 "verbose": "bool", "options": "map"})  # fmt: skip

@@ -7,11 +7,11 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import gojson
-from ollama_double.chat_api import Lines, start_chat, whole
+from ollama_double.api.chat import Lines, start_chat, whole
+from ollama_double.api.openai_common import event, sse
 from ollama_double.gojson import Struct
-from ollama_double.inference import SilentEndError
-from ollama_double.openai_common import event, sse
-from ollama_double.web import JSON, JSON_UTF8, ApiError, Request, Response, json_response
+from ollama_double.net.web import JSON, JSON_UTF8, ApiError, Request, Response, json_response
+from ollama_double.runners.inference import SilentEndError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -91,7 +91,7 @@ def _client(verb: str, words: list[str]) -> int:
 
 
 def _version() -> int:
-    from ollama_double import client  # noqa: PLC0415
+    from ollama_double.command import client  # noqa: PLC0415
 
     try:
         answer = client.call("GET", "/api/version")
@@ -106,7 +106,7 @@ def _version() -> int:
 
 
 def _list(words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client, table  # noqa: PLC0415
+    from ollama_double.command import client, table  # noqa: PLC0415
 
     client.heartbeat()
     wanted = words[0].lower() if words else ""
@@ -124,7 +124,7 @@ def _list(words: list[str], _flags: list[str]) -> None:
 
 
 def _ps(_words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client, table  # noqa: PLC0415
+    from ollama_double.command import client, table  # noqa: PLC0415
 
     client.heartbeat()
     rows = [
@@ -136,7 +136,7 @@ def _ps(_words: list[str], _flags: list[str]) -> None:
 
 
 def _pull(words: list[str], flags: list[str]) -> None:
-    from ollama_double import client, table  # noqa: PLC0415
+    from ollama_double.command import client, table  # noqa: PLC0415
 
     client.heartbeat()
     shown = ""
@@ -151,7 +151,7 @@ def _pull(words: list[str], flags: list[str]) -> None:
 
 
 def _show(words: list[str], flags: list[str]) -> None:
-    from ollama_double import client, table  # noqa: PLC0415
+    from ollama_double.command import client, table  # noqa: PLC0415
 
     client.heartbeat()
     found = client.call("POST", "/api/show", {"model": words[0], "verbose": "--verbose" in flags})
@@ -163,7 +163,7 @@ def _show(words: list[str], flags: list[str]) -> None:
 
 
 def _rm(words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client  # noqa: PLC0415
+    from ollama_double.command import client  # noqa: PLC0415
 
     client.heartbeat()
     for word in words:
@@ -173,7 +173,7 @@ def _rm(words: list[str], _flags: list[str]) -> None:
 
 
 def _cp(words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client  # noqa: PLC0415
+    from ollama_double.command import client  # noqa: PLC0415
 
     client.heartbeat()
     client.call("POST", "/api/copy", {"source": words[0], "destination": words[1]})
@@ -181,7 +181,7 @@ def _cp(words: list[str], _flags: list[str]) -> None:
 
 
 def _stop(words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client  # noqa: PLC0415
+    from ollama_double.command import client  # noqa: PLC0415
 
     client.heartbeat()
     try:
@@ -193,7 +193,7 @@ def _stop(words: list[str], _flags: list[str]) -> None:
 
 
 def _run(words: list[str], _flags: list[str]) -> None:
-    from ollama_double import client  # noqa: PLC0415
+    from ollama_double.command import client  # noqa: PLC0415
 
     client.heartbeat()
     prompt = " ".join(words[1:]) or (sys.stdin.read() if not sys.stdin.isatty() else "")

@@ -1,0 +1,1 @@
+"""Loaded models: the scheduler, and what they say."""

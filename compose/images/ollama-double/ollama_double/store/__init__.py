@@ -1,0 +1,1 @@
+"""Models: their names, the store on disk, the registry they come from, pulls and pushes."""
