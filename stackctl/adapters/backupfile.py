@@ -12,7 +12,7 @@ from pathlib import Path
 from stackctl.errors import ExpectedFailure, UsageError
 
 Buffer = bytes | bytearray | memoryview
-FLUSH_EVERY = 256 << 20
+FLUSH_EVERY = 64 << 20
 
 
 @contextmanager
@@ -23,18 +23,22 @@ def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
     """
     descriptor, temporary = _unnamed(path)
     try:
-        unsynced = 0
+        written = begun = 0
 
         def write(pieces: Sequence[Buffer]) -> None:
-            nonlocal unsynced
+            nonlocal written, begun
             left = [memoryview(piece) for piece in pieces]
             while left:
                 count = os.writev(descriptor, left[:1000])
-                unsynced += count
+                written += count
                 while left and count >= left[0].nbytes:
                     count -= left.pop(0).nbytes
                 if count:
                     left[0] = left[0][count:]
+            if written - begun >= FLUSH_EVERY:
+                # Begins to write it out now, so that the sync at the end finds little to do.
+                os.posix_fadvise(descriptor, begun, written - begun, os.POSIX_FADV_DONTNEED)
+                begun = written
 
         yield write
         os.fsync(descriptor)
@@ -64,7 +68,8 @@ def _unnamed(path: Path) -> tuple[int, Path | None]:
 def _publish(descriptor: int, temporary: Path | None, path: Path) -> None:
     if temporary is None:
         temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
-        os.link(f"/proc/self/fd/{descriptor}", temporary, follow_symlinks=True)
+        # Only with a directory descriptor does Python call linkat, which can follow the link to the file itself.
+        os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)
     try:
         temporary.replace(path)
     finally:

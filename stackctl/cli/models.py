@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from stackctl.cli.wiring import present, session
@@ -74,3 +76,38 @@ def prune(
     from stackctl.commands.models_change import prune as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), instance, yes=yes, dry_run=dry_run))
+
+
+@verb.command("backup", epilog="Example:  stackctl models backup models.tar.zst qwen3:8b")
+def backup(
+    ctx: typer.Context,
+    file: str = typer.Argument(..., help="Where it goes", metavar="FILE"),
+    models: list[str] = typer.Argument(None, help="Which models (default: all)", metavar="[MODEL]..."),
+    yes: bool = _YES,
+) -> None:
+    """The local Ollama's models to a file, compressed and with a manifest of digests."""
+    from stackctl.adapters import backupfile  # noqa: PLC0415
+    from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
+    from stackctl.commands.models_backup import backup as command  # noqa: PLC0415
+
+    here = session(ctx)
+    present(ctx, command(here, Path(file).absolute(), models or [], model_store(here), backupfile, yes=yes))
+
+
+@verb.command("restore", epilog="Examples:  stackctl models restore models.tar.zst   ·   … --list")
+def restore(
+    ctx: typer.Context,
+    file: str = typer.Argument(..., help="A backup", metavar="FILE"),
+    list_: bool = typer.Option(False, "--list", help="Say what is in it; touch nothing"),
+) -> None:
+    """A backup into the local Ollama, running or fresh; all of it or nothing."""
+    from stackctl.adapters import backupfile  # noqa: PLC0415
+    from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
+    from stackctl.commands import models_backup  # noqa: PLC0415
+
+    path = Path(file).absolute()
+    if list_:
+        present(ctx, models_backup.contents_of(path, backupfile))
+        return
+    here = session(ctx)
+    present(ctx, models_backup.restore(here, path, model_store(here), backupfile))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import typer
 
+    from stackctl.commands.models_backup import Store, Where
     from stackctl.commands.session import Session
     from stackctl.outcome import Outcome
     from stackctl.ports import Container
@@ -33,10 +35,22 @@ def inside(session: Session) -> Callable[[Container], Any]:
     return backend
 
 
+def model_store(session: Session) -> Callable[[Where], Store]:
+    """Model stores of this session's engine."""
+    from stackctl.adapters.modelstore import ModelStore, Place  # noqa: PLC0415
+
+    info = session.engine.info()
+    near = info.local and not info.desktop and sys.platform == "linux"
+
+    def opened(where: Where) -> Store:
+        place = Place(where.mount, where.path, where.image)
+        return ModelStore(session.engine.client_argv(), place, near=near)  # type: ignore[attr-defined]
+
+    return opened
+
+
 def watch(ctx: typer.Context, produce: Callable[[Callable[[], None]], Iterator[Outcome]], interval: float) -> None:
     """Show each outcome in place of the one before, until Ctrl-C."""
-    import sys  # noqa: PLC0415
-
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     if settings_of(ctx).json:

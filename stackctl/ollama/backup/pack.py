@@ -285,6 +285,19 @@ def _layers(path: str, data: bytes) -> Iterator[tuple[str, int]]:
             yield match[1], number(mapping(layer).get("size"))
 
 
+def peek(pieces: Iterable[Buffer]) -> Contents:
+    """The manifest of a backup, from its first pieces. Raises :class:`Damaged`."""
+    source = _Pieces(pieces)
+    try:
+        for entry, payload in tarstream.entries(source.read_into, lambda: bytearray(tarstream.CHUNK)):
+            if entry.name == MANIFEST and entry.size <= MAX_MANIFESTS:
+                return Contents.from_json(b"".join(bytes(piece) for piece in payload))
+            break
+    except tarstream.TarError as error:
+        raise Damaged(f"the file is damaged: {error}") from None
+    raise Damaged("this is no backup of stackctl: it does not begin with a manifest")
+
+
 def unpack(pieces: Iterable[Buffer], write: Callable[[Buffer], None], *, say: Say) -> Contents:
     """Turn the pieces of a backup into a tar stream of a store, for a place where nothing counts before ``.complete``.
 
