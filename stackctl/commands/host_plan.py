@@ -181,6 +181,9 @@ def _subnets(session: Session, stack: Stack, project: ComposeProject) -> tuple[t
     found: list[Network] = []
     missing, floating = [], []
     names = engine_networks(stack, project)
+    # Networks that stackctl added: the gateway may reach the server by one of them.
+    ours = [str(n.get("Name")) for n in session.engine.networks({"io.stackctl.project": project.name})]
+    names.update({name: name for name in ours if name not in names.values()})
     for key, name in names.items():
         declared = _declared(project.networks.get(key) or {})
         network = session.engine.network(name)
@@ -188,7 +191,7 @@ def _subnets(session: Session, stack: Stack, project: ComposeProject) -> tuple[t
         subnets = [config["Subnet"] for config in configs if config.get("Subnet")] if network else declared
         if not subnets:
             missing.append(name)
-        elif not declared and not (project.networks.get(key) or {}).get("external"):
+        elif key in project.networks and not declared and not (project.networks[key] or {}).get("external"):
             floating.append(key)
         found += [parse_network(subnet) for subnet in subnets]
     if not found:

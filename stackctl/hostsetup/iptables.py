@@ -106,7 +106,7 @@ def _restore(plan: HostPlan, allowed: tuple[Network, ...], reject: str) -> str:
 def _unit(plan: HostPlan, script: str) -> str:
     return f"""# Written by `stackctl host-setup iptables` for the project "{plan.project}".
 [Unit]
-Description=Rules that let the stack {plan.project} reach Ollama, and nobody else
+Description=Who may reach the port of Ollama, for the stack {plan.project}
 After=netfilter-persistent.service iptables.service ip6tables.service
 Before=ollama.service
 

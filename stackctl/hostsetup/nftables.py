@@ -114,7 +114,7 @@ def _unit(plan: HostPlan, rules: str, opening: list[str], closing: str) -> str:
     lines = [
         f'# Written by `stackctl host-setup nftables` for the project "{plan.project}".',
         "[Unit]",
-        f"Description=Rules that let the stack {plan.project} reach Ollama, and nobody else",
+        f"Description=Who may reach the port of Ollama, for the stack {plan.project}",
         "# nftables.service empties the whole ruleset when it starts or reloads.",
         "After=nftables.service",
         "PartOf=nftables.service",

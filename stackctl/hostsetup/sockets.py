@@ -40,7 +40,9 @@ def _address(words: str) -> str:
     count = len(words) // 8
     order = "<" if sys.byteorder == "little" else ">"
     packed = struct.pack(f"{order}{count}I", *(int(words[i * 8 : i * 8 + 8], 16) for i in range(count)))
-    return str(ipaddress.ip_address(packed))
+    address = ipaddress.ip_address(packed)
+    # A socket on ::ffff:A.B.C.D takes IPv4 only, and each Python writes such an address in its own way.
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def reaches(listening: str, destination: str, *, v6_only: bool = False) -> bool:

@@ -64,6 +64,10 @@ def test_from_a_fresh_install_to_a_server_that_the_stack_alone_reaches(machine: 
     assert causes(document) == {"firewall-rejects-ehostunreach": "error"}
     machine.stackctl("host-setup", "nftables", "--from", gateway, "--apply", "--yes")
 
+    # Debian's own service empties the ruleset when it starts.
+    machine.sh("systemctl restart nftables")
+    assert "stackctl_srv" in machine.sh("nft list ruleset").stdout
+
     # An update of Ollama writes its unit anew.
     machine.sh("cp /etc/systemd/system/ollama.service /tmp/u && cp /tmp/u /etc/systemd/system/ollama.service")
     machine.reboot()
