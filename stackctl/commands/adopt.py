@@ -12,7 +12,7 @@ from typing import Any
 
 from stackctl.commands.resolving import active_services, whole_config
 from stackctl.commands.session import Session
-from stackctl.errors import ComposeFileError, UsageError, WrongInput
+from stackctl.errors import ComposeFileError, StackctlError, UsageError, WrongInput
 from stackctl.ports import ComposeCall, Files
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.source import MAX_TEXT, Source
@@ -64,6 +64,14 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
             f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE"
         )
     return found
+
+
+def start(session: Session, named: Sequence[str]) -> Reading | None:
+    """Begin to read the project of these files; None where they are not there, which is said in its turn."""
+    try:
+        return Reading(session, compose_files(session, named))
+    except StackctlError:
+        return None
 
 
 class Reading:

@@ -8,12 +8,21 @@ from pathlib import Path
 
 from stackctl.commands.adopt import Reading, compose_files
 from stackctl.commands.session import Session
-from stackctl.config.tree import MAX_BYTES
 from stackctl.outcome import Outcome
+from stackctl.project.discovery.source import MAX_TEXT
 
 
-def init(session: Session, *, files: Sequence[str] = (), yes: bool = False, dry_run: bool = False) -> Outcome:
+def init(
+    session: Session,
+    *,
+    files: Sequence[str] = (),
+    yes: bool = False,
+    dry_run: bool = False,
+    reading: Reading | None = None,
+) -> Outcome:
     """Find, choose, and write ``stackctl.yaml`` where there is none yet.
+
+    ``reading`` is the project being read already; it is used where it has the same files.
 
     With ``yes``, and without a terminal, every choice is the safe one, and the
     outcome says which. Raises :class:`ComposeFileError` with Compose's own
@@ -21,14 +30,17 @@ def init(session: Session, *, files: Sequence[str] = (), yes: bool = False, dry_
     """
     paths = compose_files(session, files)
     with session.reporter.step("reading the Compose project"):
-        reading = Reading(session, paths)
+        if reading is None or reading.files != tuple(str(p) for p in paths):
+            reading = Reading(session, paths)
         # Loading the finder takes as long as Compose takes to resolve a project, so the two go side by side.
-        from stackctl.commands.proposal import compare, find, outcome, propose, tail  # noqa: PLC0415
+        from stackctl.commands.proposal import find, outcome, propose, tail  # noqa: PLC0415
 
         findings = find(reading)
     proposal = propose(session, findings, tuple(_relative(session, p) for p in paths) if files else (), ask=not yes)
-    existing = session.files.read(session.config_path, limit=MAX_BYTES)
+    existing = session.files.read(session.config_path, limit=MAX_TEXT)
     if existing is not None:
+        from stackctl.commands.comparison import compare  # noqa: PLC0415
+
         return compare(session, proposal, existing)
     written = not dry_run and session.files.write(session.config_path, proposal.text.encode(), mode=0o644)
     return outcome(proposal, written=written, tail=tail(session, proposal, written=written))

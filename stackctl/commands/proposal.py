@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from stackctl.commands.adopt import Reading
 from stackctl.commands.init_show import blocks
 from stackctl.commands.session import Session
-from stackctl.config.tree import parse
-from stackctl.errors import WrongInput
 from stackctl.outcome import Block, Line, Outcome, Verbatim
 from stackctl.project.discovery.config_text import Choices, render_config
-from stackctl.project.discovery.differences import differences
 from stackctl.project.discovery.discover import choose_local, discover, with_choice
 from stackctl.project.discovery.findings import Consumer, Findings, Setting
 from stackctl.project.discovery.names import is_openai
@@ -80,36 +76,6 @@ def _doubtful(findings: Findings) -> list[tuple[Consumer, Setting]]:
         for setting in consumer.settings
         if setting.kind == "env" and setting.template is None and setting.reason.startswith("empty today")
     ]
-
-
-def compare(session: Session, proposal: Proposal, existing: bytes) -> Outcome:
-    """A second ``init``: nothing is written, and what differs is shown."""
-    text = existing.decode("utf-8", "replace")
-    tree = parse(text, session.config_name)
-    if tree.problems:
-        first = tree.problems[0]
-        raise WrongInput(
-            f"{session.config_name} is there already and cannot be read: {first.message}",
-            where=first.where,
-            hint=f"mend it, or move it away and try again: mv {session.config_name} {session.config_name}.old",
-        )
-    found = differences(tree.data, proposal.findings, proposal.choices)
-    said: list[Block] = []
-    if not found:
-        said.append(Line(f"{session.config_name} is there already and says the same; nothing was changed", "ok"))
-    else:
-        said.append(Line(f"{session.config_name} is there already and was not changed. What differs:", "warn"))
-        said += [Line(line, indent=1) for line in found]
-        diff = difflib.unified_diff(
-            text.splitlines(),
-            proposal.text.splitlines(),
-            session.config_name,
-            "what init would write",
-            lineterm="",
-            n=1,
-        )
-        said.append(Verbatim("\n".join(diff) + "\n"))
-    return outcome(proposal, written=False, tail=said, differing=found)
 
 
 def tail(session: Session, proposal: Proposal, *, written: bool) -> list[Block]:

@@ -52,6 +52,16 @@ def table() -> tuple[App, ...]:
     return tuple(entry(raw) for raw in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506
 
 
+@cache
+def _by_name() -> dict[str, list[tuple[App, str]]]:
+    """The last part of an image's path to the entries that it may be of."""
+    found: dict[str, list[tuple[App, str]]] = {}
+    for app in table():
+        for image in app.images:
+            found.setdefault(image.rpartition("/")[2], []).append((app, image))
+    return found
+
+
 def entry(raw: Mapping[str, Any]) -> App:
     """One entry from its YAML form."""
     listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
@@ -64,8 +74,8 @@ def entry(raw: Mapping[str, Any]) -> App:
 def app_of(service: Service) -> App | None:
     """The entry that the service is an instance of, by its image, else by the folder that it is built from."""
     path = images.repository(service.image) if service.image else ""
-    for app in table():
-        if path and any(path == image or path.endswith("/" + image) for image in app.images):
+    for app, image in _by_name().get(path.rpartition("/")[2], ()):
+        if path == image or path.endswith("/" + image):
             return app
     build = service.raw.get("build")
     if isinstance(build, Mapping):

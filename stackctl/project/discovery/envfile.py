@@ -6,12 +6,12 @@ import posixpath
 import re
 from dataclasses import dataclass
 
-_LINE = re.compile(
-    r"^\s*(?P<comment>#[#\s]*)?(?:-\s+)?(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:=|:\s)\s*(?P<value>.*?)\s*$"
+# Compiled when first used: most projects show nothing that needs them.
+_LINE = (
+    r"^\s*(?P<comment>#[#\s]*)?(?:-\s+)?(?:export\s+)?"
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:=|:\s)\s*(?P<value>.*?)\s*$"
 )
-_EXAMPLE = re.compile(
-    r"(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)", re.IGNORECASE
-)
+_EXAMPLE = r"(?i)(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def parse_env(text: str) -> list[EnvLine]:
     """Every assignment of an environment file. A YAML-like ``name: value`` counts only where it is commented."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
-        match = _LINE.match(line)
+        match = re.match(_LINE, line)
         if match is None:
             continue
         commented = bool(match["comment"])
@@ -51,8 +51,8 @@ def is_example_of(name: str, path: str) -> bool:
     ``.env-docker.sample`` shows ``.env-docker``.
     """
     base = posixpath.basename(path)
-    if name == base or not _EXAMPLE.search(name):
+    if name == base or not re.search(_EXAMPLE, name):
         return False
     bare = base.lstrip(".")
-    stem = _EXAMPLE.sub("", name).lstrip(".").rstrip("._-")
+    stem = re.sub(_EXAMPLE, "", name).lstrip(".").rstrip("._-")
     return stem == bare or (bare == "env" and (stem.startswith(("env.", "env-", "env_")) or stem.endswith(".env")))

@@ -13,7 +13,7 @@ from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Place, Source
 
-_FLAG = re.compile(r"^(--?[A-Za-z][\w.-]*)(?:=|$)")
+_FLAG = r"^(--?[A-Za-z][\w.-]*)(?:=|$)"
 BUILT_IN = "a build argument is baked into the image; change it in the Compose file and build again"
 IN_COMMAND = "it stands inside the {kind}, which an override could only replace as a whole"
 
@@ -51,10 +51,10 @@ def in_command(service: Service, source: Source, raw: RawProject, land: Landscap
 
 
 def _flag(argv: list[str], index: int, word: str, address: Address) -> str | None:
-    match = _FLAG.match(word)
+    match = re.match(_FLAG, word)
     if match and address.start >= match.end():
         return match[1]
-    before = _FLAG.match(argv[index - 1]) if index and address.start == 0 else None
+    before = re.match(_FLAG, argv[index - 1]) if index and address.start == 0 else None
     if before and not argv[index - 1].endswith("="):
         return before[1] if len(before[1]) > 2 else None
     inner = re.findall(r"(--[A-Za-z][\w.-]*)[= ]['\"]?$", word[: address.start])

@@ -39,12 +39,13 @@ _CONFIG = (
     ".sample",
 )
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".sh", ".lua", ".pl")
-_COMMENT = re.compile(r"^\s*(?:#|//|;|--|\*|/\*)")
-_FROM_ENVIRONMENT = re.compile(
+_COMMENT = r"^\s*(?:#|//|;|--|\*|/\*)"
+_FROM_ENVIRONMENT = (
     r"getenv|environ|process\.env|ENV\[|\$\{[A-Za-z_]\w*(?::?[-?]|\})|import\.meta\.env|\$ENV|lookup_env|env\("
 )
-_ASSIGNED = re.compile(
-    r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$"
+_ASSIGNED = (
+    r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?"
+    r"\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$"
 )
 _MAX_IN_FOLDER = 60
 
@@ -149,15 +150,15 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
     code = path.lower().endswith(_CODE)
     found: dict[tuple[str | None, str], Setting] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if _COMMENT.match(line) or (code and _FROM_ENVIRONMENT.search(line)):
+        if re.match(_COMMENT, line) or (code and re.search(_FROM_ENVIRONMENT, line)):
             continue
         for address in addresses(line):
             at = land.points_at(address)
             if not calls_ollama(address, at) or land.owner(address.host) == own:
                 continue
-            if not code and _FROM_ENVIRONMENT.search(line[: address.start]):
+            if not code and re.search(_FROM_ENVIRONMENT, line[: address.start]):
                 continue
-            before = _ASSIGNED.search(line[: address.start])
+            before = re.search(_ASSIGNED, line[: address.start])
             name = (before[1] if before else None) if code else source.shown(path)
             value = line[address.start : address.end]
             reason = (

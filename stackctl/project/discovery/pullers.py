@@ -10,8 +10,8 @@ from stackctl.project.discovery import images
 from stackctl.project.discovery.address import BIND_NAMES, DEFAULT_PORT, addresses
 
 PULL_TEXT = re.compile(r"\bollama\s+(?:pull|create|run)\b|/api/(?:pull|create)\b")
-_PULLS = re.compile(r"\bollama\s+(?:pull|create|run|cp|list|show|rm)\b|/api/pull\b")
-_PULL_NAME = re.compile(r"pull|download|init|setup|bootstrap|loader|seed|warm", re.IGNORECASE)
+_PULLS = r"\bollama\s+(?:pull|create|run|cp|list|show|rm)\b|/api/pull\b"
+_PULL_NAME = r"(?i)pull|download|init|setup|bootstrap|loader|seed|warm"
 
 
 def words_of(service: Service) -> str:
@@ -73,13 +73,13 @@ def is_puller(service: Service, project: ComposeProject) -> bool:
     if re.search(r"\bollama\s+(?:serve|start)\b", line):
         return False
     argv = [*(service.raw.get("entrypoint") or []), *(service.raw.get("command") or [])]
-    if _PULLS.search(line) or (argv and argv[0] in ("pull", "create", "run", "list", "show")):
+    if re.search(_PULLS, line) or (argv and argv[0] in ("pull", "create", "run", "list", "show")):
         return True
     if service.ports or not argv or argv in (["serve"], ["/bin/ollama", "serve"]):
         return False
     ends = is_one_shot(service, project)
-    script = any(_PULL_NAME.search(posixpath.basename(str(a))) for a in argv)
-    return ends and (script or bool(_PULL_NAME.search(service.name)))
+    script = any(re.search(_PULL_NAME, posixpath.basename(str(a))) for a in argv)
+    return ends and (script or bool(re.search(_PULL_NAME, service.name)))
 
 
 def models_pulled(service: Service) -> list[str]:

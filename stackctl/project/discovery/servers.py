@@ -15,11 +15,9 @@ from stackctl.project.discovery.pullers import bind_port, is_puller, words_of
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Source
 
-_FROM_OLLAMA = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)", re.IGNORECASE | re.MULTILINE)
-_INSTALLS = re.compile(
-    r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama"
-)
-_STARTS = re.compile(r"^\s*(?:CMD|ENTRYPOINT)\b.*\b(?:ollama|serve)\b", re.IGNORECASE | re.MULTILINE)
+_FROM_OLLAMA = r"(?im)^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)"
+_INSTALLS = r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama"
+_STARTS = r"(?im)^\s*(?:CMD|ENTRYPOINT)\b.*\b(?:ollama|serve)\b"
 _SERVER_NAME = re.compile(
     r"^(?:ollama|.*[-_]ollama|ollama[-_](?:server|service|api|cpu|gpu|cuda|rocm|nvidia|amd|\d+))$"
 )
@@ -65,7 +63,7 @@ def _built_from(service: Service, source: Source) -> list[str]:
         return []
     arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
     defaults: dict[str, str] = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
-    stages = _FROM_OLLAMA.findall(text)
+    stages = re.findall(_FROM_OLLAMA, text)
     final = (
         re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), stages[-1])
         if stages
@@ -73,7 +71,7 @@ def _built_from(service: Service, source: Source) -> list[str]:
     )
     if images.is_ollama(final):
         return [f"built from {final} ({name})"]
-    if _INSTALLS.search(text) and (_STARTS.search(text) or _SERVER_NAME.match(service.name)):
+    if re.search(_INSTALLS, text) and (re.search(_STARTS, text) or _SERVER_NAME.match(service.name)):
         return [f"{name} installs Ollama and starts it"]
     return []
 

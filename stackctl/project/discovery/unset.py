@@ -16,7 +16,7 @@ from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Place, Source
 from stackctl.project.discovery.variables import Variables
 
-_COMMENTED = re.compile(r"^\s*#")
+_COMMENTED = r"^\s*#"
 
 
 class Unset:
@@ -105,7 +105,7 @@ class Unset:
             text = self.raw.texts.get(layer.place.path, "")
             lines = text.splitlines()[layer.comments[0] : layer.comments[1]]
             for offset, line in enumerate(lines):
-                if not _COMMENTED.match(line):
+                if not re.match(_COMMENTED, line):
                     continue
                 for entry in parse_env(line):
                     if self._is_ours(entry.name, entry.value, known):
@@ -151,7 +151,7 @@ class Unset:
                     continue
                 path = posixpath.join(where, name)
                 for number, line in enumerate((self.source.reader.text(path) or "").splitlines(), 1):
-                    for address in addresses(line) if not _COMMENTED.match(line) else []:
+                    for address in addresses(line) if not re.match(_COMMENTED, line) else []:
                         at = self.land.points_at(address)
                         if at in ("ollama", "host", "external"):
                             return [
