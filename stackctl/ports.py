@@ -112,8 +112,11 @@ class Container:
 
     @property
     def health(self) -> str | None:
-        """``starting``, ``healthy``, ``unhealthy``, or None without a healthcheck."""
-        health = (self.raw.get("State") or {}).get("Health")
+        """``starting``, ``healthy`` or ``unhealthy`` while it runs; None without a healthcheck.
+
+        The engine calls a container unhealthy as soon as it has ended, however well it did.
+        """
+        health = (self.raw.get("State") or {}).get("Health") if self.state == "running" else None
         return str(health["Status"]) if health and health.get("Status") not in (None, "none") else None
 
     @property
