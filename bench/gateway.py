@@ -110,8 +110,8 @@ async def overhead(lab: Lab) -> None:
         first.append(max(b - a for a, b in itertools.pairwise(arrivals[:5])))
     gap = statistics.median(first) * 1000
     figure("tokens 50 ms apart arrive so apart (longest gap, median)", f"{gap:.0f} ms", "at most 75 ms", met=gap <= 75)
-    straight.close()
-    through.close()
+    await straight.close()
+    await through.close()
 
 
 # -- switches ----------------------------------------------------------------
@@ -168,7 +168,7 @@ async def switches(lab: Lab, count: int = 20, rate: float = 100, streams: int = 
     figure("requests after a switch that met the former target", str(stale), "0", met=stale == 0)
     lost = streams - open_still
     figure("streams that were open through all switches", str(open_still), str(streams), met=lost == 0)
-    client.close()
+    await client.close()
 
 
 # -- deaths ------------------------------------------------------------------
@@ -224,7 +224,7 @@ async def death(
     await asyncio.sleep(0)
     heal()
     samples = await load
-    client.close()
+    await client.close()
     new = [s for s in samples if s.started > dead]
     late = [s for s in new if s.started > dead + INTERVAL]
     in_flight = [s for s in samples if s.started <= dead and s.ended > struck]

@@ -128,7 +128,7 @@ def render(group: Group) -> Rendered:
     Raises ``ValueError`` for a value that no HTTP header or path can hold.
     """
     body = "\n".join("\n".join(block).rstrip("\n") + "\n" for block in _sections(group))
-    digest = hashlib.sha256(body.encode()).hexdigest()
+    digest = hashlib.sha256(body.encode()).hexdigest()  # the gateway computes it too, before it takes the text
     return Rendered(
         text=body.replace("%DIGEST%", digest),
         digest=digest,

@@ -66,29 +66,34 @@ digest=$1
 fail() {{ rm -f next.cfg "$secrets"; echo "$2" >&2; exit "$1"; }}
 worker() {{ get /about | sed -n 's/.*"worker": *\\([0-9]*\\).*/\\1/p'; }}
 arrived() {{
-  tries=0
-  while [ "$tries" -lt 200 ]; do
+  deadline=$(($(date +%s) + 8))
+  while [ "$(date +%s)" -lt "$deadline" ]; do
     about=$(get /about)
     case $about in
       *"\\"worker\\": $before}}"*) ;;
-      *"\\"digest\\": \\"$1\\""*) return 0 ;;
+      *"\\"digest\\": \\"$1"*) return 0 ;;
     esac
-    tries=$((tries + 1))
     sleep 0.05
   done
   return 1
 }}
 cat >next.cfg
+# Whoever sends may die in the middle, and half a configuration may be a valid one.
+if [ "$digest" != none ] && [ "$(sed "s/$digest/%DIGEST%/" next.cfg | sha256sum)" != "$digest  -" ]; then
+  fail 5 "the configuration came in incomplete"
+fi
 before=$(worker)
 write_secrets
 valid next.cfg >refusal 2>&1 || fail 3 "$(cat refusal)"
 cp gateway.cfg previous.cfg
 mv -f next.cfg gateway.cfg
 kill -USR2 1
-if ! arrived "$digest"; then
+if ! arrived "$digest\\""; then
   mv -f previous.cfg gateway.cfg
+  before=$(worker)
   write_secrets
   kill -USR2 1
+  arrived ''
   fail 4 "the new configuration was valid, and no worker came up with it; the former one is back"
 fi
 rm -f "$secrets" refusal

@@ -21,6 +21,7 @@ from stackctl.config.models import StackConfig
 from stackctl.config.secrets import Secret
 from stackctl.config.target import resolve
 from stackctl.gateway import control, state
+from stackctl.gateway.credentials import GatewaySecret, gateway_secrets
 from stackctl.gateway.haproxy import Rendered, render
 from stackctl.gateway.service import fragment
 from stackctl.gateway.upstream import group
@@ -107,6 +108,18 @@ class Lab:
     def control(self, name: str, settings: Mapping[str, Any]) -> None:
         """Change how an upstream behaves: ``health_delay``, ``health_status``, ``listen``."""
         self.ask(name, "/control", settings)
+
+    def restart(self, name: str) -> None:
+        """Restart an upstream, with its settings as they were first, and wait until it answers."""
+        docker("restart", "-t", "0", self.container(name))
+        eventually(lambda: self.ask(name, "/seen"))
+
+    def state_of(self, name: str) -> str:
+        return docker("inspect", "-f", "{{.State.Status}}", self.container(name))
+
+    def secrets(self) -> list[GatewaySecret]:
+        """The secrets that the gateway is to have."""
+        return gateway_secrets(self.config)
 
     def container(self, name: str) -> str:
         return f"{self.project}-{name}"

@@ -100,6 +100,7 @@ class Client:
     ) -> Sample:
         body = json.dumps({"model": "m", "options": options or {}}).encode() if method == "POST" else b""
         sample = Sample(time.monotonic())
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(30):
                 connection = await self.take(fresh=fresh)
@@ -111,14 +112,16 @@ class Client:
                 self.give(connection)
         except (OSError, EOFError, TimeoutError, ValueError, IndexError) as error:
             sample.error = f"{type(error).__name__}: {error}"
+            if connection:
+                connection.close()
         sample.ended = time.monotonic()
         return sample
 
     async def stream(self, options: dict[str, Any], seen: Callable[[int], None] = lambda _n: None) -> tuple[int, str]:
         """One stream of tokens: how many lines came, and what was wrong (empty when it ended with ``done``)."""
         count, last = 0, b""
+        connection = await Connection.open(self.url)
         try:
-            connection = await Connection.open(self.url)
             connection.send("POST", "/api/chat", json.dumps({"stream": True, "options": options}).encode())
             status, headers = await connection.head()
             if status != 200:
@@ -127,9 +130,10 @@ class Client:
                 count += chunk.count(b"\n")
                 seen(count)
                 last = (last + chunk)[-200:]
-            connection.close()
         except (OSError, EOFError, ValueError) as error:
             return count, f"{type(error).__name__}: {error}"
+        finally:
+            connection.close()
         return count, "" if b'"done": true' in last else "no done"
 
     async def drain(self, options: dict[str, Any]) -> int:
@@ -158,7 +162,11 @@ class Client:
             await asyncio.sleep(max(0.0, begin + len(tasks) / rate - time.monotonic()))
         return list(await asyncio.gather(*tasks))
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Close the kept connections, and let the loop notice."""
         for connection in self.idle:
             connection.close()
+            with contextlib.suppress(OSError):
+                await connection.writer.wait_closed()
         self.idle.clear()
+        await asyncio.sleep(0)

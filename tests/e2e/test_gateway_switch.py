@@ -1,0 +1,196 @@
+"""A switch is a reload: streams go on, kept connections follow, nothing fails, and what is bad is not taken."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from stackctl.errors import StepFailed
+from stackctl.gateway import control
+from stackctl.ports import Completed
+from tests.support.gatewaylab import Lab, docker, eventually
+from tests.support.httpload import Client
+
+CONFIG: dict[str, Any] = {
+    "instances": {
+        "one": {"url": "http://one:11434", "priority": 1, "auth": {"bearer": "${LAB_TOKEN}"}},
+        "two": {"url": "http://two:11434", "priority": 2, "auth": {"bearer": "${LAB_TOKEN}"}},
+    },
+    "profiles": {"both": {"use": ["one", "two"]}},
+}
+SECRET = "secret-that-must-not-show"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("gateway"), CONFIG, variables={"LAB_TOKEN": SECRET})
+    try:
+        made.start()
+        for name in ("one", "two"):
+            made.upstream(name)
+        yield made
+    finally:
+        made.close()
+
+
+def push(lab: Lab, text: str) -> Completed:
+    """Apply a text of our own making, under the digest that it has."""
+    old = re.search(r'"digest": "([0-9a-f]{64})"', text)
+    assert old
+    digest = hashlib.sha256(text.replace(old[1], "%DIGEST%").encode()).hexdigest()
+    return lab.exec(control.apply_argv(digest), stdin=text.replace(old[1], digest).encode())
+
+
+def test_before_the_first_configuration_it_says_so(lab: Lab) -> None:
+    assert lab.state().digest == "none"
+    answer = httpx.post(f"{lab.url}/api/chat", json={})
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "stackctl gateway: the gateway has no configuration yet; run: stackctl up"}
+
+
+def test_switches_under_load_fail_nothing(lab: Lab) -> None:
+    async def scenario() -> None:
+        client = Client(lab.url)
+        await asyncio.to_thread(lab.switch, "one")
+        done = False
+        streams = [asyncio.create_task(client.stream({"tokens": 80, "interval": 0.1})) for _ in range(10)]
+        kinds = [
+            ("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False), ("POST", "/api/chat", {"tokens": 5}, True),
+        ]
+        load = asyncio.create_task(client.load(100, lambda: done, kinds))
+        for number in range(6):
+            name = ("two", "one", "both")[number % 3]
+            await asyncio.to_thread(lab.switch, name)
+            since = time.monotonic()
+            await asyncio.sleep(0.3)
+            sample = await client.request("POST", "/api/chat", {})
+            assert sample.instance == ("two" if name == "two" else "one")
+            assert sample.started > since
+        assert not any(task.done() for task in streams)
+        done = True
+        samples, ended = await load, await asyncio.gather(*streams)
+        await client.close()
+        assert [s for s in samples if not s.ok] == []
+        assert [(n, e) for n, e in ended if n != 81 or e] == []
+
+    asyncio.run(scenario())
+
+
+def test_a_kept_connection_follows_the_switch(lab: Lab) -> None:
+    async def scenario() -> None:
+        client = Client(lab.url)
+        await asyncio.to_thread(lab.switch, "one")
+        assert (await client.request("POST", "/api/chat")).instance == "one"
+        kept = client.idle[0]
+        await asyncio.to_thread(lab.switch, "two")
+        assert client.idle == [kept]
+        assert kept.usable()
+        assert (await client.request("POST", "/api/chat")).instance == "two"
+        assert not kept.usable(), "the worker that is being replaced must say that it closes"
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_configuration_is_refused_and_the_former_one_stays(lab: Lab) -> None:
+    rendered = lab.switch("one")
+    with pytest.raises(StepFailed, match=r"refuses the gateway's configuration: .*unknown keyword 'nonsense'"):
+        control.check_applied(push(lab, rendered.text + "    nonsense\n"))
+    assert lab.state().digest == rendered.digest
+    assert lab.exec(control.RUNNING).text == rendered.text
+
+
+def test_one_that_never_arrives_is_taken_back(lab: Lab) -> None:
+    rendered = lab.switch("one")
+    foreign = lab.render("two").text.replace("    bind :11434", "    bind 192.0.2.1:80").replace(" v4v6", "")
+    with pytest.raises(StepFailed, match=r"the former one is back"):
+        control.check_applied(push(lab, foreign.replace(":::11434", "192.0.2.1:11434")))
+    eventually(lambda: lab.state().digest == rendered.digest)
+    assert httpx.post(f"{lab.url}/api/chat", json={}).headers["x-stackctl-instance"] == "one"
+
+
+def test_half_a_configuration_is_not_taken(lab: Lab) -> None:
+    before, other = lab.switch("both"), lab.render("one")
+    whole = other.text.encode()
+    half = whole[: whole.rindex(b"    http-check expect")] + whole[whole.rindex(b"    server one") :]
+    with pytest.raises(StepFailed, match=r"came in incomplete"):
+        control.check_applied(lab.exec(control.apply_argv(other.digest), stdin=half))
+    assert lab.state().digest == before.digest
+
+
+def test_the_running_text_undoes_a_switch(lab: Lab) -> None:
+    first = lab.switch("one")
+    before = lab.exec(control.RUNNING).text
+    lab.switch("two")
+    control.check_applied(lab.exec(control.apply_argv(first.digest), stdin=before.encode()))
+    assert lab.state().digest == first.digest
+
+
+@pytest.mark.parametrize("how", ["restart", "recreate"])
+def test_it_comes_back_with_what_it_had(lab: Lab, how: str) -> None:
+    rendered = lab.switch("two")
+    if how == "restart":
+        docker("restart", lab.gateway)
+    else:
+        lab.compose("up", "-d", "--force-recreate", "--wait")
+    eventually(lambda: lab.state().digest == rendered.digest)
+    assert httpx.post(f"{lab.url}/api/chat", json={}).headers["x-stackctl-instance"] == "two"
+
+
+def test_a_configuration_that_no_longer_fits_does_not_keep_it_down(lab: Lab) -> None:
+    lab.switch("two")
+    lab.exec(["sh", "-c", "echo nonsense >>/var/lib/haproxy/gateway.cfg"])
+    docker("restart", lab.gateway)
+    eventually(lambda: lab.state().digest == "none")
+    lab.switch("two")
+    assert httpx.post(f"{lab.url}/api/chat", json={}).headers["x-stackctl-instance"] == "two"
+
+
+def test_workers_end_when_their_last_stream_has(lab: Lab) -> None:
+    for name in ("one", "two", "one"):
+        lab.switch(name)
+    eventually(lambda: len(docker("top", lab.gateway).splitlines()) == 3, seconds=20)
+
+
+# -- secrets ---------------------------------------------------------------------
+
+
+def test_the_secret_shows_nowhere(lab: Lab) -> None:
+    lab.switch("both")
+    httpx.post(f"{lab.url}/api/chat", json={})
+    eventually(lambda: not lab.exec(["sh", "-c", "ls -A /dev/shm"]).text.strip())
+    inspected = docker("inspect", lab.gateway)
+    assert SECRET not in inspected
+    assert "LAB_TOKEN" not in json.loads(inspected)[0]["Config"].get("Env", [])
+    assert SECRET not in docker("logs", lab.gateway)
+    assert SECRET not in (lab.directory / "compose.yaml").read_text()
+    assert SECRET not in lab.exec(["sh", "-c", "cat /var/lib/haproxy/*"]).text
+    assert SECRET not in lab.compose("config")
+    assert SECRET in lab.exec(["sh", "-c", "cat /run/secrets/*"]).text
+
+
+def test_a_new_value_takes_effect_by_a_reload(lab: Lab) -> None:
+    def sent() -> str:
+        httpx.post(f"{lab.url}/api/chat", json={})
+        return lab.ask("one", "/seen")["seen"][-1]["headers"]["authorization"]
+
+    rendered = lab.switch("one")
+    container = docker("inspect", "-f", "{{.Id}}", lab.gateway)
+    assert sent() == f"Bearer {SECRET}"
+    assert lab.rotate({}) == []
+    assert lab.rotate({"LAB_TOKEN": "the next one"}) == ["LAB_TOKEN"]
+    assert lab.switch("one").digest == rendered.digest
+    try:
+        assert sent() == "Bearer the next one"
+        docker("restart", lab.gateway)
+        eventually(lambda: sent() == "Bearer the next one")
+        assert docker("inspect", "-f", "{{.Id}}", lab.gateway) == container
+    finally:
+        lab.rotate({"LAB_TOKEN": SECRET})
