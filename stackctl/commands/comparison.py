@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 
-from stackctl.commands.outcome import Block, Line, Outcome, Verbatim
 from stackctl.commands.proposal import Proposal, outcome
 from stackctl.commands.session import Session
 from stackctl.config.tree import parse
 from stackctl.errors import WrongInput
+from stackctl.outcome import Block, Line, Outcome, Verbatim
 from stackctl.project.discovery.differences import differences
 
 
