@@ -28,6 +28,8 @@ def init(
     outcome says which. Raises :class:`ComposeFileError` with Compose's own
     reason for a project that Compose cannot read.
     """
+    existing = session.files.read(session.config_path, limit=MAX_TEXT)
+    files = files or _files_of(existing, session.config_name)
     paths = compose_files(session, files)
     with session.reporter.step("reading the Compose project"):
         if reading is None or reading.files != tuple(str(p) for p in paths):
@@ -37,13 +39,24 @@ def init(
 
         findings = find(reading)
     proposal = propose(session, findings, tuple(_relative(session, p) for p in paths) if files else (), ask=not yes)
-    existing = session.files.read(session.config_path, limit=MAX_TEXT)
     if existing is not None:
         from stackctl.commands.comparison import compare  # noqa: PLC0415
 
         return compare(session, proposal, existing)
     written = not dry_run and session.files.write(session.config_path, proposal.text.encode(), mode=0o644)
     return outcome(proposal, written=written, tail=tail(session, proposal, written=written))
+
+
+def _files_of(existing: bytes | None, name: str) -> list[str]:
+    """The Compose files that a ``stackctl.yaml`` names; none where there is no such file, or where it names none."""
+    if existing is None:
+        return []
+    from stackctl.config.tree import parse  # noqa: PLC0415
+
+    data = parse(existing.decode("utf-8", "replace"), name).data
+    section = data.get("compose") if isinstance(data, dict) else None
+    files = section.get("files") if isinstance(section, dict) else None
+    return [str(f) for f in files] if isinstance(files, list) else []
 
 
 def _relative(session: Session, path: Path) -> str:
