@@ -12,6 +12,14 @@ image_inputs() {
 
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
 
+# image_drop_replaced ID TAG: the image that TAG named before, unless another name or a container holds it.
+image_drop_replaced() {
+  if [[ -z $1 || $1 == "$(image_id "$2")" ]]; then return; fi
+  if [[ $(docker image inspect --format '{{len .RepoTags}}' "$1" 2>/dev/null) == 0 ]]; then
+    docker image rm "$1" >/dev/null 2>&1 || true
+  fi
+}
+
 # digest_of TEXT_OR_PATH…: one digest over texts and over the files below paths.
 digest_of() {
   local item
