@@ -193,6 +193,22 @@ def test_a_loader_that_leaves_is_a_499_in_the_log(server: Double) -> None:
     _until(lambda: "| 499 |" in server.log)
 
 
+def test_a_runner_that_dies_stays_listed_until_the_next_call(server: Double) -> None:
+    server.faults(tokens_per_second=20)
+    body = json.dumps(_GENERATE | {"prompt": "[double tokens=100]"}).encode()
+    with socket.create_connection((server.host, server.port), timeout=10) as client:
+        head = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        client.sendall(head % len(body) + body)
+        found = client.recv(20)
+        server.admin("POST", "crash")
+        while piece := client.recv(65536):
+            found += piece
+    assert b'{"error":"model runner has unexpectedly stopped' in found
+    assert len(ask(server.url, "GET", "/api/ps").json["models"]) == 1
+    server.heal()
+    assert _post(server, "/api/generate", _GENERATE | {"stream": False}).json["done"]
+
+
 def test_answers_replaced_by_route(server: Double) -> None:
     fault = {"match": "POST /api/*", "status": 502, "body": "<html>bad gateway</html>", "content_type": "text/html",
              "headers": {"Retry-After": "1"}, "times": 1, "after": 1}  # fmt: skip

@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -122,8 +123,10 @@ class Faults:
 
 
 def parse(text: str) -> Faults:
-    """Read the document of OLLAMA_DOUBLE_FAULTS; ValueError when it is wrong."""
+    """Read the document of OLLAMA_DOUBLE_FAULTS, or of the file that `@path` names; ValueError when it is wrong."""
     faults = Faults()
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text()
     if text.strip():
         document = json.loads(text)
         if not isinstance(document, dict):

@@ -20,7 +20,7 @@ KEPT = 1000
 async def answer(app: App, request: Request) -> Response:
     """Answer one of the double's own routes.
 
-    `GET/PATCH/PUT/DELETE faults`, `GET/DELETE requests`, `GET state`, `POST unload`, `POST wipe`, `POST stop`.
+    `GET/PATCH/PUT/DELETE faults`, `GET/DELETE requests`, `GET state`, `POST unload`, `POST crash`, `POST wipe`, `POST stop`.
     """
     what = (request.method, request.path.removeprefix(PREFIX))
     try:
@@ -54,6 +54,9 @@ async def _answer(app: App, request: Request, what: tuple[str, str]) -> Response
         case ("POST", "unload"):
             for runner in app.scheduler.loaded():
                 app.scheduler.unload(runner.model)
+            return Response(204)
+        case ("POST", "crash"):
+            app.scheduler.crash()
             return Response(204)
         case ("POST", "wipe"):
             app.store.wipe()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import log
+from ollama_double.faults import RUNNER_DIED
 from ollama_double.net.web import ApiError, CutError
 from ollama_double.runners import talk
 
@@ -87,7 +88,10 @@ async def pieces(
                     "WARN", "runner.go:153", "truncating input prompt", limit=runner.context, prompt=reply.prompt_tokens
                 )
             async for piece in _paced(app, ask, reply):
-                yield piece
+                elif count % 32 == 31:
+            # A long answer without a pace must not keep the others waiting.
+            await asyncio.sleep(0)
+        yield piece
                 if piece.done:
                     return
             now = time.time_ns()
@@ -135,4 +139,7 @@ async def _paced(app: App, ask: talk.Ask, reply: talk.Answer) -> AsyncIterator[P
         if rate and count:
             # Against the clock, not a sleep each: the pace holds however late a wake-up is.
             await asyncio.sleep(max(0.0, begun + count / rate - asyncio.get_running_loop().time()))
+        elif count % 32 == 31:
+            # A long answer without a pace must not keep the others waiting.
+            await asyncio.sleep(0)
         yield piece

@@ -33,6 +33,7 @@ class Runner:
     size_vram: int
     slots: asyncio.Semaphore
     busy: int = 0
+    dead: bool = False
     expires: int | None = None
     timer: asyncio.TimerHandle | None = None
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,7 +77,7 @@ class Scheduler:
         """Return the model's runner, loaded and counted as busy; ApiError when it cannot be loaded."""
         wanted = {key: options.get(key) for key in _RELOAD} | {"num_ctx": self.context_for(model, options)}
         runner = self._runners.get(model.weights)
-        if runner is None or runner.options != wanted:
+        if runner is None or runner.dead or runner.options != wanted:
             if self._loading.locked() and self._waiting >= self._settings.max_queue:
                 raise ApiError(503, BUSY)
             self._waiting += self._loading.locked()
@@ -96,7 +97,7 @@ class Scheduler:
 
     async def _ensure(self, model: Model, wanted: dict[str, Any]) -> Runner:
         runner = self._runners.get(model.weights)
-        if runner is not None and runner.options == wanted:
+        if runner is not None and runner.options == wanted and not runner.dead:
             return runner
         if runner is not None:
             await runner.idle.wait()
@@ -192,6 +193,12 @@ class Scheduler:
             runner.expires = time.time_ns()
         else:
             self._drop(runner)
+
+    def crash(self) -> None:
+        """Let every runner die: they stay listed until a call touches them, as in the real server."""
+        for runner in self._runners.values():
+            runner.dead = True
+            log.line("ERROR", "llama_server.go:1281", "llama-server exited", error="signal: killed")
 
     def _drop(self, runner: Runner) -> None:
         if runner.timer is not None:
