@@ -22,7 +22,7 @@ from stackctl.errors import UsageError
 Value = Any
 """Text, numbers, booleans, and mappings and lists of them."""
 
-_PLAIN = re.compile(r"^[A-Za-z_/.][A-Za-z0-9_./:@+%=~-]*(?: [A-Za-z0-9_./@+%=~-]+)*$")
+_PLAIN = re.compile(r"^[A-Za-z_/][A-Za-z0-9_./@+%=~-]*(?::[A-Za-z0-9_./@+%=~-]+)*$")
 _DURATION = re.compile(r"^(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?$")
 # YAML 1.1 readers take these for something else than text.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".", ".nan", ".inf", "-.inf"})
@@ -293,7 +293,7 @@ def _flow(value: Value) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     text = str(value)
-    is_plain = _PLAIN.match(text) and text.lower() not in _WORDS and not text.endswith(":")
+    is_plain = _PLAIN.match(text) and text.lower() not in _WORDS
     if is_plain or (_DURATION.match(text) and text):
         return text
     return json.dumps(text, ensure_ascii=False)
