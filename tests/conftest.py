@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-ON_THE_ENGINE = frozenset({"e2e", "faults", "host"})
-"""Directories whose tests share this machine's one engine, its network names and its two cores."""
+ON_THE_ENGINE = frozenset({"e2e", "faults", "gateway", "host"})
+"""Directories whose tests use an engine, or namespaces of this machine's network."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use the engine on one worker, one after the other; the rest runs beside them."""
+    """Keep the tests of one such directory on one worker, one after the other; others run beside them."""
     for item in items:
         room = item.path.relative_to(HERE).parts[0]
         if room in ON_THE_ENGINE:
             item.add_marker(pytest.mark.engine)
         if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("engine"))
+            item.add_marker(pytest.mark.xdist_group(room))

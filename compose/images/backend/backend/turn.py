@@ -18,7 +18,7 @@ MAX_BODY = 1 << 20
 _ROLES = ("system", "user", "assistant")
 
 
-class BadRequest(Exception):  # noqa: N818  (named after the status that it becomes)
+class BadRequest(Exception):
     """A request that says nothing to pass on; its text tells the caller why."""
 
 
