@@ -20,7 +20,8 @@ KEPT = 1000
 async def answer(app: App, request: Request) -> Response:
     """Answer one of the double's own routes.
 
-    `GET/PATCH/PUT/DELETE faults`, `GET/DELETE requests`, `GET state`, `POST unload`, `POST crash`, `POST wipe`, `POST stop`.
+    `GET/PATCH/PUT/DELETE faults`, `GET/DELETE requests`, `GET state`, `POST unload`, `POST crash`, `POST wipe`,
+    `POST stop`.
     """
     what = (request.method, request.path.removeprefix(PREFIX))
     try:

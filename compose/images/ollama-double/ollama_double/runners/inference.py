@@ -88,10 +88,9 @@ async def pieces(
                     "WARN", "runner.go:153", "truncating input prompt", limit=runner.context, prompt=reply.prompt_tokens
                 )
             async for piece in _paced(app, ask, reply):
-                elif count % 32 == 31:
-            # A long answer without a pace must not keep the others waiting.
-            await asyncio.sleep(0)
-        yield piece
+                if runner.dead:
+                    raise ApiError(500, RUNNER_DIED)
+                yield piece
                 if piece.done:
                     return
             now = time.time_ns()
