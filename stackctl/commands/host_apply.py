@@ -165,6 +165,6 @@ def _check(setup: Setup, plan: HostPlan, host: ServerHost) -> None:
                 and other.exclusive
             ):
                 raise ExpectedFailure(
-                    f"port {plan.port} is closed to all but the stack {other.project}, and this would close it to that one",
+                    f"port {plan.port} is closed to all but the stack {other.project}, which this would shut out",
                     hint=f"name both in one: --project {other.project} --from THEIRS --from YOURS; or use --shared",
                 )

@@ -34,7 +34,8 @@ def needs(proxy: Proxy) -> tuple[Need, ...]:
         how = f"a certificate for {proxy.server_name}, from your CA or by `{_self_made(proxy)}`"
         found += [Need("file", proxy.certificate, how), Need("file", proxy.key, "comes with the certificate")]
     if proxy.token_file:
-        how = f"`mkdir -p {PurePosixPath(proxy.token_file).parent}; (umask 077; openssl rand -hex 32 >{proxy.token_file})`"
+        place = PurePosixPath(proxy.token_file).parent
+        how = f"`mkdir -p {place}; (umask 077; openssl rand -hex 32 >{proxy.token_file})`"
         found.append(Need("file", proxy.token_file, f"{how}, and the same value in the stack's environment"))
     return tuple(found)
 

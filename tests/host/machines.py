@@ -33,8 +33,20 @@ def build_image() -> str:
         pytest.fail(f"{BASE} is missing: run scripts/base-images")
     double = ROOT / "compose" / "images" / "ollama-double"
     done = subprocess.run(
-        ["docker", "build", "-q", "-t", IMAGE, "--build-context", f"double={double}", str(Path(__file__).parent / "machine")],
-        capture_output=True, text=True, timeout=600, check=False,
+        [
+            "docker",
+            "build",
+            "-q",
+            "-t",
+            IMAGE,
+            "--build-context",
+            f"double={double}",
+            str(Path(__file__).parent / "machine"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     if done.returncode:
         pytest.fail(f"the image of the test machine cannot be built:\n{done.stderr[-3000:]}")
@@ -87,7 +99,7 @@ def _python() -> str:
     packages = [p for p in site.getsitepackages() if p.endswith("site-packages")]
     # The machine's own interpreter where it is of our version, else ours, mounted: compiled packages want theirs.
     ours = "{}.{}".format(*sys.version_info[:2])
-    own = f"python3 -c 'import sys; sys.exit(\"%d.%d\" % sys.version_info[:2] != \"{ours}\")'"
+    own = f'python3 -c \'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "{ours}")\''
     which = f"$({own} && echo python3 || echo {shlex.quote(sys.base_prefix)}/bin/python3)"
     return f"env PYTHONPATH={shlex.quote(os.pathsep.join([str(ROOT), *packages]))} PYTHONDONTWRITEBYTECODE=1 {which}"
 
@@ -101,11 +113,32 @@ def make_machine(image: str) -> Iterator[Machine]:
     name = f"sct-host-machine-{secrets.token_hex(3)}"
     mounts = {str(ROOT), sys.prefix, sys.base_prefix} - {"/usr"}
     argv = [
-        "docker", "run", "--detach", "--name", name, "--hostname", "gpu-box", "--label", "io.stackctl.test=1",
+        "docker",
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--hostname",
+        "gpu-box",
+        "--label",
+        "io.stackctl.test=1",
         # What systemd needs to be the first process, and no more: the machine's settings stay read-only.
-        "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined",
-        "--security-opt", "apparmor=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock", *_cgroups(),
-    ]  # fmt: skip
+        "--cap-add",
+        "SYS_ADMIN",
+        "--cap-add",
+        "NET_ADMIN",
+        "--cap-add",
+        "SYS_PTRACE",
+        "--security-opt",
+        "seccomp=unconfined",
+        "--security-opt",
+        "apparmor=unconfined",
+        "--tmpfs",
+        "/run",
+        "--tmpfs",
+        "/run/lock",
+        *_cgroups(),
+    ]
     for path in sorted(mounts):
         argv += ["--volume", f"{path}:{path}:ro"]
     run([*argv, image])

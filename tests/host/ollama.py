@@ -61,7 +61,9 @@ def running_double(home: Path, **environment: str) -> Iterator[Double]:
     with (home / "double.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, str(DOUBLE / "ollama"), "serve"],
-            env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT,
+            env={**os.environ, **own},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         double = Double(port)
         try:

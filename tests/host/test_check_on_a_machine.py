@@ -87,7 +87,10 @@ def test_a_scheme_without_a_port(machine: Machine) -> None:
 
 def test_the_port_is_another_programs(machine: Machine) -> None:
     machine.sh("systemctl stop ollama")
-    machine.write("/root/squatter.py", "import http.server as h; h.HTTPServer(('0.0.0.0', 11434), h.SimpleHTTPRequestHandler).serve_forever()\n")
+    machine.write(
+        "/root/squatter.py",
+        "import http.server as h; h.HTTPServer(('0.0.0.0', 11434), h.SimpleHTTPRequestHandler).serve_forever()\n",
+    )
     machine.sh("systemd-run --unit=squatter python3 /root/squatter.py")
     machine.settle("the squatter")
     code, document = machine.check()
@@ -161,14 +164,16 @@ def test_updated_but_not_restarted(machine: Machine) -> None:
 def test_a_user_sees_less_and_is_told_so(machine: Machine) -> None:
     done = machine.sh(
         "cd /srv && setpriv --reuid=ollama --regid=ollama --clear-groups "
-        "env HOME=/tmp " + machine.command("host-check", "--json"), check=False
+        "env HOME=/tmp " + machine.command("host-check", "--json"),
+        check=False,
     )
     assert done.returncode == 1, done.stderr
     assert '"root": false' in done.stdout
     assert "host-ollama-loopback-only" in done.stdout
     done = machine.sh(
         "cd /srv && setpriv --reuid=ollama --regid=ollama --clear-groups "
-        "env HOME=/tmp " + machine.command("host-setup", "systemd", "--apply", "--yes"), check=False
+        "env HOME=/tmp " + machine.command("host-setup", "systemd", "--apply", "--yes"),
+        check=False,
     )
     assert done.returncode == 2
     assert "root" in done.stderr

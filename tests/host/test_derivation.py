@@ -38,14 +38,21 @@ class Stack:
         self.project = f"sct-derive-{secrets.token_hex(3)}"
         (directory / "stackctl.yaml").write_text(CONFIG)
         service = {"image": BASE, "command": ["sleep", "infinity"], "labels": {"io.stackctl.test": "1"}}
-        (directory / "compose.yaml").write_text(json.dumps({
-            "name": self.project,
-            "services": {
-                "backend": {**service, "networks": ["back"], "environment": {"OLLAMA_URL": "http://x:1"}},
-                "db": {**service, "networks": ["data"]},
-            },
-            "networks": {"back": {"labels": {"io.stackctl.test": "1"}}, "data": {"labels": {"io.stackctl.test": "1"}}},
-        }))
+        (directory / "compose.yaml").write_text(
+            json.dumps(
+                {
+                    "name": self.project,
+                    "services": {
+                        "backend": {**service, "networks": ["back"], "environment": {"OLLAMA_URL": "http://x:1"}},
+                        "db": {**service, "networks": ["data"]},
+                    },
+                    "networks": {
+                        "back": {"labels": {"io.stackctl.test": "1"}},
+                        "data": {"labels": {"io.stackctl.test": "1"}},
+                    },
+                }
+            )
+        )
 
     def create(self) -> None:
         run(["docker", "compose", "up", "--no-start"], cwd=self.directory)
@@ -56,8 +63,12 @@ class Stack:
 
     def setup(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "stackctl", "host-setup", *arguments, "--json"], cwd=self.directory, text=True,
-            capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "OLLAMA_TOKEN": "s3cr3t-value"},
+            [sys.executable, "-m", "stackctl", "host-setup", *arguments, "--json"],
+            cwd=self.directory,
+            text=True,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OLLAMA_TOKEN": "s3cr3t-value"},
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "s3cr3t" not in done.stdout + done.stderr
@@ -136,11 +147,17 @@ def test_an_address_of_dockers_waits_for_docker(stack: Stack) -> None:
 
 
 def test_the_tunnel_joins_the_consumers_networks(stack: Stack) -> None:
-    text = stack.setup("ssh-tunnel", "--ssh", "me@gpu.example:2200", "--compose", "--instance", "here")["files"][0]["text"]
+    text = stack.setup("ssh-tunnel", "--ssh", "me@gpu.example:2200", "--compose", "--instance", "here")["files"][0][
+        "text"
+    ]
     assert '"back":' in text
     assert '"data":' not in text
     assert '- "2200"' in text
-    unit = next(f["text"] for f in stack.setup("ssh-tunnel", "--ssh", "me@gpu.example")["files"] if "tunnel.service" in f["path"])
+    unit = next(
+        f["text"]
+        for f in stack.setup("ssh-tunnel", "--ssh", "me@gpu.example")["files"]
+        if "tunnel.service" in f["path"]
+    )
     assert "-l me -L 172." in unit
 
 

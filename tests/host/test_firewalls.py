@@ -108,7 +108,11 @@ def test_nftables_opens_a_chain_that_drops_by_default(lab: Lab, tmp_path: Path, 
     placed = place(setup, tmp_path)
     play(lab.server, setup, placed, "ExecStart")
     play(lab.server, setup, placed, "ExecStart")
-    shut = {"stranger4": "EHOSTUNREACH", "stranger6": "EACCES"} if exclusive else dict.fromkeys(("stranger4", "stranger6"), "timeout")
+    shut = (
+        {"stranger4": "EHOSTUNREACH", "stranger6": "EACCES"}
+        if exclusive
+        else dict.fromkeys(("stranger4", "stranger6"), "timeout")
+    )
     assert lab.verdicts() == {**OPEN, **shut}
     assert lab.server.run("nft", "list", "chain", "inet", "filter", "input").stdout.count("stackctl-renfield") == 2
     play(lab.server, setup, placed, "ExecStop")

@@ -21,21 +21,37 @@ IPTABLES: dict[str, tuple[str, str, list[str]]] = {
     "nothing": ("ACCEPT", "", []),
     "policy": ("DROP", "", ["-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", "-i lo -j ACCEPT"]),
     "by device": ("ACCEPT", "", ["-i s1+ -p tcp --dport 11434 -j ACCEPT", "-p tcp --dport 11434 -j DROP"]),
-    "by subnet": ("DROP", "", [
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-s 10.203.1.0/24 -p tcp -m tcp --dport 11434 -j ACCEPT"]),
+    "by subnet": (
+        "DROP",
+        "",
+        [
+            "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-s 10.203.1.0/24 -p tcp -m tcp --dport 11434 -j ACCEPT",
+        ],
+    ),
     "not this subnet": ("ACCEPT", "", ["! -s 10.203.1.0/24 -p tcp --dport 11434 -j REJECT"]),
     "several ports": ("ACCEPT", "", ["-s 10.203.2.0/24 -p tcp -m multiport --dports 80,11400:11500 -j DROP"]),
     "another port": ("ACCEPT", "", ["-p tcp --dport 11435 -j DROP", "-p udp --dport 11434 -j DROP"]),
     "reset": ("ACCEPT", "", ["-p tcp --dport 11434 -j REJECT --reject-with tcp-reset"]),
-    "a chain that returns": ("ACCEPT", ":OLLAMA - [0:0]\n", [
-        "-p tcp --dport 11434 -j OLLAMA", "-A OLLAMA -s 10.203.1.0/24 -j RETURN", "-A OLLAMA -j DROP"]),
-    "a chain gone to": ("DROP", ":OLLAMA - [0:0]\n", [
-        "-m conntrack --ctstate ESTABLISHED -j ACCEPT", "-s 10.203.1.0/24 -g OLLAMA", "-j ACCEPT",
-        "-A OLLAMA -p tcp --dport 80 -j ACCEPT"]),
+    "a chain that returns": (
+        "ACCEPT",
+        ":OLLAMA - [0:0]\n",
+        ["-p tcp --dport 11434 -j OLLAMA", "-A OLLAMA -s 10.203.1.0/24 -j RETURN", "-A OLLAMA -j DROP"],
+    ),
+    "a chain gone to": (
+        "DROP",
+        ":OLLAMA - [0:0]\n",
+        [
+            "-m conntrack --ctstate ESTABLISHED -j ACCEPT",
+            "-s 10.203.1.0/24 -g OLLAMA",
+            "-j ACCEPT",
+            "-A OLLAMA -p tcp --dport 80 -j ACCEPT",
+        ],
+    ),
     "logged first": ("ACCEPT", "", ['-p tcp --dport 11434 -j LOG --log-prefix "a b "', "-s 10.203.2.2 -j DROP"]),
     "to an address": ("ACCEPT", "", ["-d 10.203.2.1/32 -p tcp --dport 11434 -j DROP"]),
     "local only": ("ACCEPT", "", ["-m addrtype --dst-type LOCAL -p tcp --dport 11434 -j DROP"]),
-}  # fmt: skip
+}
 
 NFT = {
     "sets and ranges": """
@@ -117,7 +133,7 @@ table inet f {
   }
 }
 """,
-}  # fmt: skip
+}
 
 
 def judged(machine: Machine, *sources: str) -> dict[str, Any]:
@@ -175,7 +191,10 @@ def test_firewalld(lab: Lab, tmp_path: Path) -> None:
     with_firewalld(lab, tmp_path)
     lab.server.listen(11434)
     agree(lab)
-    lab.server.run("firewall-cmd", "--add-rich-rule=rule family=ipv4 source address=10.203.1.0/24 port port=11434 protocol=tcp accept")
+    lab.server.run(
+        "firewall-cmd",
+        "--add-rich-rule=rule family=ipv4 source address=10.203.1.0/24 port port=11434 protocol=tcp accept",
+    )
     agree(lab)
     lab.server.run("firewall-cmd", "--zone=trusted", f"--change-interface=s2{lab.server.name.rsplit('-', 1)[-1]}")
     agree(lab)

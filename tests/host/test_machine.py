@@ -23,7 +23,9 @@ def reaches(machine: Machine, port: int = 11434) -> str:
         "except TimeoutError: print('timeout')\n"
         "except OSError as e: print(errno.errorcode.get(e.errno))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, machine.address, str(port)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, machine.address, str(port)], capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -129,7 +131,7 @@ def test_a_set_up_that_fails_leaves_the_machine_as_it_was(machine: Machine) -> N
 
 def test_nginx_with_a_token_on_a_machine_and_its_undo(machine: Machine) -> None:
     machine.sh(
-        "mkdir -p /etc/stackctl && printf s3cr3t-token >/etc/stackctl/srv.token && chmod 600 /etc/stackctl/srv.token && "
+        "mkdir -p /etc/stackctl && printf s3cr3t-token >/etc/stackctl/srv.token && "
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x.test -addext subjectAltName=DNS:x.test "
         "-keyout /etc/stackctl/x.test.key -out /etc/stackctl/x.test.crt"
     )

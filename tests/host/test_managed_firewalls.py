@@ -35,10 +35,12 @@ def with_firewalld(lab: Lab, tmp_path: Path) -> None:
     bus = lab.server.binds["/run"] / "dbus"
     bus.mkdir()
     lab.server.start("dbus-daemon", "--system", "--nofork", "--nopidfile")
-    wait_for("the bus", lambda: (bus / "system_bus_socket").exists())
+    wait_for("the bus", (bus / "system_bus_socket").exists)
     lab.server.start("firewalld", "--nofork", "--nopid")
     wait_for(
-        "firewalld", lambda: lab.server.run("firewall-cmd", "--state", check=False).stdout.strip() == "running", seconds=40
+        "firewalld",
+        lambda: lab.server.run("firewall-cmd", "--state", check=False).stdout.strip() == "running",
+        seconds=40,
     )
 
 

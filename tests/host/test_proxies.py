@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import ssl
 import subprocess
@@ -24,6 +25,7 @@ from tests.host.ollama import Double, answers, free_port, running_double
 
 NAME = "ollama.example.test"
 TOKEN = "aB3.-_~+/x9="
+SNI = {"sni_hostname": NAME}
 CHAT = {"model": "tiny-chat", "messages": [{"role": "user", "content": "one two three four five six seven eight"}]}
 
 
@@ -44,16 +46,31 @@ class Front:
         return httpx.Client(base_url=base, verify=context, headers=headers, trust_env=False, timeout=timeout)
 
     prefix: str = ""
-    sni = {"sni_hostname": NAME}
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
     need("openssl")
     made, key = directory / "server.crt", directory / "server.key"
-    run([
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
-        "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", str(key), "-out", str(made),
-    ])
+    run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={NAME}",
+            "-addext",
+            f"subjectAltName=DNS:{NAME}",
+            "-keyout",
+            str(key),
+            "-out",
+            str(made),
+        ]
+    )
     return made, key
 
 
@@ -86,16 +103,23 @@ def nginx_front(root: Path, plan: HostPlan) -> Iterator[Setup]:
     setup = nginx.render(plan)
     moved = put(setup, root)
     for step in setup.steps:
-        run([moved.get(w, w).replace("/etc/nginx/stackctl-renfield.token", moved["/etc/nginx/stackctl-renfield.token"])
-             for w in step.run.argv])
+        run(
+            [
+                moved.get(w, w).replace(
+                    "/etc/nginx/stackctl-renfield.token", moved["/etc/nginx/stackctl-renfield.token"]
+                )
+                for w in step.run.argv
+            ]
+        )
     main = root / "nginx.conf"
     # gzip and buffering as a distribution may have them: the rendered file must stand against both.
     main.write_text(
         f"daemon off; pid {root}/nginx.pid; error_log stderr; worker_processes 1;\n"
         "events { worker_connections 256; }\n"
         f"http {{ access_log {root}/access.log; gzip on; gzip_types application/json application/x-ndjson;\n"
-        f"client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/f; uwsgi_temp_path {root}/u;\n"
-        f"scgi_temp_path {root}/s; include {moved['/etc/nginx/conf.d/stackctl-renfield.conf']}; }}\n"
+        f"client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/f;\n"
+        f"uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n"
+        f"include {moved['/etc/nginx/conf.d/stackctl-renfield.conf']}; }}\n"
     )
     run(["nginx", "-t", "-p", str(root), "-c", str(main)])
     with process(["nginx", "-p", str(root), "-c", str(main)], root / "nginx.log"):
@@ -109,9 +133,24 @@ def caddy_front(root: Path, plan: HostPlan) -> Iterator[Setup]:
     moved = put(setup, root)
     main = root / "Caddyfile"
     # No admin endpoint and no port 80: both are the machine's, and none of the rendered file's business.
-    main.write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + f"import {moved['/etc/caddy/stackctl-renfield.caddy']}\n")
-    run(["caddy", "validate", "--config", str(main), "--adapter", "caddyfile"], env={"HOME": str(root), "PATH": "/usr/bin"})
-    argv = ["env", f"HOME={root}", f"XDG_DATA_HOME={root}/data", "caddy", "run", "--config", str(main), "--adapter", "caddyfile"]
+    main.write_text(
+        f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\nimport {moved['/etc/caddy/stackctl-renfield.caddy']}\n"
+    )
+    run(
+        ["caddy", "validate", "--config", str(main), "--adapter", "caddyfile"],
+        env={"HOME": str(root), "PATH": "/usr/bin"},
+    )
+    argv = [
+        "env",
+        f"HOME={root}",
+        f"XDG_DATA_HOME={root}/data",
+        "caddy",
+        "run",
+        "--config",
+        str(main),
+        "--adapter",
+        "caddyfile",
+    ]
     with process(argv, root / "caddy.log"):
         yield setup
 
@@ -127,8 +166,14 @@ def front_of(kind: str, root: Path, *, timeout: int = 3600, prefix: str = "", to
     port = free_port()
     with running_double(root / "ollama") as double:
         proxy = Proxy(
-            NAME, port=port, prefix=prefix, upstream=f"127.0.0.1:{double.port}", certificate=str(made), key=str(key),
-            token_file=str(root / "token") if token else "", timeout=timeout,
+            NAME,
+            port=port,
+            prefix=prefix,
+            upstream=f"127.0.0.1:{double.port}",
+            certificate=str(made),
+            key=str(key),
+            token_file=str(root / "token") if token else "",
+            timeout=timeout,
         )
         with FRONTS[kind](root, HostPlan("renfield", proxy=proxy)) as setup:
             wait_for(f"{kind} ({root})", lambda: answers(port))
@@ -145,7 +190,7 @@ def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
 
 def get(front: Front, path: str, token: str | None = TOKEN, **headers: str) -> httpx.Response:
     with front.client(token) as client:
-        return client.get(path, headers=headers, extensions=front.sni)
+        return client.get(path, headers=headers, extensions=SNI)
 
 
 @pytest.mark.parametrize(
@@ -185,20 +230,20 @@ def test_the_token_reaches_neither_ollama_nor_a_file_of_the_set_up(front: Front,
 def test_tokens_arrive_one_by_one(front: Front) -> None:
     front.double.faults(tokens_per_second=10)
     arrivals = []
-    with front.client() as client, client.stream("POST", "/api/chat", json=CHAT, extensions=front.sni) as answer:
+    with front.client() as client, client.stream("POST", "/api/chat", json=CHAT, extensions=SNI) as answer:
         assert answer.status_code == 200
         assert "content-encoding" not in answer.headers
         for line in answer.iter_lines():
             arrivals.append((time.monotonic(), line))
     assert '"done":true' in arrivals[-1][1].replace(" ", "")
-    gaps = [b[0] - a[0] for a, b in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(arrivals)]
     assert len(arrivals) >= 5
     assert sum(gap > 0.04 for gap in gaps) >= len(gaps) * 0.6, f"they came in bursts: {[round(g, 3) for g in gaps]}"
 
 
 def test_when_the_caller_leaves_the_generation_ends(front: Front) -> None:
     front.double.faults(tokens_per_second=2)
-    with front.client() as client, client.stream("POST", "/api/chat", json=CHAT, extensions=front.sni) as answer:
+    with front.client() as client, client.stream("POST", "/api/chat", json=CHAT, extensions=SNI) as answer:
         lines = answer.iter_lines()
         next(lines)
         assert front.double.active() == 1
@@ -209,13 +254,15 @@ def test_a_blob_of_many_megabytes_goes_through(front: Front) -> None:
     block, count = bytes(1 << 20), 48
     digest = hashlib.sha256(block * count).hexdigest()
     with front.client() as client:
-        stored = client.post(f"/api/blobs/sha256:{digest}", content=(block for _ in range(count)), extensions=front.sni)
+        stored = client.post(f"/api/blobs/sha256:{digest}", content=(block for _ in range(count)), extensions=SNI)
         assert stored.status_code == 201
-        assert client.head(f"/api/blobs/sha256:{digest}", extensions=front.sni).status_code == 200
+        assert client.head(f"/api/blobs/sha256:{digest}", extensions=SNI).status_code == 200
 
 
 def test_an_error_of_ollamas_own_passes_unchanged(front: Front) -> None:
-    front.double.faults(routes=[{"match": "GET /api/ps", "status": 401, "body": {"error": "unauthorized", "signin_url": "x"}}])
+    front.double.faults(
+        routes=[{"match": "GET /api/ps", "status": 401, "body": {"error": "unauthorized", "signin_url": "x"}}]
+    )
     answer = get(front, "/api/ps")
     assert answer.status_code == 401
     assert answer.json()["signin_url"] == "x"
@@ -225,10 +272,10 @@ def test_an_error_of_ollamas_own_passes_unchanged(front: Front) -> None:
 def test_the_timeout_is_the_one_of_the_plan(kind: str, tmp_path: Path) -> None:
     with front_of(kind, tmp_path, timeout=2) as front, front.client() as client:
         front.double.faults(first_token_seconds=1)
-        assert client.post("/api/chat", json=CHAT, extensions=front.sni).status_code == 200
+        assert client.post("/api/chat", json=CHAT, extensions=SNI).status_code == 200
         front.double.faults(first_token_seconds=6)
         began = time.monotonic()
-        assert client.post("/api/chat", json=CHAT, extensions=front.sni).status_code in (502, 504)
+        assert client.post("/api/chat", json=CHAT, extensions=SNI).status_code in (502, 504)
         assert 1.5 < time.monotonic() - began < 4
 
 
@@ -242,7 +289,7 @@ def test_a_minute_of_silence_is_no_reason_to_give_up(tmp_path: Path) -> None:
         root.mkdir()
         with front_of(kind, root) as front, front.client(timeout=90) as client:
             front.double.faults(first_token_seconds=63)
-            seen[kind] = client.post("/api/chat", json=CHAT, extensions=front.sni).status_code
+            seen[kind] = client.post("/api/chat", json=CHAT, extensions=SNI).status_code
 
     threads = [threading.Thread(target=ask, args=(kind,)) for kind in FRONTS]
     for thread in threads:

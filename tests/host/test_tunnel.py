@@ -22,7 +22,10 @@ pytestmark = pytest.mark.engine
 def far(machine_image: str) -> Iterator[Machine]:
     """The server: Ollama on loopback, and an account for the tunnel."""
     with make_machine(machine_image) as made:
-        made.sh("useradd --create-home --shell /bin/sh ollama-tunnel && mkdir -p -m 700 ~ollama-tunnel/.ssh && systemctl start ssh")
+        made.sh(
+            "useradd --create-home --shell /bin/sh ollama-tunnel && mkdir -p -m 700 ~ollama-tunnel/.ssh; "
+            "systemctl start ssh"
+        )
         yield made
 
 
@@ -30,7 +33,10 @@ def keys(directory: Path, far: Machine, line: str) -> None:
     """A key pair below ``directory``, let in on the server by ``line``, and the server's host key."""
     need("ssh-keygen", "ssh-keyscan")
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "id_ed25519")])
-    far.write("/home/ollama-tunnel/.ssh/authorized_keys", line.replace("PUBLIC-KEY", (directory / "id_ed25519.pub").read_text().strip()))
+    far.write(
+        "/home/ollama-tunnel/.ssh/authorized_keys",
+        line.replace("PUBLIC-KEY", (directory / "id_ed25519.pub").read_text().strip()),
+    )
     far.sh("chown -R ollama-tunnel: ~ollama-tunnel/.ssh && chmod 600 ~ollama-tunnel/.ssh/authorized_keys")
     known = ""
     for _ in range(20):
@@ -59,7 +65,9 @@ def test_as_a_unit(machine: Machine, far: Machine, tmp_path: Path) -> None:
     wait_for("the tunnel again", lambda: machine.sh(ask, check=False).stdout == "Ollama is running", seconds=20)
 
     # The key is good for the one forward and nothing else.
-    alone = f"-o BatchMode=yes -o UserKnownHostsFile=/etc/stackctl/tunnel/known_hosts -i /etc/stackctl/tunnel/id_ed25519 ollama-tunnel@{far.address}"
+    here = "/etc/stackctl/tunnel"
+    trust = f"-o BatchMode=yes -o UserKnownHostsFile={here}/known_hosts"
+    alone = f"{trust} -i {here}/id_ed25519 ollama-tunnel@{far.address}"
     assert machine.sh(f"ssh {alone} id", check=False).returncode != 0
     machine.sh(f"ssh -f -N {alone} -L 127.0.0.1:2222:127.0.0.1:22", check=False)
     assert machine.sh("curl -s -m 3 telnet://127.0.0.1:2222 </dev/null", check=False).stdout == ""
@@ -85,20 +93,32 @@ def test_as_a_compose_service(far: Machine, tmp_path: Path) -> None:
     run(["docker", "network", "create", "--label", "io.stackctl.test=1", project])
     run(["docker", "network", "connect", "--alias", "gpu.test", project, far.name])
     tunnel = Tunnel(
-        "gpu.test", identity=str(tmp_path / "keys" / "id_ed25519"), known_hosts=str(tmp_path / "keys" / "known_hosts"),
-        networks=("back",), base_image=BASE,
+        "gpu.test",
+        identity=str(tmp_path / "keys" / "id_ed25519"),
+        known_hosts=str(tmp_path / "keys" / "known_hosts"),
+        networks=("back",),
+        base_image=BASE,
     )
     plan = HostPlan(project, tunnel=tunnel)
     keys(tmp_path / "keys", far, ssh_tunnel.authorized_key(plan))
     setup = ssh_tunnel.render_compose(plan)
     (tmp_path / ssh_tunnel.COMPOSE_FILE).write_text(setup.files[0].text)
-    (tmp_path / "compose.yaml").write_text(json.dumps({
-        "services": {"app": {
-            "image": BASE, "command": ["sleep", "infinity"], "init": True, "networks": ["back"],
-            "labels": {"io.stackctl.test": "1"},
-        }},
-        "networks": {"back": {"name": project, "external": True}},
-    }))
+    (tmp_path / "compose.yaml").write_text(
+        json.dumps(
+            {
+                "services": {
+                    "app": {
+                        "image": BASE,
+                        "command": ["sleep", "infinity"],
+                        "init": True,
+                        "networks": ["back"],
+                        "labels": {"io.stackctl.test": "1"},
+                    }
+                },
+                "networks": {"back": {"name": project, "external": True}},
+            }
+        )
+    )
     known = tmp_path / "keys" / "known_hosts"
     known.write_text(known.read_text().replace(far.address, "gpu.test"))
     ask = (
@@ -112,7 +132,9 @@ def test_as_a_compose_service(far: Machine, tmp_path: Path) -> None:
         assert by_alias.stdout.strip() == "Ollama is running"
         by_service = compose(tmp_path, project, "exec", "-T", "app", "python3", "-c", ask, ssh_tunnel.SERVICE)
         assert by_service.stdout.strip() == "403", "a server on loopback refuses the service's own name"
-        state = json.loads(compose(tmp_path, project, "ps", "--format", "json", ssh_tunnel.SERVICE).stdout.splitlines()[0])
+        state = json.loads(
+            compose(tmp_path, project, "ps", "--format", "json", ssh_tunnel.SERVICE).stdout.splitlines()[0]
+        )
         assert state["Health"] == "healthy"
         inspected = run(["docker", "inspect", state["ID"]]).stdout
         assert "PRIVATE KEY" not in inspected

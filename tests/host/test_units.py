@@ -17,7 +17,11 @@ PLAN = HostPlan(
     bind="172.17.0.1",
     docker_address=True,
     allowed=(parse_network("172.18.0.0/16"), parse_network("fd00::/64")),
-    environment={"OLLAMA_KEEP_ALIVE": "24h", "OLLAMA_ORIGINS": 'app://*,100%"x"\\', "OLLAMA_MODELS": "/srv/my models/$x"},
+    environment={
+        "OLLAMA_KEEP_ALIVE": "24h",
+        "OLLAMA_ORIGINS": 'app://*,100%"x"\\',
+        "OLLAMA_MODELS": "/srv/my models/$x",
+    },
     nft_chain=("inet", "filter", "input"),
     tunnel=Tunnel("gpu.example"),
 )

@@ -15,16 +15,25 @@ from stackctl.hostsetup.setup import Setup
 GOLDEN = Path(__file__).parents[1] / "golden" / "hostsetup"
 ALLOWED = collapse([parse_network(t) for t in ("172.18.0.0/16", "192.168.1.20", "fd00:7::/64")])
 PROXY = Proxy(
-    "ollama.example.com", certificate="/etc/stackctl/c.crt", key="/etc/stackctl/c.key", token_file="/etc/stackctl/renfield.token"
+    "ollama.example.com",
+    certificate="/etc/stackctl/c.crt",
+    key="/etc/stackctl/c.key",
+    token_file="/etc/stackctl/renfield.token",
 )
 FULL = HostPlan(
     "renfield", allowed=ALLOWED, environment={"OLLAMA_KEEP_ALIVE": "24h"}, proxy=PROXY, tunnel=Tunnel("gpu.example.com")
 )
 BARE = HostPlan(
-    "ren-field_2", bind="172.17.0.1", port=443, docker_address=True, exclusive=False, allowed=ALLOWED[:1],
-    nft_chain=("inet", "filter", "input"), proxy=Proxy("gpu.lan", port=8443, prefix="/gpu"),
+    "ren-field_2",
+    bind="172.17.0.1",
+    port=443,
+    docker_address=True,
+    exclusive=False,
+    allowed=ALLOWED[:1],
+    nft_chain=("inet", "filter", "input"),
+    proxy=Proxy("gpu.lan", port=8443, prefix="/gpu"),
     tunnel=Tunnel("fd00::9", user="me", ssh_port=2200, networks=("back", "front")),
-)  # fmt: skip
+)
 
 
 def render(name: str, plan: HostPlan) -> Setup:
@@ -87,5 +96,7 @@ def test_a_network_that_limits_nothing_is_refused(text: str) -> None:
 
 
 def test_networks_are_joined() -> None:
-    joined = collapse([parse_network(t) for t in ("10.0.1.0/24", "fd00::/65", "10.0.0.0/24", "10.0.0.7", "fd00::8000:0:0:0/65")])
+    joined = collapse(
+        [parse_network(t) for t in ("10.0.1.0/24", "fd00::/65", "10.0.0.0/24", "10.0.0.7", "fd00::8000:0:0:0/65")]
+    )
     assert [str(n) for n in joined] == ["10.0.0.0/23", "fd00::/64"]

@@ -10,7 +10,7 @@ from stackctl.hostsetup.units import UnitFile, environment_of, mistakes_in, spli
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TCP = HEAD + (
-    "   0: 0100007F:2CAA 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999        0 12345 1 0 100 0 0 10 0\n"
+    "   0: 0100007F:2CAA 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999   0 12345 1 0 100 0 0 10 0\n"
     "   1: 0100007F:2CAA 0100007F:D431 01 00000000:00000000 00:00000000 00000000   999        0 777 1 0 100 0 0 10 0\n"
     "   2: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 22 1 0 100 0 0 10 0\n"
     "garbage\n"
@@ -25,7 +25,10 @@ TCP6 = HEAD + (
 
 def test_listeners_of_either_family() -> None:
     four = parse_proc_net_tcp(TCP)
-    assert [(s.address, s.port, s.inode, s.uid) for s in four] == [("127.0.0.1", 11434, 12345, 999), ("0.0.0.0", 22, 22, 0)]
+    assert [(s.address, s.port, s.inode, s.uid) for s in four] == [
+        ("127.0.0.1", 11434, 12345, 999),
+        ("0.0.0.0", 22, 22, 0),
+    ]
     six = parse_proc_net_tcp(TCP6)
     assert [s.address for s in six] == ["::", "::1", "127.0.0.1", "2001:db8::1"]
     assert [s.port for s in six] == [11434, 11435, 11436, 11437]
@@ -35,12 +38,16 @@ def test_listeners_of_either_family() -> None:
 @pytest.mark.parametrize(
     ("bound", "wanted", "v6_only", "answer"),
     [
-        ("0.0.0.0", "192.168.1.5", False, True), ("0.0.0.0", "fd00::1", False, False),
-        ("::", "192.168.1.5", False, True), ("::", "192.168.1.5", True, False), ("::", "fd00::1", True, True),
-        ("127.0.0.1", "127.0.0.1", False, True), ("127.0.0.1", "172.17.0.1", False, False),
+        ("0.0.0.0", "192.168.1.5", False, True),
+        ("0.0.0.0", "fd00::1", False, False),
+        ("::", "192.168.1.5", False, True),
+        ("::", "192.168.1.5", True, False),
+        ("::", "fd00::1", True, True),
+        ("127.0.0.1", "127.0.0.1", False, True),
+        ("127.0.0.1", "172.17.0.1", False, False),
         ("::ffff:10.0.0.1", "10.0.0.1", False, True),
     ],
-)  # fmt: skip
+)
 def test_which_sockets_take_what(bound: str, wanted: str, v6_only: bool, answer: bool) -> None:
     assert reaches(bound, wanted, v6_only=v6_only) is answer
 
@@ -53,14 +60,26 @@ def test_loopback(address: str) -> None:
 @pytest.mark.parametrize(
     ("value", "host", "port", "surprised"),
     [
-        (None, "127.0.0.1", 11434, False), ("", "127.0.0.1", 11434, False), ("0.0.0.0", "0.0.0.0", 11434, False),
-        (":8080", "", 8080, False), ("http://localhost", "localhost", 80, True), ("https://h", "h", 443, True),
-        ("example.com:443", "example.com", 443, False), ("h/base", "h", 11434, False), ("http://h:99/base/path", "h", 99, False),
-        ("::1", "::1", 11434, False), ("[::1]", "::1", 11434, False), ("[::1]:99", "::1", 99, False),
-        ("1.2.3.4:99999", "1.2.3.4", 11434, True), ("1.2.3.4:abc", "1.2.3.4", 11434, True), (":-1", "", 11434, True),
-        ("ollama.com", "ollama.com", 443, False), ("11434", "11434", 11434, True), (' "0.0.0.0:1" ', "0.0.0.0", 1, False),
+        (None, "127.0.0.1", 11434, False),
+        ("", "127.0.0.1", 11434, False),
+        ("0.0.0.0", "0.0.0.0", 11434, False),
+        (":8080", "", 8080, False),
+        ("http://localhost", "localhost", 80, True),
+        ("https://h", "h", 443, True),
+        ("example.com:443", "example.com", 443, False),
+        ("h/base", "h", 11434, False),
+        ("http://h:99/base/path", "h", 99, False),
+        ("::1", "::1", 11434, False),
+        ("[::1]", "::1", 11434, False),
+        ("[::1]:99", "::1", 99, False),
+        ("1.2.3.4:99999", "1.2.3.4", 11434, True),
+        ("1.2.3.4:abc", "1.2.3.4", 11434, True),
+        (":-1", "", 11434, True),
+        ("ollama.com", "ollama.com", 443, False),
+        ("11434", "11434", 11434, True),
+        (' "0.0.0.0:1" ', "0.0.0.0", 1, False),
     ],
-)  # fmt: skip
+)
 def test_ollama_host(value: str | None, host: str, port: int, surprised: bool) -> None:
     setting = parse_ollama_host(value)
     assert (setting.host, setting.port, bool(setting.surprise)) == (host, port, surprised)
@@ -69,22 +88,32 @@ def test_ollama_host(value: str | None, host: str, port: int, surprised: bool) -
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ('"A=1" B=2', ["A=1", "B=2"]), ("'A=x y' \"B=z\"", ["A=x y", "B=z"]), ('"A=\\"q\\" \\\\"', ['A="q" \\']), ("", []),
-        ('A="b"', ['A="b"']), ('""', [""]), (r"A=a\ b", ["A=a b"]),
+        ('"A=1" B=2', ["A=1", "B=2"]),
+        ("'A=x y' \"B=z\"", ["A=x y", "B=z"]),
+        ('"A=\\"q\\" \\\\"', ['A="q" \\']),
+        ("", []),
+        ('A="b"', ['A="b"']),
+        ('""', [""]),
+        (r"A=a\ b", ["A=a b"]),
     ],
-)  # fmt: skip
+)
 def test_words(value: str, words: list[str]) -> None:
     assert split_words(value) == words
 
 
 def test_the_last_assignment_wins_and_an_empty_one_clears() -> None:
     files = [
-        UnitFile("/u", '[Unit]\nEnvironment="A=no"\n[Service]\n# Environment="A=comment"\nEnvironment="A=1" \\\n  "B=100%%"\n'),
+        UnitFile(
+            "/u",
+            '[Unit]\nEnvironment="A=no"\n[Service]\n# Environment="A=comment"\nEnvironment="A=1" \\\n  "B=100%%"\n',
+        ),
         UnitFile("/d/a.conf", '[Service]\nEnvironment="A=2"\n', drop_in=True),
     ]
     found = environment_of(files)
     assert {name: (a.value, a.where) for name, a in found.items()} == {"A": ("2", "/d/a.conf:2"), "B": ("100%", "/u:5")}
-    cleared = environment_of([*files, UnitFile("/d/b.conf", '[Service]\nEnvironment=\nEnvironment="C=3"\n', drop_in=True)])
+    cleared = environment_of(
+        [*files, UnitFile("/d/b.conf", '[Service]\nEnvironment=\nEnvironment="C=3"\n', drop_in=True)]
+    )
     assert list(cleared) == ["C"]
 
 
