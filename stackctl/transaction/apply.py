@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -65,8 +66,10 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("interrupted; the stack is as it was before") from None
         raise
-    files.append(path, journal.end_line("kept", clock()))
-    files.remove(path)
+    with signals_held(), contextlib.suppress(StackctlError):
+        # The state is saved: it is kept, whatever becomes of these two lines.
+        files.append(path, journal.end_line("kept", clock()))
+        files.remove(path)
 
 
 def _undo(transaction: Transaction, executor: Executor, files: Files, clock: Clock, error: BaseException) -> None:
