@@ -138,7 +138,7 @@ class Console:
         if not self.interactive:
             return default
         self._erase()
-        answer = input(f"{self._safe(question)} [{'Y/n' if default else 'y/N'}] ").strip().lower()
+        answer = _answer(f"{self._safe(question)} [{'Y/n' if default else 'y/N'}] ").lower()
         return default if not answer else answer in ("y", "yes")
 
     def choose(self, question: str, options: Sequence[str], *, default: int = 0) -> int:
@@ -149,7 +149,7 @@ class Console:
         for number, option in enumerate(options, 1):
             self._line(f"  {number}) {option}")
         while True:
-            answer = input(f"number [{default + 1}]: ").strip()
+            answer = _answer(f"number [{default + 1}]: ")
             if not answer:
                 return default
             if answer.isdigit() and 1 <= int(answer) <= len(options):
@@ -282,6 +282,13 @@ def _write(stream: TextIO, text: str) -> None:
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def _answer(prompt: str) -> str:
+    """A line from the terminal. `input(prompt)` would write the question to standard output where that is no terminal."""
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    return input().strip()
 
 
 def _columns() -> int:
