@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from tests.contract.servers import Server
 
-_BIG = {"faults": {"pull_bytes_per_second": 4e6}, "env": {"OLLAMA_DOUBLE_CATALOGUE": '{"ct-big": {"size": 2000000}}'}}
+_CATALOGUE = {"OLLAMA_DOUBLE_CATALOGUE": '{"ct-big": {"size": 3000000}}'}
+_BIG: dict[str, Any] = {"faults": {"pull_bytes_per_second": 1.5e6}, "env": _CATALOGUE}
 
 
 @contextlib.contextmanager
@@ -83,6 +84,7 @@ def test_a_client_that_leaves_stops_it_and_the_next_one_resumes(tmp_path: Path) 
         note = json.loads(partial.with_name(partial.name + "-0").read_text())
         assert partial.stat().st_size == note["Size"]
         assert seen <= note["Completed"] < note["Size"]
+        server.faults(pull_bytes_per_second=6e6)
         with _pulling(server.url, "ct-big") as stream:
             lines = list(stream)
     assert _completed(lines)[0] >= note["Completed"]
@@ -95,7 +97,7 @@ def test_a_killed_server_resumes(tmp_path: Path) -> None:
         next(line for line in stream if line.get("completed", 0) > 500_000)
         server.process.kill()
         server.process.wait()
-    with double(tmp_path, **_BIG) as server:
+    with double(tmp_path, env=_CATALOGUE, faults={"pull_bytes_per_second": 6e6}) as server:
         with _pulling(server.url, "ct-big") as stream:
             lines = list(stream)
         assert _completed(lines)[0] > 0
@@ -133,7 +135,7 @@ def test_the_first_to_leave_does_not_stop_the_other(tmp_path: Path) -> None:
 
 @pytest.mark.double_only
 def test_models_outlive_the_server_and_move_with_their_folder(tmp_path: Path) -> None:
-    with double(tmp_path / "one", env=_BIG["env"]) as server:
+    with double(tmp_path / "one", env=_CATALOGUE) as server:
         assert ask(server.url, "POST", "/api/pull", body={"model": "ct-big", "stream": False}).status == 200
         before = ask(server.url, "GET", "/api/tags").json["models"]
         _sound(server)
@@ -169,7 +171,7 @@ def test_a_corrupt_manifest_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.double_only
 def test_disk_full(tmp_path: Path) -> None:
-    with double(tmp_path, faults={"pull_disk_full_after": 500_000}, env=_BIG["env"]) as server:
+    with double(tmp_path, faults={"pull_disk_full_after": 500_000}, env=_CATALOGUE) as server:
         error = ask(server.url, "POST", "/api/pull", body={"model": "ct-big"}).lines[-1]["error"]
         assert error.startswith(f"write {server.models}/blobs/sha256-")
         assert error.endswith("-partial: no space left on device")
@@ -202,7 +204,7 @@ def test_registry_faults(pool: Any, kind: str, pattern: str) -> None:
 
 @pytest.mark.double_only
 def test_a_cut_download_ends_in_an_error_and_goes_on_later(tmp_path: Path) -> None:
-    with double(tmp_path, faults={"pull_cut_after": 1_000_000}, env=_BIG["env"]) as server:
+    with double(tmp_path, faults={"pull_cut_after": 1_000_000}, env=_CATALOGUE) as server:
         assert (
             "max retries exceeded" in ask(server.url, "POST", "/api/pull", body={"model": "ct-big"}).lines[-1]["error"]
         )

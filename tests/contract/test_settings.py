@@ -207,8 +207,8 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
 
 
 def test_a_busy_model_told_to_go_stays_till_its_call_ends(tmp_path: Path) -> None:
-    with double(tmp_path, models=["tiny-chat"], faults={"tokens_per_second": 20}) as server:
-        body = json.dumps({"model": "tiny-chat", "prompt": "[double tokens=12]"}).encode()
+    with double(tmp_path, models=["tiny-chat"], faults={"tokens_per_second": 10}) as server:
+        body = json.dumps({"model": "tiny-chat", "prompt": "[double tokens=20]"}).encode()
         with socket.create_connection((server.host, server.port), timeout=10) as client:
             head = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
             client.sendall(head % len(body) + body)
