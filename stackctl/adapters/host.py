@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -85,6 +86,11 @@ class SystemHost:
                 target.unlink(missing_ok=True)
         except OSError as error:
             raise StepFailed(f"{path} cannot be removed: {error.strerror}", hint=f"rm {path}") from None
+
+    def remove_empty(self, directory: str) -> None:
+        """Remove a directory that holds nothing; one that holds something stays."""
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
 
     def names(self, directory: str) -> list[str]:
         """Names of the files in a directory, sorted; empty where there is none or it may not be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from stackctl.commands.host_ports import ServerHost
 from stackctl.commands.host_record import DIRECTORY, Before, Record, all_records, load_record, same_setup
@@ -28,17 +29,29 @@ def apply(setup: Setup, plan: HostPlan, host: ServerHost, reporter: Reporter) ->
     port = plan.proxy.port if plan.proxy else plan.port
     paths = [f.path for f in setup.files] + list(setup.touches)
     before = {path: Before(host.read(path), host.mode(path)) for path in paths}
-    record = Record(plan.project, port, plan.exclusive, setup, before)
+    record = Record(plan.project, port, plan.exclusive, setup, before, _missing(host, [*paths, f"{DIRECTORY}/x"]))
     try:
         _carry_out(record, host, reporter)
     except BaseException as error:
         reporter.warn("undoing what had begun")
-        undo(_reloaded(record, host), host, reporter)
+        undo(_reloaded(record, host), host, reporter, failing=getattr(error, "command", None))
         if old is not None and isinstance(error, ExpectedFailure):
             reporter.note("putting the set-up that was there before back in force")
             _carry_out(replace(old, done=(), state="applying"), host, reporter)
         raise
     return True
+
+
+class _CommandFailed(StepFailed):
+    """A command of a set-up that failed; undoing need not wonder when it fails again."""
+
+    command: Command | None = None
+
+
+def _missing(host: ServerHost, paths: list[str]) -> tuple[str, ...]:
+    """Directories above the paths that are not there yet, the innermost first."""
+    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    return tuple(sorted((p for p in parents if not host.exists(p)), key=lambda p: (-p.count("/"), p)))
 
 
 def _carry_out(record: Record, host: ServerHost, reporter: Reporter) -> None:
@@ -62,10 +75,12 @@ def _carry_out(record: Record, host: ServerHost, reporter: Reporter) -> None:
     replace(record, state="applied").save(host)
 
 
-def undo(record: Record, host: ServerHost, reporter: Reporter) -> list[str]:
+def undo(record: Record, host: ServerHost, reporter: Reporter, *, failing: Command | None = None) -> list[str]:
     """Take a set-up away and put back what was there; the paths of files kept aside because they had been edited.
 
-    Everything is tried even when something fails; raises ``RollbackFailed`` then.
+    Everything is tried even when something fails; raises ``RollbackFailed``
+    then. What may fail without harm: the undo of a step that was cut short,
+    and ``failing``, the command whose failure is the reason for undoing.
     """
     failed: list[tuple[str, str]] = []
     kept: list[str] = []
@@ -73,7 +88,8 @@ def undo(record: Record, host: ServerHost, reporter: Reporter) -> list[str]:
     for index in reversed(record.done):
         step = setup.steps[index]
         if step.undo is not None:
-            _try(step.undo, host, reporter, failed, lenient=record.state == "applying")
+            cut_short = record.state == "applying" and index == record.done[-1]
+            _try(step.undo, host, reporter, failed, lenient=cut_short)
     for file in setup.files:
         current, was = host.read(file.path), record.before[file.path]
         if current not in (None, file.text.encode(), was.data):
@@ -88,7 +104,7 @@ def undo(record: Record, host: ServerHost, reporter: Reporter) -> list[str]:
         except StepFailed as error:
             failed.append((f"put back {file.path}", error.message))
     for command in (*setup.settle, *setup.finish):
-        _try(command, host, reporter, failed, lenient=record.state == "applying")
+        _try(command, host, reporter, failed, lenient=command == failing)
     if failed:
         raise RollbackFailed(
             f"undoing {setup.subject} failed: {failed[0][1]}",
@@ -96,6 +112,8 @@ def undo(record: Record, host: ServerHost, reporter: Reporter) -> list[str]:
             hint=f"what was there before is kept in {record.path}",
         )
     host.remove(record.path)
+    for directory in record.made:
+        host.remove_empty(directory)
     return kept
 
 
@@ -126,7 +144,9 @@ def _run(command: Command, host: ServerHost, reporter: Reporter) -> None:
         done = host.run(command.argv, timeout=120.0)
         if done.code != 0:
             said = (done.error_text.strip() or done.text.strip() or f"it ended with code {done.code}").splitlines()
-            raise StepFailed(f"`{command.text}`: {' · '.join(said[-3:])}", hint="run it by hand to see more")
+            error = _CommandFailed(f"`{command.text}`: {' · '.join(said[-3:])}", hint="run it by hand to see more")
+            error.command = command
+            raise error
 
 
 def _try(

@@ -35,6 +35,9 @@ class ServerHost(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file or a tree; nothing when it is gone."""
 
+    def remove_empty(self, directory: str) -> None:
+        """Remove a directory that holds nothing; nothing when it holds something or is gone."""
+
     def names(self, directory: str) -> list[str]:
         """Names of the files in a directory, sorted; empty where there is none."""
 

@@ -32,6 +32,8 @@ class Record:
     exclusive: bool
     setup: Setup
     before: Mapping[str, Before]
+    made: tuple[str, ...] = ()
+    """Directories that were not there before, the innermost first."""
     done: tuple[int, ...] = ()
     state: str = "applying"
 
@@ -49,6 +51,7 @@ class Record:
             "exclusive": self.exclusive,
             "state": self.state,
             "done": list(self.done),
+            "made": list(self.made),
             "before": {
                 path: {"mode": b.mode, "data": None if b.data is None else base64.b64encode(b.data).decode("ascii")}
                 for path, b in self.before.items()
@@ -100,6 +103,7 @@ def _parse(data: bytes) -> Record:
                 path: Before(None if b["data"] is None else base64.b64decode(b["data"]), b["mode"])
                 for path, b in raw["before"].items()
             },
+            made=tuple(raw["made"]),
             done=tuple(raw["done"]),
             state=raw["state"],
         )

@@ -47,7 +47,7 @@ def run(argv: Sequence[str], *, check: bool = True, **options: object) -> subpro
     return done  # type: ignore[no-any-return]
 
 
-def wait_for(what: str, true: Callable[[], bool], *, seconds: float = 15) -> None:
+def wait_for(what: str, true: Callable[[], bool], *, seconds: float = 45) -> None:
     """Wait until a condition holds; fail with its name when it does not come to hold."""
     end = time.monotonic() + seconds
     while not true():
@@ -147,7 +147,7 @@ class Lab:
             "itself": (self.server, "127.0.0.1"),
         }
         with ThreadPoolExecutor() as pool:
-            answers = {who: pool.submit(m.connects, a, port, timeout=2.5) for who, (m, a) in tries.items()}
+            answers = {who: pool.submit(m.connects, a, port, timeout=4) for who, (m, a) in tries.items()}
             return {who: answer.result() for who, answer in answers.items()}
 
 

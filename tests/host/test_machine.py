@@ -19,7 +19,7 @@ def reaches(machine: Machine, port: int = 11434) -> str:
     """From the outside: ``open``, ``timeout`` or the name of the errno."""
     script = (
         "import socket,sys,errno\n"
-        "try:\n socket.create_connection((sys.argv[1],int(sys.argv[2])),2.5).close();print('open')\n"
+        "try:\n socket.create_connection((sys.argv[1],int(sys.argv[2])),4).close();print('open')\n"
         "except TimeoutError: print('timeout')\n"
         "except OSError as e: print(errno.errorcode.get(e.errno))\n"
     )

@@ -247,7 +247,7 @@ def test_when_the_caller_leaves_the_generation_ends(front: Front) -> None:
         lines = answer.iter_lines()
         next(lines)
         assert front.double.active() == 1
-    wait_for("the generation to end", lambda: front.double.active() == 0, seconds=1.4)
+    wait_for("the generation to end", lambda: front.double.active() == 0, seconds=2.5)
 
 
 def test_a_blob_of_many_megabytes_goes_through(front: Front) -> None:
@@ -276,7 +276,7 @@ def test_the_timeout_is_the_one_of_the_plan(kind: str, tmp_path: Path) -> None:
         front.double.faults(first_token_seconds=6)
         began = time.monotonic()
         assert client.post("/api/chat", json=CHAT, extensions=SNI).status_code in (502, 504)
-        assert 1.5 < time.monotonic() - began < 4
+        assert 1.5 < time.monotonic() - began < 5.5
 
 
 @pytest.mark.slow
