@@ -230,14 +230,23 @@ def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
     return {name: session.engine.logs(name, tail=80)[-100_000:] for name in names}
 
 
-def _present_images(session: Session, scene: Scene) -> dict[str, bool]:
-    """Which images are here; for those that are not, whether a registry answers decides (in ``registry``)."""
-    wanted = {
-        s.image
-        for s in scene.project
+_NO_REGISTRY = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|network is unreachable|proxyconnect|TLS handshake|context deadline")
+
+
+def _present_images(session: Session, scene: Scene) -> tuple[dict[str, bool], dict[str, str]]:
+    """Which images are here; and for those that are not, what their registry says where it does not answer."""
+    wanted = sorted({
+        s.image for s in scene.project
         if s.image and s.name in scene.project.active and scene.container(s.name) is None and not s.raw.get("build")
-    }
-    return {image: session.engine.image(image) is not None for image in sorted(wanted)}
+    })
+    present = {image: session.engine.image(image) is not None for image in wanted}
+    said: dict[str, str] = {}
+    for image in [i for i, there in present.items() if not there][:2]:
+        done = session.engine.cli(["manifest", "inspect", image], timeout=5.0)
+        text = " ".join(done.error_text.split())[-200:]
+        if done.timed_out or (done.code and _NO_REGISTRY.search(text)):
+            said[image] = text or "no answer in 5 s"
+    return present, said
 
 
 def _judge(scene: Scene, stage: Stage, reaches: Mapping[tuple[str, str], Reach]) -> list[Finding]:

@@ -23,6 +23,7 @@ from stackctl.ports import Completed, Engine
 
 GRACE = 6.0
 """Seconds that a container may take to start and end, on top of the plan's own budget."""
+STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 KNOWN_IMAGES = ("stackctl.local/python:base", "stackctl.local/backend:dev")
 
 
@@ -121,6 +122,18 @@ class Prober:
             return replace(seen, able=False, limits=(*seen.limits, _last(done)))
         return seen
 
+    def _with_store(self, container: str, plan: ProbePlan) -> ProbePlan:
+        """Judge certificates by the trust store of the consumer's image, not by that of ours."""
+        found = self.engine.inspect([container])
+        environment = found[0].environment if found else {}
+        for path in (environment.get("SSL_CERT_FILE"), environment.get("NODE_EXTRA_CA_CERTS"), *STORES):
+            done = self.engine.cli(["cp", "--follow-link", f"{container}:{path}", "-"]) if path else None
+            text = _only_file(done.stdout) if done is not None and done.code == 0 else ""
+            if "BEGIN CERTIFICATE" in text:
+                aims = tuple(a if a.trust else replace(a, trust=text, trust_only=True) for a in plan.aims)
+                return replace(plan, aims=aims)
+        return plan
+
     def _probe_image(self, near: str) -> _ProbeImage | None:
         with self._lock:
             if not self._searched:
@@ -202,6 +215,16 @@ def _bare_root() -> bytes:
             entry.size, entry.mode = len(text), 0o644
             archive.addfile(entry, io.BytesIO(text))
     return stream.getvalue()
+
+
+def _only_file(archive: bytes) -> str:
+    """The text of the one file of a tar archive."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            stream = opened.extractfile(opened.getmembers()[0])
+            return stream.read(1 << 20).decode("utf-8", "replace") if stream else ""
+    except (tarfile.TarError, IndexError):
+        return ""
 
 
 def _last(done: Completed) -> str:

@@ -154,6 +154,8 @@ class Scene:
     shell: Mapping[str, str] = field(default_factory=dict, repr=False)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     images: Mapping[str, bool] = field(default_factory=dict)
+    registry: Mapping[str, str] = field(default_factory=dict)
+    """What the registry of an absent image said instead of answering, by image."""
     volumes: tuple[str, ...] = ()
     ollama_services: tuple[str, ...] = ()
     verified: str = ""

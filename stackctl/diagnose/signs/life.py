@@ -259,8 +259,8 @@ def _creatable(scene: Scene, service: Service, board: Board) -> None:
     _runtime(scene, service, board)
     if service.image and scene.images.get(service.image) is False and not service.raw.get("build"):
         board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
-        proxy = (scene.info.raw.get("HttpProxy") if scene.info else "") or "none"
-        board.words["daemon_proxy"] = str(proxy)
+        if said := scene.registry.get(service.image):
+            board.note("registry.unreachable", f"asked for {service.image}, its registry: {said}")
     if name := next((str(b) for b in [service.raw.get("runtime")] if b), ""):
         board.words["runtime"] = name
 

@@ -91,6 +91,8 @@ def _connect(case: Case, board: Board, tried: Connected) -> None:
         "EPERM": "forbidden",
     }.get(tried.error, "other")
     board.note(f"connect.{name}", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}")
+    if tried.error in ("ECONNRESET", "EPIPE"):
+        board.note("http.reset", f"{at} accepts and resets at once, {case.where}")
     if name == "unreachable":
         board.note(
             "connect.unreachable.fast" if tried.ms < FAST else "connect.unreachable.slow",
@@ -303,7 +305,7 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
             board.note("rules.ufw", "ufw is active on the host")
         if re.search(r"firewalld|IN_public|IN_docker", host.rules):
             board.note("rules.firewalld", "firewalld is active on the host")
-        if re.search(r"-i docker0\b[^\n]*-j (?:ACCEPT|ufw)|-s 172\.17\.0\.0/16[^\n]*-j ACCEPT", host.rules):
+        if re.search(r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", host.rules):
             board.note("rules.docker0_only", "the rule that lets containers in names docker0 or 172.17.0.0/16")
     bridge = case.further_aim("bridge")
     if any(c.ok for c in bridge.connected):

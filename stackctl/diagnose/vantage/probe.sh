@@ -86,19 +86,24 @@ dial() {
   esac
   now; ms=$(((now - t0) * 10))
 }
+store=
+for f in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+  if [ -n "$f" ] && [ -r "$f" ]; then store="-CAfile $f"; break; fi
+done
 # shake ADDRESS PORT NAME SECONDS: what openssl says of the certificate, as text
 shake() {
   at=$1; case $1 in *:*) at="[$1]" ;; esac
   check="-verify_hostname $3"; sni="-servername $3"
   case $3 in *:*) check="-verify_ip $3" sni=-noservername ;; *[!0-9.]*) ;; *) check="-verify_ip $3" sni=-noservername ;; esac
   # shellcheck disable=SC2086
-  timeout "$4" openssl s_client -connect "$at:$2" $sni $check -showcerts </dev/null 2>&1
+  timeout "$4" openssl s_client -connect "$at:$2" $sni $check $store -showcerts </dev/null 2>&1
 }
 # send ADDRESS PORT SECONDS NAME: standard input goes out, what comes back is standard output
 send() {
   if [ -n "$4" ]; then
     at=$1; case $1 in *:*) at="[$1]" ;; esac
-    timeout "$3" openssl s_client -quiet -verify_return_error -connect "$at:$2" -servername "$4" 2>/dev/null
+    # shellcheck disable=SC2086
+    timeout "$3" openssl s_client -quiet -verify_return_error $store -connect "$at:$2" -servername "$4" 2>/dev/null
   elif [ $raw = bash ]; then
     timeout "$3" bash -c 'exec 3<>"/dev/tcp/$0/$1" && cat >&3 && cat <&3' "$1" "$2" 2>/dev/null
   else

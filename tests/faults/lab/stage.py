@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.lab import pki
 from tests.faults.lab.entry import Entry, compose_text
 from tests.faults.lab.world import ABSENT, DNS, HOST, OTHER, ROOT, SERVER, World, until
 
+DOUBLE = ROOT / "compose" / "images" / "ollama-double" / "ollama"
 WORDS = {"HOST": HOST, "SERVER": SERVER, "OTHER": OTHER, "DNS": DNS, "ABSENT": ABSENT, "PYTHON": sys.executable}
 
 
@@ -39,13 +41,16 @@ class Lab:
     def staged(self, entry: Entry) -> Iterator[Path]:
         """Make the fault real; everything of it is undone again, also on failure."""
         undo: list[Any] = []
+        room = self.world.room
         settings = entry.get("engine")
         try:
+            self.words = {**WORDS, "HOSTS": f"{room}/hosts", "RESOLV": f"{room}/resolv.conf", "ROOM": str(room), "UPLINK": f"{self.world.name}a", "LANLINK": f"{self.world.name}b", "PKI": str(room / "pki")}
+            if "@PKI@" in json.dumps(entry.raw) and not (room / "pki").exists():
+                pki.make(room / "pki")
             if settings:
                 self.down()
                 self.world.engine_down()
-                self.world.engine_up(**settings)
-            self.words = dict(WORDS)
+                self.world.engine_up(**json.loads(self.fill(json.dumps(settings))))
             for step in entry.get("make") or []:
                 self.step(step, undo)
             room = self.up(entry)
@@ -123,12 +128,6 @@ class Lab:
         step = json.loads(self.fill(json.dumps(step)))
         if "undo" in step:
             undo.append(lambda: self._undo(step["undo"]))
-        for space in ("host", "lan"):
-            if space in step:
-                shown = world.on(space, "sh", "-c", step[space])
-                if "keep" in step:
-                    self.words[step["keep"]] = shown.strip()
-                return
         if "actor" in step:
             settings = {k: v for k, v in step.items() if k not in ("actor", "on", "ready", "undo")}
             ready = step.get("ready", ["tcp", settings.get("port", 0)])
@@ -146,6 +145,11 @@ class Lab:
         elif "write" in step:
             assert self.room is not None
             (self.room / step["write"]).write_text(step["text"])
+        elif "host" in step or "lan" in step:
+            space = "host" if "host" in step else "lan"
+            shown = world.on(space, "sh", "-c", step[space])
+            if "keep" in step:
+                self.words[step["keep"]] = shown.strip()
         elif "until" in step:
             until(lambda: bool(re.search(step["says"], self._shell(step["until"]))), step["until"])
 
@@ -166,7 +170,7 @@ class Lab:
             "OLLAMA_DOUBLE_MODELS": step.get("models", "qwen3:8b"), "OLLAMA_DOUBLE_FAULTS": json.dumps(step.get("faults") or {}),
             **{k: str(v) for k, v in (step.get("env") or {}).items()},
         }
-        program = str(ROOT / "compose" / "images" / "ollama-double" / "ollama")
+        program = str(DOUBLE)
         return world.start(step["double"], [sys.executable, "-S", program, "serve"], env=env, ready=("tcp", port))
 
     def _shell(self, command: str) -> str:

@@ -72,7 +72,7 @@ class World:
 
     def at_home(self, *mounts: str) -> list[str]:
         """The prefix that runs a command on the host with the host's own files: its resolver, and ``FROM:TO`` besides."""
-        pairs = [f"{self.room}/resolv.conf:/etc/resolv.conf", *mounts]
+        pairs = [f"{self.room}/resolv.conf:/etc/resolv.conf", f"{self.room}/hosts:/etc/hosts", *mounts]
         binds = " && ".join("mkdir -p {1} && mount --bind {0} {1}".format(*p.split(":")) if Path(p.split(":")[0]).is_dir() else "mount --bind {} {}".format(*p.split(":")) for p in pairs)
         return [*self.within("host"), "unshare", "-m", "--propagation", "private", "sh", "-c", f'{binds} && exec "$@"', "sh"]
 
@@ -158,6 +158,9 @@ class World:
     def make(self, **daemon: Any) -> None:
         """Namespaces, the link, DNS, the engine, its images."""
         (self.room / "resolv.conf").write_text(f"nameserver {DNS}\n")
+        (self.room / "hosts").write_text("127.0.0.1 localhost\n")
+        (self.room / "cdi").mkdir()
+        (self.room / "cdi" / "nvidia.json").write_text(json.dumps(CDI))
         for space in (self.host_ns, self.lan_ns):
             run("ip", "netns", "add", space)
             run("ip", "-n", space, "link", "set", "lo", "up")
@@ -225,6 +228,11 @@ class World:
         shutil.rmtree(self.room, ignore_errors=True)
 
 
+CDI = {
+    "cdiVersion": "0.6.0", "kind": "nvidia.com/gpu",
+    "devices": [{"name": "all", "containerEdits": {"env": ["LAB_GPU=1"]}}],
+}
+"""A GPU for the engine where there is none: see the Container Device Interface."""
 ZONE = {
     "gpu.lan": [SERVER], "other.lan": [OTHER], "six.lan": ["fd00:77::2"], "gpu.intern": "NXDOMAIN", "*.wild.lan": ["203.0.113.7"],
 }

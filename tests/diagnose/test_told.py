@@ -1,0 +1,56 @@
+"""What a value most likely means, and what is wrong with its text."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackctl.diagnose.told import read
+
+CASES = [
+    ("OLLAMA_BASE_URL", "http://ollama:11434", "http://ollama:11434", set()),
+    ("OLLAMA_BASE_URL", "http://ollama:11434/", "http://ollama:11434", {"url.slash"}),
+    ("OLLAMA_BASE_URL", '"http://ollama:11434"', "http://ollama:11434", {"value.quoted"}),
+    ("OLLAMA_BASE_URL", "http://ollama:11434 # here", "http://ollama:11434", {"value.comment"}),
+    ("OLLAMA_BASE_URL", "http://ollama:11434\r", "http://ollama:11434", {"value.space"}),
+    ("OLLAMA_BASE_URL", "ollama:11434", "http://ollama:11434", {"value.no_scheme"}),
+    ("OLLAMA_HOST", "ollama:11434", "http://ollama:11434", {"value.host_port"}),
+    ("OLLAMA_HOST", "ollama", "http://ollama:11434", {"value.host_port"}),
+    ("OLLAMA_HOST", "0.0.0.0", "http://0.0.0.0:11434", {"url.zero"}),
+    ("OLLAMA_BASE_URL", "http://gpu.lan", "http://gpu.lan", {"url.port_omitted"}),
+    ("OLLAMA_BASE_URL", "http://ollama:11434/v1", "http://ollama:11434", {"url.v1"}),
+    ("OPENAI_API_BASE_URL", "http://ollama:11434", "http://ollama:11434", {"url.openai_bare"}),
+    ("OLLAMA_BASE_URL", "http://ollama:11434/api/chat", "http://ollama:11434", {"url.endpoint"}),
+    ("OLLAMA_BASE_URL", "https://gpu.lan/ollama", "https://gpu.lan/ollama", {"url.prefix", "url.https"}),
+    ("OLLAMA_BASE_URL", "http://u:p@gpu.lan:11434", "http://gpu.lan:11434", {"url.userinfo"}),
+    ("OLLAMA_BASE_URL", "http://gpu.local:11434", "http://gpu.local:11434", {"url.mdns"}),
+    ("OLLAMA_BASE_URL", "http://[::1]:11434", "http://[::1]:11434", {"url.loopback"}),
+    ("VITE_OLLAMA_URL", "http://ollama:11434", "http://ollama:11434", {"client.browser"}),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "url", "marks"), CASES, ids=[f"{c[0]}={c[1]}" for c in CASES])
+def test_value(variable: str, value: str, url: str, marks: set[str]) -> None:
+    (told,) = read("app", variable, value)
+    assert str(told.url) == url
+    assert marks <= told.marks
+
+
+def test_blank_value_has_no_url() -> None:
+    (told,) = read("app", "OLLAMA_BASE_URL", "  ")
+    assert told.url is None
+    assert "value.blank" in told.marks
+
+
+def test_list_is_split() -> None:
+    told = read("app", "OLLAMA_BASE_URLS", "http://a:11434;http://b:11434")
+    assert [str(t.url) for t in told] == ["http://a:11434", "http://b:11434"]
+
+
+@pytest.mark.parametrize("value", ["http://", "ftp://x", "http://a:99999", "http://[", "://", "\x00"])
+def test_nonsense_is_read_without_raising(value: str) -> None:
+    assert all(t.url is None or t.url.host for t in read("app", "OLLAMA_BASE_URL", value))
+
+
+def test_template_that_copies_the_fault_does_not_excuse_it() -> None:
+    (told,) = read("app", "OLLAMA_BASE_URL", "ollama:11434", template="{host}:{port}")
+    assert "value.no_scheme" in told.marks
