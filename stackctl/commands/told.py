@@ -29,7 +29,7 @@ def told_url(consumer: Consumer, environment: Mapping[str, str | None]) -> Ollam
             except UrlError:
                 continue
         parts.update(found)
-    host = parts.get("host")
+    host = parts.get("host", "").strip("[]")
     if not host:
         return None
     port = parts.get("port", str(DEFAULT_PORT))

@@ -137,9 +137,7 @@ def _adjusted(
         service["volumes"] = [Text(f"{local.volume}:{STORE}")]
         volumes = {} if local.volume in project.volumes else {local.volume: None}
     if local.publish:
-        mapping = _published(local.publish, server_port(own))
-        if not any(_same_port(p, mapping) for p in own.ports):
-            service["ports"] = [Text(mapping)]
+        _publish(service, own, _published(local.publish, server_port(own)))
     if _health_unfit(own):
         check = dict(HEALTHCHECK)
         if own.raw.get("healthcheck"):
@@ -219,6 +217,26 @@ def _short_device(device: Any) -> Any:
 
 def _published(publish: str, target: int) -> str:
     return f"{publish}:{target}"
+
+
+def _publish(service: dict[str, Any], own: Service, mapping: str) -> None:
+    """Add the mapping; in the place of one that takes the same port on other addresses, which would clash."""
+    if any(_same_port(p, mapping) for p in own.ports):
+        return
+    port = mapping.split(":")[-2]
+    kept = [p for p in own.ports if str(p.get("published")) != port]
+    if len(kept) == len(own.ports):
+        service["ports"] = [Text(mapping)]
+        return
+    others = [{k: Text(v) if isinstance(v, str) else v for k, v in p.items()} for p in kept]
+    service["ports"] = Override([*others, Text(mapping)])
+
+
+def keeps_models(service: Service) -> bool:
+    """Whether its models outlive its container."""
+    store = service.environment.get("OLLAMA_MODELS") or f"{STORE}/models"
+    mounts = [str(v.get("target") or "").rstrip("/") for v in service.volumes]
+    return any(store == mount or store.startswith(f"{mount}/") for mount in mounts)
 
 
 def _same_port(port: Mapping[str, Any], mapping: str) -> bool:

@@ -218,20 +218,29 @@ class _Renderer:
             if word == "token":
                 variable_name = token_variable(self.target)
                 return f"${{{variable_name}}}" if variable_name else ""
-            return {"url": str(url), "scheme": url.scheme, "host": url.host, "port": str(url.port)}[word]
+            # An IPv6 address stands in brackets where a port or a path follows it, or a scheme stands before it.
+            before, after = match.string[: match.start()], match.string[match.end() :]
+            joined = before.endswith("//") or after.startswith((":", "/"))
+            host = f"[{url.host}]" if ":" in url.host and joined else url.host
+            return {"url": str(url), "scheme": url.scheme, "host": host, "port": str(url.port)}[word]
 
         # A dollar sign of the template is meant as such; Compose would take it for a reference.
-        pieces = _PLACEHOLDER.split(template)
-        escaped = [p.replace("$", "$$") if i % 2 == 0 else replace_word(replace, p) for i, p in enumerate(pieces)]
-        return "".join(escaped)
+        text, end = "", 0
+        for match in _PLACEHOLDER.finditer(template):
+            value = replace(match)
+            text += template[end : match.start()].replace("$", "$$")
+            text += value if match[1] == "token" else value.replace("$", "$$")
+            end = match.end()
+        return text + template[end:].replace("$", "$$")
 
     def hosts(self, name: str) -> None:
         owner = self.owner(name)
         pins = dict(self.target.pins)
         if self.target.kind == "local" and self.own is not None and self.own.network_mode == "host":
             pins[HOST_ALIAS] = HOST_GATEWAY
-        if not pins or owner.network_mode == "host":
-            return
+        if owner.network_mode == "host":
+            # There the host is itself; any other name may still be one that only a pin makes known.
+            pins.pop(HOST_ALIAS, None)
         present = owner.extra_hosts
         wanted = {host: address for host, address in pins.items() if present.get(host) != [address]}
         if not wanted:
@@ -270,6 +279,11 @@ class _Renderer:
                 del merged["environment"]
             merged.update(service)
         self.top.setdefault("volumes", {}).update(volumes)
+        if self.own is not None and not localollama.keeps_models(self.own) and not self.config.local.volume:
+            self.warnings.append(
+                f"{self.own.name} has no volume at {localollama.STORE}: its models go when its container goes "
+                "(`local: {volume: ollama_data}` keeps them)"
+            )
         if self.own is not None and "OLLAMA_NUM_CTX" in self.own.environment:
             self.warnings.append(
                 f"{self.own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; "
@@ -341,11 +355,3 @@ class _Renderer:
             if key in joined:
                 continue
             self.service(name)["networks"] = {**joined, key: None}
-
-
-def replace_word(replace: Callable[[re.Match[str]], str], word: str) -> str:
-    """The value of one placeholder, escaped for Compose unless it is itself a reference."""
-    match = _PLACEHOLDER.match(f"{{{word}}}")
-    assert match is not None  # noqa: S101  (the word came from the same pattern)
-    value = replace(match)
-    return value if word == "token" else value.replace("$", "$$")

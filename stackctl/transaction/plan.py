@@ -48,7 +48,7 @@ class WriteOverride(Step):
     digest: str = ""
 
     def __str__(self) -> str:
-        return f"write override {self.digest[:12]}" if self.text is not None else "remove override"
+        return f"write override {self.digest[:12]}".rstrip() if self.text is not None else "remove override"
 
 
 @dataclass(frozen=True)
