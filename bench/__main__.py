@@ -11,7 +11,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-MODULES = {"startup": "bench.startup", "render": "bench.rendering", "up": "bench.upping"}
+MODULES = {
+    "startup": "bench.startup",
+    "render": "bench.rendering",
+    "up": "bench.upping",
+    "downtime": "bench.downtime",
+}
 
 
 def main() -> int:

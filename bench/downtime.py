@@ -1,0 +1,134 @@
+"""How long a consumer cannot be served while it is pointed elsewhere: ``stackctl switch`` against the manual way.
+
+A client asks the backend for a chat, over and over, in the same run. The
+manual way is what people do today: edit ``.env``, ``docker compose down``,
+``docker compose up -d``.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.figures import Figure, timed
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.support.double import double  # noqa: E402
+
+STACKCTL = str(Path(sys.executable).with_name("stackctl"))
+ROUNDS = 3
+COMPOSE = """\
+name: sct-bench-downtime
+services:
+  backend:
+    image: stackctl.local/backend:dev
+    environment: {{OLLAMA_URL: "${{OLLAMA_URL:-http://ollama:11434}}", OLLAMA_MODEL: "llama3.2:1b"}}
+    extra_hosts: ["host.docker.internal:host-gateway"]
+    ports: ["127.0.0.1:{port}:8000"]
+    labels: {{io.stackctl.test: "1"}}
+  ollama:
+    image: stackctl.local/ollama-double:dev
+    environment: {{OLLAMA_DOUBLE_MODELS: "llama3.2:1b"}}
+    labels: {{io.stackctl.test: "1"}}
+"""
+CONFIG = """\
+version: 1
+consumers: {backend: {env: {OLLAMA_URL: "{url}"}}}
+local: {gpu: none}
+"""
+
+
+class Client(threading.Thread):
+    """Asks every 20 ms; ``served`` are the times of good answers."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._url = f"http://127.0.0.1:{port}/chat"
+        self.served: list[float] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        body = json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode()
+        while not self.stopped.wait(0.02):
+            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+            try:
+                with urllib.request.urlopen(request, timeout=2) as answer:
+                    if b"error" not in answer.read():
+                        self.served.append(time.monotonic())
+            except OSError:
+                continue
+
+    def await_served(self, *, within: float = 60) -> None:
+        begun, end = time.monotonic(), time.monotonic() + within
+        while not any(t > begun for t in self.served[-1:]):
+            if time.monotonic() > end:
+                raise SystemExit("the backend does not serve")
+            time.sleep(0.02)
+
+
+def _unserved(client: Client, change: Callable[[], object]) -> float:
+    """The longest time between two good answers around a change."""
+    client.await_served()
+    begun = len(client.served) - 1
+    change()
+    client.await_served()
+    times = client.served[begun:]
+    return max(b - a for a, b in zip(times, times[1:], strict=False))
+
+
+def run() -> Iterator[Figure]:
+    """Alternately by stackctl and by hand, from the container to the host and back."""
+    with tempfile.TemporaryDirectory(prefix="stackctl-bench-") as folder, double(
+        Path(folder) / "host", host="0.0.0.0", models=["llama3.2:1b"]  # noqa: S104  (containers must reach it)
+    ) as outside:
+        here = Path(folder) / "stack"
+        here.mkdir()
+        port = _free_port()
+        (here / "compose.yaml").write_text(COMPOSE.format(port=port))
+        (here / "stackctl.yaml").write_text(CONFIG)
+        away, home = f"http://host.docker.internal:{outside.port}", "http://ollama:11434"
+        plain = ["docker", "compose", "-f", str(here / "compose.yaml")]
+
+        def by_hand(url: str) -> None:
+            (here / ".env").write_text(f"OLLAMA_URL={url}\n")
+            timed([*plain, "down"], cwd=str(here))
+            timed([*plain, "up", "-d"], cwd=str(here))
+
+        def ours(target: str) -> None:
+            timed([STACKCTL, "-C", str(here), "-q", "switch", target])
+
+        client = Client(port)
+        try:
+            client.start()
+            pairs = []
+            for _ in range(ROUNDS):
+                timed([STACKCTL, "-C", str(here), "-q", "up", "local"])
+                switched = [_unserved(client, lambda: ours(f"http://localhost:{outside.port}")),
+                            _unserved(client, lambda: ours("local"))]
+                timed([STACKCTL, "-C", str(here), "-q", "detach"])
+                manual = [_unserved(client, lambda: by_hand(away)), _unserved(client, lambda: by_hand(home))]
+                (here / ".env").unlink()
+                pairs += list(zip(switched, manual, strict=True))
+            ratio = statistics.median(a / b for a, b in pairs)
+            a, b = (statistics.median(x) for x in zip(*pairs, strict=True))
+            yield Figure("unserved during a switch / by hand", ratio, 0.6, "x", f"{a:.2f} s against {b:.2f} s")
+        finally:
+            client.stopped.set()
+            subprocess.run([*plain, "down", "-t", "0", "-v"], capture_output=True, check=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
