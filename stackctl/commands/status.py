@@ -199,12 +199,15 @@ def _outcome(
         {"name": c.service, "state": c.state, "health": c.health}
         for c in sorted(observed.containers, key=lambda c: c.name)
     ]
+    # It says so until it is well, and being well is seen here; the next `up` records it.
+    well = bool(seen) and all(s.ok or s.off for s in seen)
+    degraded = state.degraded if state and not well else None
     data: dict[str, Any] = {
         "project": project.name,
         "environment": stack.environment,
         "profile": state.profile if state else None,
         "verified": state.verified if state else None,
-        "degraded": state.degraded if state else None,
+        "degraded": degraded,
         "services": services,
         "consumers": [
             {
@@ -226,8 +229,10 @@ def _outcome(
     else:
         line = f"{head}: on {state.profile}, degraded"
     blocks: list[Block] = [Line(line, "strong")]
-    if state and state.degraded:
-        blocks.append(Line(f"degraded: {state.degraded}", "warn"))
+    if degraded:
+        blocks.append(Line(f"degraded: {degraded}", "warn"))
+    elif state and state.degraded:
+        blocks.append(Line("it came up degraded and is well now; `stackctl up` records that", "ok"))
     if services:
         rows: list[list[str | tuple[str, Tone]]] = [
             [str(s["name"]), _state_cell(str(s["state"])), str(s["health"] or "–")] for s in services
