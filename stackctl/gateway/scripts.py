@@ -7,7 +7,7 @@ configuration, so the service is the same for every target.
 from __future__ import annotations
 
 from stackctl.gateway.haproxy import waiting
-from stackctl.gateway.names import ADMIN_PORT, SECRET_PREFIX, SECRETS_DIR, SOCKETS_DIR
+from stackctl.gateway.names import ADMIN_PORT, FRONT_PORT, SECRET_PREFIX, SECRETS_DIR, SOCKETS_DIR
 
 COMMON = f"""\
 umask 077
@@ -77,6 +77,14 @@ arrived() {{
   done
   return 1
 }}
+# For a moment the new worker and the one before it both take connections.
+still_takes() {{
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ here _ status _ _ _ _ _ inode _; do
+    case $status$here in 0A*:{FRONT_PORT:04X})
+      case $(ls -l "/proc/$1/fd" 2>/dev/null) in *"socket:[$inode]"*) echo yes ;; esac ;;
+    esac
+  done | grep -q yes
+}}
 cat >next.cfg
 # Whoever sends may die in the middle, and half a configuration may be a valid one.
 if [ "$digest" != none ] && [ "$(sed "s/$digest/%DIGEST%/" next.cfg | sha256sum)" != "$digest  -" ]; then
@@ -96,6 +104,7 @@ if ! arrived "$digest\\""; then
   arrived ''
   fail 4 "the new configuration was valid, and no worker came up with it; the former one is back"
 fi
+while still_takes "$before" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.02; done
 rm -f "$secrets" refusal
 for file in ca-*.pem; do
   if [ -e "$file" ] && ! grep -q "^#@$file " gateway.cfg; then rm -f "$file"; fi

@@ -50,6 +50,8 @@ async def stream(writer, options):
         for index in range(int(options.get("tokens", 3))):
             if interval := options.get("interval", 0):
                 await asyncio.sleep(interval)
+            if state.get("finish"):
+                break
             if index == options.get("break_at"):
                 writer.transport.abort()
                 return

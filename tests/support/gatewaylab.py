@@ -106,7 +106,7 @@ class Lab:
             return json.load(response)
 
     def control(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Change how an upstream behaves: ``health_delay``, ``health_status``, ``listen``."""
+        """Change how an upstream behaves: ``health_delay``, ``health_status``, ``listen``, ``finish`` (streams)."""
         self.ask(name, "/control", settings)
 
     def restart(self, name: str) -> None:
