@@ -102,7 +102,9 @@ def _one_round(
         helped = not _still(after, batch) and _no_worse(found, after)
     except StackctlError as error:
         _take_back(bench, stage, before, [r for _, r in batch])
-        bench.log.append(Line(f"{finding.cause}: {says}: failed and taken back ({error.message.splitlines()[0]})", "bad"))
+        bench.log.append(
+            Line(f"{finding.cause}: {says}: failed and taken back ({error.message.splitlines()[0]})", "bad")
+        )
         bench.repairs.append({"cause": finding.cause, "did": says, "kept": False})
         return again()
     bench.repairs.append({"cause": finding.cause, "did": says, "kept": helped})
@@ -131,7 +133,9 @@ def _apply(bench: Bench, stage: Stage, repairs: list[Repair]) -> None:
         _merge(bench.document, repair)
         if repair.network:
             project = stage.scene.project.name
-            bench.session.engine.create_network(repair.network, labels={"io.stackctl.project": project, "io.stackctl.role": "network"})
+            bench.session.engine.create_network(
+                repair.network, labels={"io.stackctl.project": project, "io.stackctl.role": "network"}
+            )
         if repair.model:
             done = bench.session.engine.exec(repair.model[0], ["ollama", "pull", repair.model[1]], timeout=3600)
             if done.code:
@@ -146,12 +150,16 @@ def _take_back(bench: Bench, stage: Stage, before: Mapping[str, Any], repairs: l
     """As it was: the file, the containers that it changed, the network that it made."""
     bench.document = dict(before)
     _write(bench)
-    services = [s for s in dict.fromkeys(s for r in repairs for s in r.recreate if s) if stage.scene.container(s) is not None]
+    services = [
+        s for s in dict.fromkeys(s for r in repairs for s in r.recreate if s) if stage.scene.container(s) is not None
+    ]
     if services:
         try:
             _up(bench, stage, services, force=False)
         except StackctlError as error:
-            bench.log.append(Line(f"bringing {', '.join(services)} back as before failed: {error.message.splitlines()[0]}", "bad"))
+            bench.log.append(
+                Line(f"bringing {', '.join(services)} back as before failed: {error.message.splitlines()[0]}", "bad")
+            )
     for repair in repairs:
         if repair.network:
             bench.session.engine.remove_network(repair.network)
@@ -170,7 +178,11 @@ def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             out[key] = _merged(old, value)
         elif isinstance(old, list) and isinstance(value, list):
-            out[key] = list(dict.fromkeys([*old, *value])) if all(isinstance(x, str) for x in [*old, *value]) else [*old, *value]
+            out[key] = (
+                list(dict.fromkeys([*old, *value]))
+                if all(isinstance(x, str) for x in [*old, *value])
+                else [*old, *value]
+            )
         else:
             out[key] = value
     return out
@@ -196,8 +208,14 @@ def _read(session: Session, path: Path) -> dict[str, Any]:
         pass
 
     def replaced(loader: Any, node: Any) -> Override:
-        value = loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else (
-            loader.construct_mapping(node, deep=True) if isinstance(node, yaml.MappingNode) else loader.construct_scalar(node)
+        value = (
+            loader.construct_sequence(node, deep=True)
+            if isinstance(node, yaml.SequenceNode)
+            else (
+                loader.construct_mapping(node, deep=True)
+                if isinstance(node, yaml.MappingNode)
+                else loader.construct_scalar(node)
+            )
         )
         return Override(value)
 
@@ -208,11 +226,16 @@ def _read(session: Session, path: Path) -> dict[str, Any]:
 
 
 def _up(bench: Bench, stage: Stage, services: list[str], *, force: bool) -> None:
-    files = tuple(f for f in stage.call.files if Path(f).name != FIXES or Path(f).parent != bench.path.parent)
+    override = str(bench.path.with_name("override.yaml"))
+    files = tuple(f for f in stage.call.files if f not in (str(bench.path), override))
     if bench.session.files.read(bench.path, limit=0) is not None:
         files = (*files, str(bench.path))
+    if override in stage.call.files:
+        files = (*files, override)
     variables = dict(stage.prepared.variables) if stage.prepared else {}
-    call = ComposeCall(stage.call.directory, files, stage.call.project, stage.call.env_files, stage.call.profiles, variables)
+    call = ComposeCall(
+        stage.call.directory, files, stage.call.project, stage.call.env_files, stage.call.profiles, variables
+    )
     arguments = ["up", "--detach", "--no-deps", "--no-build", *(["--force-recreate"] if force else []), *services]
     done = bench.session.engine.compose(call, arguments, timeout=180.0)
     if done.code:

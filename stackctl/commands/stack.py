@@ -139,6 +139,8 @@ def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) 
 
 
 def with_override(session: Session, stack: Stack, override: Path | None = None) -> ComposeCall:
-    """The call with our override after the user's files."""
+    """The call with ours after the user's files: repairs of ``diagnose --fix`` first, the override last, which wins."""
     path = override or session.state_directory / "override.yaml"
-    return replace(stack.call, files=(*stack.call.files, str(path)))
+    fixes = session.state_directory / "fixes.yaml"
+    repaired = (str(fixes),) if session.files.read(fixes, limit=0) is not None else ()
+    return replace(stack.call, files=(*stack.call.files, *repaired, str(path)))

@@ -114,8 +114,8 @@ def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
 
 
 def _ours(session: Session, files: tuple[str, ...]) -> tuple[str, ...]:
-    """The files with ours after them: the override, and the repairs of ``diagnose --fix``."""
-    for name in ("override.yaml", "fixes.yaml"):
+    """The files with ours after them: the repairs of ``diagnose --fix``, and the override, which wins."""
+    for name in ("fixes.yaml", "override.yaml"):
         path = session.state_directory / name
         if session.files.read(path, limit=0) is not None:
             files = (*files, str(path))
@@ -388,7 +388,10 @@ def _spoken(session: Session, stack: Stack | None, call: ComposeCall) -> str:
     if stack is not None:
         return "stackctl compose --"
     plain = compose_files(session, ()) if stack is None else []
-    if tuple(str(p) for p in plain) == tuple(f for f in call.files if ".stackctl" not in f) and call.directory == session.directory:
+    if (
+        tuple(str(p) for p in plain) == tuple(f for f in call.files if ".stackctl" not in f)
+        and call.directory == session.directory
+    ):
         return "docker compose"
     return "docker compose " + " ".join(f"-f {f}" for f in call.files)
 
