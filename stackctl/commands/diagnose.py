@@ -242,7 +242,11 @@ def _present_images(session: Session, scene: Scene) -> tuple[dict[str, bool], di
     present = {image: session.engine.image(image) is not None for image in wanted}
     said: dict[str, str] = {}
     for image in [i for i, there in present.items() if not there][:2]:
-        done = session.engine.cli(["manifest", "inspect", image], timeout=5.0)
+        try:
+            done = session.engine.cli(["manifest", "inspect", image], timeout=5.0)
+        except StackctlError as error:
+            said[image] = error.message[-200:]
+            continue
         text = " ".join(done.error_text.split())[-200:]
         if done.timed_out or (done.code and _NO_REGISTRY.search(text)):
             said[image] = text or "no answer in 5 s"

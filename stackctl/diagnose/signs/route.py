@@ -12,8 +12,9 @@ from stackctl.diagnose.scene import Listener
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 from stackctl.ports import Container
 
-FAST = 1000.0
-"""ms. Below it an unreachable host was answered by a rule; ARP gives up after about 3050 ms (measured)."""
+FAST = 2000.0
+"""ms. Below it an unreachable host was answered by a rule (at the second SYN, 1 s, where ICMP is rate-limited); ARP
+gives up after about 3050 ms (measured)."""
 
 
 def read(case: Case, board: Board) -> None:

@@ -78,7 +78,7 @@ class World:
 
     def on(self, space: str, *argv: str, check: bool = True) -> str:
         """Run a command there; its standard output."""
-        return run(*self.within(space), *argv, check=check).stdout
+        return run(*self.within(space), *argv, check=check, env=self.env()).stdout
 
     def env(self) -> dict[str, str]:
         """The environment of clients of this engine."""
