@@ -26,7 +26,7 @@ from stackctl.project.localollama import server_port
 from stackctl.transaction.apply import Transaction, apply
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
-from stackctl.transaction.plan import Plan, Wanted, plan_apply
+from stackctl.transaction.plan import EnsureModels, Plan, SaveState, VerifyConsumers, Wanted, plan_apply
 from stackctl.transaction.state import State
 
 
@@ -106,7 +106,7 @@ def bring(
         session.reporter.warn(warning)
     told = {c: prepared.override.told[c] for c in active}
     if not plan:
-        return _unchanged(session, stack, project, prepared, how, running, state, options, told, early)
+        return _unchanged(session, stack, project, prepared, how, observed, state, options, told, early, wanted)
     degraded: str | None = None
     if prepared.target.kind in ("instance", "gateway"):
         verdict = try_target(
@@ -187,23 +187,31 @@ def _unchanged(
     project: ComposeProject,
     prepared: Prepared,
     how: How,
-    running: Mapping[str, Container],
+    observed: Observed,
     state: State | None,
     options: Options,
     told: Mapping[str, Any],
     early: list[Verified] | None,
+    wanted: Wanted,
 ) -> Brought:
+    running = containers_of(stack.config, observed.containers)
     complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
     verified = early if early is not None and complete else verify(session, stack, told, how, running)
     bad = [v for v in verified if not v.ok]
     if not bad:
         stale = state is None or state.verified is None or state.profile != prepared.target.name
         if state is None or stale or dict(state.call) != remember(stack.call):
-            work = _work(session, stack, project, prepared, how, _label_hashes(running), state, options, None)
+            work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None)
             saved = work.make_state(session.engine.containers(project.name))
             session.files.write(session.state_directory / STATE, saved.to_json().encode())
             state = saved
         return Brought(prepared, Plan(), verified, state)
+    if wanted.local_service and wanted.models and all(v.reach.failed and v.reach.failed.id == "model" for v in bad):
+        models = EnsureModels("one of them is not there", wanted.local_service, wanted.models)
+        plan = Plan((models, VerifyConsumers("the models have changed", tuple(told)), SaveState("verified")))
+        work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None)
+        _apply(session, work, plan, observed, options)
+        return Brought(prepared, plan, work.verified, read_state(session))
     reason = verify_message(bad)
     if options.on_unreachable == "degrade":
         if state is not None:
@@ -214,10 +222,6 @@ def _unchanged(
         session.reporter.warn(f"{reason}; on_unreachable: local takes over")
         return bring(session, stack, project, "local", state, options)
     raise TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
-
-
-def _label_hashes(running: Mapping[str, Container]) -> dict[str, str]:
-    return {name: container.config_hash for name, container in running.items()}
 
 
 def _work(
