@@ -285,7 +285,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def _answer(prompt: str) -> str:
-    """A line from the terminal. `input(prompt)` would write the question to standard output where that is no terminal."""
+    """A line from the terminal; `input(prompt)` would write the question to a redirected standard output."""
     sys.stderr.write(prompt)
     sys.stderr.flush()
     return input().strip()

@@ -55,7 +55,8 @@ write it as `{url}/v1` to send that to Ollama too
   ui:    # Open WebUI
     env:
       OLLAMA_BASE_URL: "{url}"    # compose.yaml:14: today http://host.docker.internal:11434
-      # Open WebUI: its database keeps the connections of the first start, and later changes of the environment are ignored
+      # Open WebUI: its database keeps the connections of the first start, and later changes of the environment \
+are ignored
       ENABLE_PERSISTENT_CONFIG: "False"
 
 # These use Ollama too, and an override cannot point them elsewhere:

@@ -22,7 +22,9 @@ from stackctl.project.discovery.unset import Unset
 from stackctl.project.discovery.variables import Variables
 
 _INIT_TEXT = re.compile(r"\b(?:import|migrat\w*|seed|bootstrap|init|setup)\b", re.IGNORECASE)
-_GATEWAY_NAME = re.compile(r"(?:^|[-_])(?:router|gateway|proxy|lb|loadbalancer|load-balancer|litellm|olla)(?:$|[-_])")
+_GATEWAY_NAME = re.compile(
+    r"(?:^|[-_])(?:router|proxy|lb|loadbalancer|load-balancer|litellm|olla|(?:llm|ai|model|api|ollama)[-_]?gateway)(?:$|[-_])"
+)
 
 
 def discover(source: Source, raw: RawProject | None = None) -> Findings:

@@ -57,8 +57,8 @@ def _flag(argv: list[str], index: int, word: str, address: Address) -> str | Non
     before = re.match(_FLAG, argv[index - 1]) if index and address.start == 0 else None
     if before and not argv[index - 1].endswith("="):
         return before[1] if len(before[1]) > 2 else None
-    inner = re.findall(r"(--[A-Za-z][\w.-]*)[= ]['\"]?$", word[: address.start])
-    return inner[-1] if inner else None
+    inner = re.findall(r"(--[A-Za-z][\w.-]*)[= ]['\"]?$|^([A-Za-z][\w.-]*)=['\"]?$", word[: address.start])
+    return next((name for name in inner[-1] if name), None) if inner else None
 
 
 def _listens(argv: list[str], index: int, word: str, address: Address) -> bool:

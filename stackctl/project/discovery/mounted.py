@@ -106,7 +106,9 @@ def _files(service: Service, source: Source) -> Iterator[str]:
             continue
         seen.add(path)
         lower = path.lower()
-        if lower.endswith((*_CONFIG, *_CODE)) and posixpath.basename(lower) != ".env":
+        if _is_of_the_project(path, source):
+            continue
+        if lower.endswith((*_CONFIG, *_CODE)):
             if source.reader.text(path) is not None:
                 yield path
             else:
@@ -114,6 +116,13 @@ def _files(service: Service, source: Source) -> Iterator[str]:
                 yield from (posixpath.join(folder, n) for n in source.reader.names(folder) if is_example_of(n, path))
         elif _inside(path, source) and posixpath.normpath(path) != posixpath.normpath(source.home):
             yield from _folder(path, source, 0)
+
+
+def _is_of_the_project(path: str, source: Source) -> bool:
+    """Compose and env files that a service mounts to manage the project with: they tell it no address."""
+    base = posixpath.basename(path.lower())
+    compose = re.fullmatch(r"(?:docker-)?compose\b.*\.ya?ml", base)
+    return path in source.files or bool(compose) or base.startswith((".env", "env."))
 
 
 def _configs(service: Service, source: Source) -> list[dict[str, str]]:

@@ -6,15 +6,15 @@ import posixpath
 import re
 
 from stackctl.project.compose import Service
-from stackctl.project.discovery import images
+from stackctl.project.discovery import images, names
 from stackctl.project.discovery.address import HOST_NAMES, addresses
 from stackctl.project.discovery.apps import App
-from stackctl.project.discovery.envfile import is_example_of, parse_env
+from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.source import Place, Source
-from stackctl.project.discovery.variables import Variables
+from stackctl.project.discovery.variables import Variables, judge
 
 _COMMENTED = r"^\s*#"
 
@@ -36,7 +36,7 @@ class Unset:
         ]
         if not needs or self._helps_only(service):
             return []
-        commented = self._documented(service, {})
+        commented = self._documented(service, None)
         if commented:
             return [commented]
         place = self.raw.key(service.name, "depends_on")
@@ -99,8 +99,11 @@ class Unset:
         """Whether the project shows that Ollama is meant: a server in it, or the host's name given to this service."""
         return bool(self.land.servers) or any(host in HOST_NAMES for host in service.extra_hosts)
 
-    def _documented(self, service: Service, known: dict[str, str]) -> Setting | None:
-        """A line that is commented out in the service's block, or one in the project's example of ``.env``."""
+    def _documented(self, service: Service, known: dict[str, str] | None) -> Setting | None:
+        """A line that is commented out in the service's block, or one in the project's example of ``.env``.
+
+        ``known`` are the variables of a known app; None for any other, whose variables must speak for themselves.
+        """
         for layer in reversed(self.raw.layers.get(service.name, [])):
             text = self.raw.texts.get(layer.place.path, "")
             lines = text.splitlines()[layer.comments[0] : layer.comments[1]]
@@ -113,14 +116,12 @@ class Unset:
                         return self._from_example(
                             entry.name, entry.value, known, place, "commented out in the Compose file"
                         )
-        if not known:
-            return None
         folder = posixpath.dirname(self.source.files[0]) if self.source.files else self.source.home
         for name in self.source.reader.names(folder):
             path = posixpath.join(folder, name)
             if is_example_of(name, posixpath.join(folder, ".env")):
                 for entry in self.variables.lines(path):
-                    if entry.name in known and not entry.commented:
+                    if not entry.commented and entry.value and self._is_shown(service, entry, known):
                         return self._from_example(
                             entry.name,
                             entry.value,
@@ -130,14 +131,20 @@ class Unset:
                         )
         return None
 
-    def _is_ours(self, name: str, value: str, known: dict[str, str]) -> bool:
-        if name in known:
+    def _is_shown(self, service: Service, entry: EnvLine, known: dict[str, str] | None) -> bool:
+        if known is not None:
+            return entry.name in known
+        named = names.says_ollama(entry.name) and names.is_address(entry.name)
+        return named and judge(entry.name, entry.value, self.land, own=service.name) is not None
+
+    def _is_ours(self, name: str, value: str, known: dict[str, str] | None) -> bool:
+        if known and name in known:
             return True
         return any(self.land.points_at(a) in ("ollama", "host", "external") for a in addresses(value))
 
-    def _from_example(self, name: str, value: str, known: dict[str, str], place: Place, note: str) -> Setting:
+    def _from_example(self, name: str, value: str, known: dict[str, str] | None, place: Place, note: str) -> Setting:
         found = addresses(value)
-        template = known.get(name) or (found[0].template() if found else "{url}")
+        template = (known or {}).get(name) or (found[0].template() if found else "{url}")
         return Setting("none-visible", name, None, template, self._at(place), note=note)
 
     def _example_config(self, service: Service, app: App) -> list[Setting]:

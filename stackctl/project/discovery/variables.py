@@ -48,13 +48,20 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
         return None
     if not text:
         return Verdict(_blank(name), note="")
-    if _PLAIN.match(unquoted) or bind_port(unquoted) is not None:
+    if _PLAIN.match(unquoted) or (_binds(name) and bind_port(unquoted) is not None):
         return None
+    if found and not found[0].scheme and found[0].port is None and found[0].is_host_machine:
+        return Verdict(found[0].template(), "host")
     if found and all(land.owner(a.host) == own for a in found):
         return None
     if found or re.search(r"[{}$]", text):
         return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
     return None
+
+
+def _binds(name: str) -> bool:
+    """Whether the variable is the one by which a server is told where to listen."""
+    return name.upper() == "OLLAMA_HOST"
 
 
 def _target(address: Address, land: Landscape, *, named: bool, own: str) -> str:
@@ -247,12 +254,13 @@ class Variables:
         for path in paths:
             for where in [path, *self.examples(path)]:
                 for line in self.lines(where):
-                    if line.name in service.environment or line.name in found:
-                        continue
-                    if line.commented and not addresses(line.value):
+                    bare = names.says_ollama(line.name) and names.is_address(line.name)
+                    if line.name in service.environment or (line.commented and not addresses(line.value, whole=bare)):
                         continue
                     verdict = judge(line.name, line.value, self.land, own=service.name)
-                    if verdict is not None:
+                    before = found.get(line.name)
+                    # An example may show several ways; the project's own server is the likeliest of them.
+                    if verdict and (before is None or (before[2].points_at != verdict.points_at == "ollama")):
                         found[line.name] = (line, where, verdict)
         return list(found.values())
 

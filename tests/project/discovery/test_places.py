@@ -328,3 +328,49 @@ services:
 """)
     assert servers(findings) == ["ollama"]
     assert findings.consumers[0].settings[0].points_at == "ollama"
+
+
+def test_an_example_shows_several_ways_and_the_own_server_is_taken(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  bot: {build: ., env_file: .env}
+  brain: {image: ollama/ollama, container_name: ollama-server}
+""",
+        {
+            ".env": "",
+            ".env.example": """\
+# OLLAMA_BASE_URL=localhost # without Docker
+# OLLAMA_BASE_URL=ollama-server # in Docker
+# OLLAMA_BASE_URL=host.docker.internal
+""",
+        },
+    )
+    assert told(findings) == {"bot": {"env_file:OLLAMA_BASE_URL": "{host}"}}
+    assert findings.consumers[0].settings[0].evidence == ".env.example:2"
+
+
+def test_files_that_manage_the_project_tell_no_address(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  manager:
+    image: example/manager
+    volumes: ["./compose.yaml:/work/compose.yaml:ro", "./.env.example:/work/.env.example:ro"]
+  app: {image: x, environment: {AI_URL: "http://ollama:11434"}}
+""",
+        {".env.example": "OLLAMA_URL=http://ollama:11434\n"},
+        server=True,
+    )
+    assert list(told(findings)) == ["app"]
+
+
+def test_a_setting_given_as_an_argument(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  db: {image: timescale/timescaledb, command: ["-c", "ai.ollama_host=http://ollama:11434"]}
+""",
+        server=True,
+    )
+    assert told(findings) == {"db": {"command:ai.ollama_host": None}}

@@ -104,3 +104,12 @@ def test_an_empty_endpoint_of_no_named_provider_is_only_possible(find: Find) -> 
     findings = find("services:\n  app: {image: x, environment: {AGENT_MODEL_BASE_URL: '${AGENT_MODEL_BASE_URL:-}'}}\n")
     assert told(findings) == {"app": {"env:AGENT_MODEL_BASE_URL": None}}
     assert findings.ambiguous
+
+
+def test_a_variable_in_the_example_for_a_service_that_waits(find: Find) -> None:
+    findings = find(
+        "services:\n  api: {build: ., depends_on: [ollama]}\n",
+        {".env.example": "OLLAMA_HOST=0.0.0.0\nOLLAMA_URL=http://ollama:11434\n"},
+        server=True,
+    )
+    assert told(findings) == {"api": {"none-visible:OLLAMA_URL": "{url}"}}
