@@ -25,6 +25,17 @@ dockerd_will_do() {
   at_least "${version%%,*}" "$engine_needed"
 }
 
+# A daemon that was killed leaves its process id behind; where no init collects the dead, or where
+# the number is another's by now, the next one would take it for running.
+engine_forget_the_dead() {
+  local file pid name
+  for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+    pid=$(cat "$file" 2>/dev/null) || continue
+    name=$([[ $file == */containerd.pid ]] && echo containerd || echo dockerd)
+    if [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") != *"$name"* ]]; then rm -f "$file"; fi
+  done
+}
+
 # engine_start: returns when the engine answers; fails with the end of its log.
 engine_start() {
   local pid deadline=$((SECONDS + ${STACKCTL_ENGINE_TIMEOUT:-60}))
@@ -32,6 +43,7 @@ engine_start() {
     systemctl start docker || die 'systemd could not start docker' 'journalctl -u docker -e'
     pid=
   else
+    engine_forget_the_dead
     # Left open, the lock's descriptor (9) and make's would belong to the daemon for its whole life.
     setsid dockerd </dev/null >"$engine_log" 2>&1 3>&- 4>&- 9>&- &
     pid=$!
