@@ -219,18 +219,19 @@ class Console:
             self._table(block.headings, block.rows)
 
     def _table(self, headings: Sequence[str], rows: Sequence[Sequence[str | tuple[str, Tone]]]) -> None:
-        cells = [
-            [(self._safe(c), "plain") if isinstance(c, str) else (self._safe(c[0]), c[1]) for c in row] for row in rows
-        ]
+        cells = [[self._cell(c) for c in row] for row in rows]
         widths = [max([len(h), *(len(row[i][0]) for row in cells)]) for i, h in enumerate(headings)]
         head = "  ".join(h.upper().ljust(w) for h, w in zip(headings, widths, strict=True)).rstrip()
         _write(sys.stdout, self.paint(head, "dim") + "\n")
         for row in cells:
             line = "  ".join(
                 self.paint(text, tone) + " " * (width - len(text))
-                for (text, tone), width in zip(row, widths, strict=True)  # type: ignore[arg-type]
+                for (text, tone), width in zip(row, widths, strict=True)
             )
             _write(sys.stdout, line.rstrip() + "\n")
+
+    def _cell(self, cell: str | tuple[str, Tone]) -> tuple[str, Tone]:
+        return (self._safe(cell), "plain") if isinstance(cell, str) else (self._safe(cell[0]), cell[1])
 
     def error(self, error: StackctlError) -> int:
         """Print an expected error, as JSON where that is asked for, and return its exit code."""

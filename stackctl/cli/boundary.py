@@ -7,11 +7,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from stackctl.cli.globals import hoist
+from stackctl.cli.globals import console_of, hoist
 from stackctl.errors import Interrupted, StackctlError, UsageError
 
 if TYPE_CHECKING:
-    from stackctl.adapters.console import Console
+    pass
 
 
 def run(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def run(arguments: list[str]) -> int:
     from stackctl.cli.app import app  # noqa: PLC0415
 
     if "_STACKCTL_COMPLETE" in os.environ:
-        from typer.completion import completion_init  # noqa: PLC0415
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
 
         completion_init()
     settings, rest = hoist(arguments)
@@ -35,29 +35,15 @@ def run(arguments: list[str]) -> int:
             raise UsageError(error.format_message(), hint=_help_hint(error)) from None
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return _console(settings).error(Interrupted("interrupted"))
+        return console_of(settings).error(Interrupted("interrupted"))
     except typer.Exit as end:
         return int(end.exit_code)
     except StackctlError as error:
-        return _console(settings).error(error)
+        return console_of(settings).error(error)
     except Exception as error:  # noqa: BLE001  (this is the boundary)
         from stackctl.cli.bugreport import report  # noqa: PLC0415
 
-        return report(error, arguments, _console(settings))
-
-
-def _console(settings: Any) -> Console:
-    if settings.console is None:
-        from stackctl.adapters.console import Console  # noqa: PLC0415
-
-        settings.console = Console(
-            as_json=settings.json,
-            quiet=settings.quiet,
-            verbose=settings.verbose,
-            color=False if settings.no_color else None,
-        )
-    console: Console = settings.console
-    return console
+        return report(error, arguments, console_of(settings))
 
 
 def _terminate(_signal: int, _frame: object) -> None:

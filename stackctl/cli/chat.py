@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stackctl.cli.boundary import _console
+from stackctl.cli.globals import console_of
 from stackctl.cli.wiring import present, session, settings_of
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -26,7 +26,7 @@ def chat(
     from stackctl.commands.chat import chat as command  # noqa: PLC0415
 
     settings = settings_of(ctx)
-    console = _console(settings)
+    console = console_of(settings)
     said = " ".join(prompt) if prompt else None
     if said is None and (not sys.stdin.isatty() or settings.json):
         said = sys.stdin.read(MAX_PROMPT).strip()

@@ -21,7 +21,7 @@ def completion(
     shell: str = typer.Argument(None, help="bash, zsh, fish or pwsh (default: yours)", metavar="[SHELL]"),
 ) -> None:
     """Print the completion script for your shell."""
-    from typer.completion import get_completion_script  # noqa: PLC0415
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # noqa: PLC0415
 
     chosen = shell or Path(os.environ.get("SHELL", "bash")).name
     if chosen not in SHELLS:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stackctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stackctl.adapters.console import Console
 
 FLAGS = {
     "--json": "json",
@@ -38,7 +41,7 @@ class Settings:
     config: str = "stackctl.yaml"
     environment: str | None = None
     context: str | None = None
-    console: Any = field(default=None, repr=False)
+    console: Console | None = field(default=None, repr=False)
 
 
 def hoist(arguments: list[str]) -> tuple[Settings, list[str]]:
@@ -75,3 +78,17 @@ def hoist(arguments: list[str]) -> tuple[Settings, list[str]]:
                 words += 1 if verb else 0
                 verb = verb or argument
     return settings, rest
+
+
+def console_of(settings: Settings) -> Console:
+    """The console of this run, made when it is first needed."""
+    if settings.console is None:
+        from stackctl.adapters.console import Console  # noqa: PLC0415
+
+        settings.console = Console(
+            as_json=settings.json,
+            quiet=settings.quiet,
+            verbose=settings.verbose,
+            color=False if settings.no_color else None,
+        )
+    return settings.console

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stackctl.cli.boundary import _console
+from stackctl.cli.globals import console_of
 from stackctl.cli.wiring import settings_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def watch(ctx: typer.Context, produce: Callable[[Callable[[], None]], Iterator[O
 
     if settings_of(ctx).json:
         raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
-    console = _console(settings_of(ctx))
+    console = console_of(settings_of(ctx))
     clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     for outcome in produce(lambda: time.sleep(interval)):
         console.text(clear)

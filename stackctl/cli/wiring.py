@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from stackctl.cli.boundary import _console
-from stackctl.cli.globals import Settings
+from stackctl.cli.globals import Settings, console_of
 
 if TYPE_CHECKING:
     from stackctl.adapters.docker import DockerEngine
@@ -37,7 +36,7 @@ def session(ctx: typer.Context) -> Session:
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     settings = settings_of(ctx)
-    console = _console(settings)
+    console = console_of(settings)
     directory = Path(settings.directory).expanduser().absolute()
     if not directory.is_dir():
         raise UsageError(f"no such directory: {settings.directory}", hint="stackctl -C DIR …")
@@ -74,14 +73,14 @@ def _into(engine: DockerEngine, container: Container, port: int) -> Any:
 
 def present(ctx: typer.Context, outcome: Outcome) -> None:
     """Print the outcome and end with its code."""
-    code = _console(settings_of(ctx)).present(outcome)
+    code = console_of(settings_of(ctx)).present(outcome)
     if code:
         raise typer.Exit(code)
 
 
 def watching(ctx: typer.Context, look: Callable[[], Outcome], interval: float) -> NoReturn:
     """Show an outcome again and again, in place in a terminal, until Ctrl-C."""
-    console = _console(settings_of(ctx))
+    console = console_of(settings_of(ctx))
     while True:
         outcome = look()
         console.clear()

@@ -11,13 +11,14 @@ from typing import Any
 
 from stackctl.commands import gatewaying
 from stackctl.commands.ahead import Ahead, remember
+from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.execute import StackExecutor, Work, verify_message
 from stackctl.commands.observe import AUDIT, JOURNAL, OVERRIDE, STATE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, prepare
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, with_override
 from stackctl.commands.trying import try_target
-from stackctl.commands.verify import How, Verified, containers_of, how_to_ask, verify
+from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.commands.workspace import candidate
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
@@ -110,7 +111,7 @@ def bring(
     degraded: str | None = None
     if prepared.target.kind in ("instance", "gateway"):
         verdict = try_target(
-            session, stack, project, prepared, how, running, told, deep=options.deep, assume_yes=options.assume_yes
+            session, stack, project, prepared, how, observed.containers, told, deep=options.deep, assume_yes=options.assume_yes
         )
         if verdict.pins and not _same_pins(prepared, verdict.pins):
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stackctl.commands.asking import How
 from stackctl.commands.gatewaying import reload
 from stackctl.commands.observe import OVERRIDE, STATE, observe
 from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
-from stackctl.commands.verify import How, Verified, containers_of, verify
+from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.config.url import DEFAULT_PORT, OllamaUrl
 from stackctl.errors import StackctlError, StepFailed, VerifyFailed
 from stackctl.ports import ComposeCall, Container

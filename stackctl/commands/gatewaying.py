@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.config.secrets import Secret
-from stackctl.config.target import GATEWAY_SERVICE, Target, resolve
+from stackctl.config.target import GATEWAY_SERVICE, Target
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError, StepFailed, WrongInput
 from stackctl.ports import Container
@@ -129,7 +129,7 @@ def _ca_files(session: Session, stack: Stack, target: Target) -> dict[str, str]:
     return found
 
 
-def _container(containers: Sequence[Container]) -> Container | None:
+def container_of(containers: Sequence[Container]) -> Container | None:
     return next((c for c in containers if c.service == GATEWAY_SERVICE and c.state == "running"), None)
 
 
@@ -137,7 +137,7 @@ def running(session: Session, containers: Sequence[Container]) -> tuple[str, str
     """Digest and text of what the gateway runs; None where it does not run or does not say."""
     from stackctl.gateway import control, state  # noqa: PLC0415
 
-    container = _container(containers)
+    container = container_of(containers)
     if container is None:
         return None
     asked = session.engine.exec(container.id, control.STATE, timeout=10.0)
@@ -154,7 +154,7 @@ def serving(session: Session, containers: Sequence[Container]) -> tuple[str | No
     """The instance that new requests go to, and one line where not everything is as the profile wants it."""
     from stackctl.gateway import control, state  # noqa: PLC0415
 
-    container = _container(containers)
+    container = container_of(containers)
     if container is None:
         return None, "the gateway does not run"
     done = session.engine.exec(container.id, control.STATE, timeout=10.0)
@@ -169,7 +169,7 @@ def secrets_moved(session: Session, stack: Stack, containers: Sequence[Container
     """Whether a secret in the running gateway is not the one that is to be had now."""
     from stackctl.gateway import control  # noqa: PLC0415
 
-    container = _container(containers)
+    container = container_of(containers)
     values = _values(session, stack)
     if container is None or not values:
         return False
@@ -192,35 +192,3 @@ def reload(session: Session, stack: Stack, container: Container, text: str, dige
         container.id, control.apply_argv(digest), stdin=text.encode(), timeout=control.APPLY_TIMEOUT
     )
     control.check_applied(done)
-
-
-def preflight(
-    session: Session, stack: Stack, project: ComposeProject, target: Target, containers: Mapping[str, Container]
-) -> str:
-    """Why the target cannot serve, or empty: a group is fit where one of its remote members is, or the server is local.
-
-    The members are tried from the gateway's own network where it runs, else from the default bridge.
-    """
-    from stackctl.commands.verify import how_to_ask  # noqa: PLC0415  (they need each other)
-    from stackctl.commands.verify import preflight as try_from_inside  # noqa: PLC0415
-
-    plain = stack.config.model_copy(update={"gateway": False})
-    bare = Stack(plain, stack.tree, stack.environment, stack.call, stack.variables, stack.file)
-    remote = [n for n in target.instances if n != "local"]
-    if not remote or "local" in target.instances:
-        return ""
-    consumer = next(iter(stack.config.consumers), None)
-    if consumer is None:
-        return ""
-    reasons: list[str] = []
-    for name in remote:
-        member = resolve(plain, name)
-        with session.reporter.step(f"trying {member.url} from inside the stack"):
-            results = try_from_inside(
-                session, bare, project, member, {consumer: member.url}, how_to_ask(session, bare, member), containers
-            )
-        bad = [r for r in results if not r.ok]
-        if not bad:
-            return ""
-        reasons += [f"{member.url} cannot serve: {r.reason}" for r in bad]
-    return "; ".join(reasons)

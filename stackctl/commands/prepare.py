@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from stackctl.commands import gatewaying
 from stackctl.commands.gpu import choose
@@ -143,9 +142,3 @@ def secret_values(session: Session, stack: Stack) -> list[str]:
                 # A secret that cannot be read cannot be printed either.
                 continue
     return found
-
-
-def trust_text(session: Session, ca_file: str | None, base: Path) -> str:
-    """PEM text of an instance's CA file, or empty."""
-    data = session.files.read(base / ca_file) if ca_file else None
-    return data.decode("utf-8", "replace") if data else ""

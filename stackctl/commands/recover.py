@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from stackctl.commands.asking import How
 from stackctl.commands.execute import StackExecutor, Work
 from stackctl.commands.observe import JOURNAL, read_text
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
-from stackctl.commands.verify import How
 from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.adopt import FileReader, compose_files
+from stackctl.commands.asking import trust_text
 from stackctl.commands.observe import read_state
-from stackctl.commands.prepare import Prepared, choose_profile, prepare, trust_text
+from stackctl.commands.prepare import Prepared, choose_profile, prepare
 from stackctl.commands.resolving import active_services
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
@@ -229,7 +230,7 @@ def _told(
             for one in reading.read(name, variable, environment[variable] or "", source=source, template=template):
                 told.append(_with_instance(session, stack, replace(one, models=models)))
         told += _fixed(name, found, models)
-        told += _not_injected(session, stack, project, name, templates, environment)
+        told += _not_injected(session, project, name, templates, environment)
     if profile and prepared is not None:
         told += _would_be(session, stack, prepared)
     return told
@@ -249,7 +250,7 @@ def _variables(stack: Stack | None, project: ComposeProject, found: Findings | N
     for service in project:
         if images.is_ollama(service.image):
             continue
-        for variable, value in service.environment.items():
+        for variable in service.environment:
             known = out.get(service.name, {})
             if (
                 variable not in known
@@ -257,7 +258,7 @@ def _variables(stack: Stack | None, project: ComposeProject, found: Findings | N
                 and reading.URLISH.search(variable)
                 and not _MODEL.search(variable)
             ):
-                out.setdefault(service.name, {})[variable] = "{url}" if value is not None else "{url}"
+                out.setdefault(service.name, {})[variable] = "{url}"
     return out
 
 
@@ -335,7 +336,6 @@ def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[T
 
 def _not_injected(
     session: Session,
-    stack: Stack | None,
     project: ComposeProject,
     name: str,
     templates: Mapping[str, str],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackctl.commands import gatewaying
+from stackctl.commands.asking import how_to_ask
 from stackctl.commands.bring import hashes_of
 from stackctl.commands.observe import OVERRIDE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, choose_profile, prepare
@@ -14,7 +15,7 @@ from stackctl.commands.recover import describe, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.told import name_of, told_url
-from stackctl.commands.verify import Verified, containers_of, how_to_ask, verify
+from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError
@@ -23,7 +24,6 @@ from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed, changes
 from stackctl.transaction.state import State
-
 
 NOT_RUNNING = "not running"
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stackctl.commands import gatewaying
+from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.prepare import Prepared
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
-from stackctl.commands.verify import How, Verified, preflight
-from stackctl.config.target import Target
+from stackctl.commands.verify import Verified, containers_of, preflight
+from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -31,7 +32,7 @@ def try_target(
     project: ComposeProject,
     prepared: Prepared,
     how: How,
-    running: Mapping[str, Container],
+    containers: Sequence[Container],
     told: Mapping[str, OllamaUrl],
     *,
     deep: bool = False,
@@ -44,7 +45,8 @@ def try_target(
     """
     target = prepared.target
     if target.kind == "gateway":
-        return Verdict(reason=gatewaying.preflight(session, stack, project, target, running))
+        return Verdict(reason=_try_members(session, stack, project, target, containers))
+    running = containers_of(stack.config, containers)
     with session.reporter.step(f"trying {target.url} from inside the stack"):
         results = preflight(session, stack, project, target, told, how, running, deep=deep)
     bad = [r for r in results if not r.ok]
@@ -63,6 +65,33 @@ def try_target(
     who = ", ".join(r.consumer for r in bad)
     hint = f"stackctl switch {target.name} --yes   (pulls what is missing)" if missing else ""
     return Verdict(f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
+
+
+def _try_members(
+    session: Session, stack: Stack, project: ComposeProject, target: Target, containers: Sequence[Container]
+) -> str:
+    """Why no member behind the gateway can serve, or empty: one that is fit will do, and so will the local server.
+
+    They are tried from the gateway's container where it runs; consumers need not reach them.
+    """
+    plain = replace(stack, config=stack.config.model_copy(update={"gateway": False}))
+    remote = [n for n in target.instances if n != "local"]
+    consumer = next(iter(stack.config.consumers), None)
+    if consumer is None or not remote or "local" in target.instances:
+        return ""
+    gateway = gatewaying.container_of(containers)
+    stand = {consumer: gateway} if gateway is not None else {}
+    reasons: list[str] = []
+    for name in remote:
+        member = resolve(plain.config, name)
+        how = how_to_ask(session, plain, member)
+        with session.reporter.step(f"trying {member.url} from inside the stack"):
+            results = preflight(session, plain, project, member, {consumer: member.url}, how, stand, anywhere=True)
+        bad = [r for r in results if not r.ok]
+        if not bad:
+            return ""
+        reasons += [f"{member.url} cannot serve: {r.reason}" for r in bad]
+    return "; ".join(reasons)
 
 
 def _needed_pins(session: Session, target: Target, bad: Sequence[Verified]) -> dict[str, str]:

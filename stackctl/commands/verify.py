@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackctl.commands.prepare import trust_text
+from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.probing import Prober, Standpoint
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.commands.told import name_of, told_url
-from stackctl.config.models import Instance, StackConfig
+from stackctl.config.models import StackConfig
 from stackctl.config.target import HOST_GATEWAY, Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import Seen
@@ -49,52 +48,6 @@ class Verified:
     def reason(self) -> str:
         """One line where it cannot."""
         return self.own or self.reach.reason
-
-
-@dataclass(frozen=True)
-class How:
-    """How an instance wants to be asked: headers with their secrets, TLS, own paths, models expected."""
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    trust: str = field(default="", repr=False)
-    server_name: str = ""
-    check_certificate: bool = True
-    paths: Mapping[str, str] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-
-
-def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
-    """Read the secrets and files that asking ``target`` needs; raises :class:`WrongInput` where one is missing."""
-    if target.kind != "instance" or not target.instances or target.instances[0] not in stack.config.instances:
-        return How(models=target.models)
-    instance = stack.config.instances[target.instances[0]]
-    return How(
-        headers=_headers(session, stack, instance),
-        trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
-        server_name=instance.tls.server_name or "",
-        check_certificate=instance.tls.verify,
-        paths={
-            k: v
-            for k, v in (("list_models", instance.endpoints.list_models), ("version", instance.endpoints.version))
-            if v
-        },
-        models=target.models,
-    )
-
-
-def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
-    resolve = session.secrets(stack.variables, session.config_path.parent)
-    found = {name: resolve(text).reveal() for name, text in instance.headers.items()}
-    if instance.auth and instance.auth.bearer:
-        token = resolve(str(instance.auth.bearer)).reveal()
-        session.hide([token])
-        found["Authorization"] = f"Bearer {token}"
-    elif instance.auth and instance.auth.basic:
-        password = resolve(str(instance.auth.basic.password)).reveal()
-        session.hide([password])
-        pair = base64.b64encode(f"{instance.auth.basic.user}:{password}".encode()).decode()
-        found["Authorization"] = f"Basic {pair}"
-    return found
 
 
 def aim_at(url: OllamaUrl, how: How, *, addresses: Sequence[str] = ()) -> Aim:
@@ -195,9 +148,11 @@ def preflight(
     containers: Mapping[str, Container],
     *,
     deep: bool = False,
+    anywhere: bool = False,
 ) -> list[Verified]:
     """Try the target from where each consumer is, or will be, before anything is touched.
 
+    ``anywhere``: where nothing runs yet, the consumer's own network does not matter.
     ``deep`` asks the first model for one token. A consumer that runs is asked
     for its present Ollama's models too, so that their digests can be compared.
     """
@@ -209,7 +164,9 @@ def preflight(
             aim = generate(aim, how.models[0], seconds=DEEP_SECONDS, headers=how.headers)
         aims = [aim, *_present(session, stack, name, url, containers.get(name))]
         budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
-        jobs.append((_standpoint(session, project, name, containers.get(name)), ProbePlan(tuple(aims), budget=budget)))
+        stand = containers.get(name)
+        where = _bridge(name) if anywhere and stand is None else _standpoint(session, project, name, stand)
+        jobs.append((where, ProbePlan(tuple(aims), budget=budget)))
     with Prober(session.engine, images=[s.image for s in project if s.image]) as prober:
         seen = prober.probe(jobs)
     return [
@@ -279,7 +236,11 @@ def _standpoint(session: Session, project: ComposeProject, name: str, container:
         if session.engine.network(network) is not None:
             return Standpoint(name, network=network, image=service.image)
     # Before the first `up` its networks do not exist; the engine's default bridge leaves by the same way.
-    return Standpoint(name, network="bridge", image=service.image)
+    return _bridge(name, service.image)
+
+
+def _bridge(name: str, image: str = "") -> Standpoint:
+    return Standpoint(name, network="bridge", image=image)
 
 
 def _pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:

@@ -111,7 +111,7 @@ def _path(loc: tuple[int | str, ...], data: Any) -> tuple[Path, bool]:
         if (isinstance(here, dict) and part in here) or (
             isinstance(here, list) and isinstance(part, int) and part < len(here)
         ):
-            here = here[part]
+            here = cast("Any", here)[part]
             path.append(part)
         elif part == "[key]":
             return tuple(path), True
