@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from tests.host.lab import wait_for
+from tests.host.lab import need, run, wait_for
 from tests.host.machines import Machine
 
 DROP_IN = "/etc/systemd/system/ollama.service.d/stackctl.conf"
@@ -147,3 +148,49 @@ def test_nginx_with_a_token_on_a_machine_and_its_undo(machine: Machine) -> None:
     machine.stackctl("host-setup", "nginx", "--undo", "--yes")
     assert machine.sh("ls /etc/nginx/conf.d; ls /etc/nginx/*.token", check=False).stdout == ""
     assert "000" in machine.sh(f"{ask} https://x.test/", check=False).stdout
+
+
+# As Caddy's package has it, but for the descriptions.
+CADDY_UNIT = """[Unit]
+After=network.target network-online.target
+
+[Service]
+Type=notify
+User=caddy
+Group=caddy
+ExecStart=/usr/bin/caddy run --environ --config /etc/caddy/Caddyfile
+ExecReload=/usr/bin/caddy reload --config /etc/caddy/Caddyfile --force
+PrivateTmp=true
+ProtectSystem=full
+AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_caddy_with_a_token_runs_as_its_own_user_and_can_be_undone(machine: Machine) -> None:
+    need("caddy")
+    run(["docker", "cp", shutil.which("caddy") or "", f"{machine.name}:/usr/bin/caddy"])
+    machine.sh("useradd --system --user-group --create-home --home-dir /var/lib/caddy --shell /bin/false caddy")
+    machine.write("/etc/systemd/system/caddy.service", CADDY_UNIT)
+    theirs = '{\n\tauto_https disable_redirects\n}\n\n:8088 {\n\trespond "theirs"\n}\n'
+    machine.write("/etc/caddy/Caddyfile", theirs)
+    machine.sh("systemctl daemon-reload && systemctl start caddy")
+    machine.sh("mkdir -p -m 700 /etc/stackctl && umask 077 && printf 's3cr3t-token\\n' >/etc/stackctl/srv.token")
+    machine.stackctl("host-setup", "caddy", "--server-name", "gpu.lan", "--port", "8443", "--apply", "--yes")
+    authority = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+    ask = f"curl -s -o /dev/null -w '%{{http_code}}' --cacert {authority} --resolve gpu.lan:8443:127.0.0.1"
+    wait_for("Caddy", lambda: machine.sh(f"{ask} https://gpu.lan:8443/", check=False).stdout == "401")
+    assert machine.sh(f"{ask} -H 'Authorization: Bearer s3cr3t-token' https://gpu.lan:8443/api/version").stdout == "200"
+    assert machine.sh(f"{ask} -H 'Authorization: Bearer s3cr3t-Token' https://gpu.lan:8443/").stdout == "401"
+    assert machine.sh("curl -s 127.0.0.1:8088").stdout == "theirs"
+    assert "s3cr3t" not in machine.sh("journalctl; curl -s localhost:2019/config/; cat /etc/caddy/*").stdout
+    code, document = machine.check()
+    assert (code, causes(document)) == (0, {"host-ollama-loopback-only": "info"})
+    machine.stackctl("host-setup", "caddy", "--undo", "--yes")
+    assert machine.sh("cat /etc/caddy/Caddyfile").stdout.strip() == theirs.strip()
+    assert machine.sh("ls /etc/caddy").stdout.split() == ["Caddyfile"]
+    assert machine.sh("stat -c '%U %G %a' /etc/stackctl/srv.token").stdout.split() == ["root", "root", "600"]
+    wait_for("Caddy to let go", lambda: "000" in machine.sh(f"{ask} https://gpu.lan:8443/", check=False).stdout)
+    assert machine.sh("curl -s 127.0.0.1:8088").stdout == "theirs"
