@@ -72,7 +72,7 @@ def diagnose(
         failing = list(dict.fromkeys(c for (c, _), r in reaches.items() if not r.ok))
         stopped = [t.consumer for t in scene.told if t.url is None]
         if failing or stopped or deep:
-            scene = _second(session, prober, stage, scene, failing, look)
+            scene = _second(session, prober, scene, failing, look)
         else:
             wanted = questions.wants_second(scene, scene.seen, ())
             scene = _ask_again(prober, scene, wanted) if wanted else scene
@@ -115,14 +115,19 @@ def standpoint(scene: Scene, consumer: str) -> Standpoint:
             for k in service.networks
         ]
     open_first = sorted((n for n in dict.fromkeys(wanted) if n in there), key=lambda n: bool(there[n].get("Internal")))
-    return Standpoint(consumer, network=open_first[0] if open_first else "", extra_hosts=hosts)
+    network = open_first[0] if open_first else ""
+    told = [t.url.host for t in scene.told if t.consumer == consumer and t.url]
+    if not network and "bridge" in there and not any(h in scene.project.services for h in told):
+        # Its network is yet to be made; what lies outside Docker is reached from the default bridge the same way.
+        network = "bridge"
+    return Standpoint(consumer, network=network, extra_hosts=hosts)
 
 
 def _first(prober: Prober, stage: Stage) -> Scene:
     scene = stage.scene
     jobs = [(standpoint(scene, c), questions.first_plan(scene, c, deep=scene.deep)) for c in stage.consumers]
     seen = prober.probe(jobs)
-    return replace(scene, seen={c: s for c, s in zip(stage.consumers, seen, strict=True)})
+    return replace(scene, seen=dict(zip(stage.consumers, seen, strict=True)))
 
 
 def _reaches(scene: Scene) -> dict[tuple[str, str], Reach]:
@@ -135,9 +140,7 @@ def _reaches(scene: Scene) -> dict[tuple[str, str], Reach]:
     return found
 
 
-def _second(
-    session: Session, prober: Prober, stage: Stage, scene: Scene, failing: Sequence[str], look: HostLook
-) -> Scene:
+def _second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:
     """Look again where something failed: from the consumer, from the servers' own networks, from the host."""
     local = scene.info is not None and scene.info.local and not scene.info.desktop
     asked = questions.host_question(scene)
@@ -154,7 +157,8 @@ def _second(
             further=further.result(),
             logs={**scene.logs, **logs.result()},
             volumes=tuple(volumes.result().text.split()),
-            images=present.result(),
+            images=present.result()[0],
+            registry=present.result()[1],
             host=host.result() if host else HostSeen(),
         )
     return _with_trust(prober, scene)
@@ -269,7 +273,7 @@ def _judge(scene: Scene, stage: Stage, reaches: Mapping[tuple[str, str], Reach])
     findings = [f for told, board in boards for f in verdict.of_consumer(board, told.consumer)]
     for board in signs.of_project(scene):
         findings += verdict.of_scope(board, board.words.get("scope", "server"))
-    findings += _unexplained(scene, boards, reaches, findings)
+    findings += _unexplained(boards, reaches, findings)
     return verdict.fold(findings)
 
 
@@ -305,7 +309,6 @@ def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
 
 
 def _unexplained(
-    scene: Scene,
     boards: Sequence[tuple[Told, Board]],
     reaches: Mapping[tuple[str, str], Reach],
     findings: Sequence[Finding],

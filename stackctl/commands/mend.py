@@ -13,13 +13,13 @@ from typing import Any
 
 from stackctl.commands import diagnose_show
 from stackctl.commands.diagnose import Diagnosis
-from stackctl.outcome import Block, Line, Outcome
 from stackctl.commands.session import Session
 from stackctl.commands.staging import Stage
 from stackctl.commands.workspace import workspace
 from stackctl.diagnose.repair import Repair, plan
 from stackctl.diagnose.verdict import Finding
 from stackctl.errors import ComposeFileError, StackctlError, StepFailed
+from stackctl.outcome import Line, Outcome
 from stackctl.ports import ComposeCall
 from stackctl.project.yamltext import Override, Reset, dump
 

@@ -249,11 +249,22 @@ ROWS = (
     Cause(
         "mtu-blackhole",
         "http",
-        ("large.stalls",),
+        ("large.stalls", "api.ok"),
         "small requests pass, large ones vanish: the path takes smaller packets than the container sends",
         "Give the network a smaller MTU, and recreate it.",
         ("networks:", "  default:", "    driver_opts: {{com.docker.network.driver.mtu: '1400'}}"),
         evidence=("mtu.larger",),
+    ),
+    Cause(
+        "mtu-blackhole",
+        "tls",
+        ("tls.stalls",),
+        "{host}:{port} accepts, and its TLS handshake never ends: large packets vanish on the way",
+        "Give the network a smaller MTU, and recreate it.",
+        ("networks:", "  default:", "    driver_opts: {{com.docker.network.driver.mtu: '1400'}}"),
+        evidence=("mtu.larger",),
+        also=("accept-then-reset",),
+        decide="ping -M do -s 1472 {host}",
     ),
     Cause(
         "dual-stack-host-gateway",

@@ -113,7 +113,7 @@ def _generated(case: Case, board: Board) -> None:
         board.note("generate.error", f"POST /api/generate: {reply.status} {error[:160]}", error=error[:160])
         if reply.status == 200:
             board.note("generate.error_in_stream", f"status 200, and the last line is an error: {error[:120]}")
-    elif reply.status == 504 or reply.status == 524:
+    elif reply.status in (504, 524):
         board.note(f"generate.{reply.status}", f"POST /api/generate: {reply.status} after {answer.ms / 1000:.0f} s")
     elif answer.end == "TIMEOUT":
         board.note("generate.slow", f"no end of one short answer within {answer.ms / 1000:.0f} s")

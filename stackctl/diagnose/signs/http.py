@@ -62,7 +62,7 @@ def read(case: Case, board: Board) -> None:
 
 def _silence(case: Case, board: Board, first: Answered) -> None:
     end = first.end
-    if end in ("TIMEOUT",) or (end == "EMPTY" and first.ms > 1500):
+    if end == "TIMEOUT" or (end == "EMPTY" and first.ms > 1500):
         board.note("http.silent", f"connected, and no answer within {first.ms:.0f} ms, {case.where}")
     elif first.raw:
         board.note("http.garbage", f"what answers speaks no HTTP: {first.raw[:40]!r}, {case.where}")

@@ -91,7 +91,7 @@ def read(case: Case, board: Board) -> None:
             continue
         if port == 0 or host in {h for h, _ in told} or (host, port) in told or _is_address_of(case, host):
             continue
-        if port == case.told.url.port or port == 11434 or "ollama" in host:
+        if port in (case.told.url.port, 11434) or "ollama" in host:
             board.note(
                 "log.other_host",
                 f"the log of {case.container.name} speaks of {host}:{port}: {_line_of(text, match.start())}",

@@ -30,6 +30,8 @@ def read(case: Case, board: Board) -> None:
         f"the TLS handshake fails: {first.text or first.error}, {case.where}",
         tls_error=first.text or first.error,
     )
+    if first.error == "TIMEOUT":
+        board.note("tls.stalls", f"the TLS handshake gets no answer in {first.ms:.0f} ms, {case.where}")
     if first.error != "VERIFY":
         plain = case.aim.ask("plain")
         answer = http.read(plain.raw) if plain else None

@@ -123,7 +123,7 @@ while IFS="$tab" read -r verb a b c d e f g; do
     name) now; t0=$now; resolve "$a" "$b"; now; say name "$a" "$code" "$(((now - t0) * 10))" "$found" "$text" ;;
     connect) dial "$a" "$b" "$c"; say connect '' "$a" "$b" "$error" "$ms" ;;
     aim) # aim ID HOST PORT ADDRESSES RESOLVE-SECONDS CONNECT-SECONDS TLS-NAME
-      aim=$a port=$c ready='' quiet='' tls=$g
+      aim=$a port=$c ready='' quiet='' tls=$g aimhost=$b
       [ "$tls" = - ] && tls=''
       if [ "$d" != - ]; then
         found=$(printf '%s' "$d" | tr ',' ' ')
@@ -159,7 +159,19 @@ while IFS="$tab" read -r verb a b c d e f g; do
       for address in $where; do
         now; t0=$now
         # shellcheck disable=SC2059
-        body=$(printf "$f" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
+        if [ "$a$raw" = largenc ] && has wget; then
+          # nc writes a kilobyte at a time, which no small MTU stops; wget fills whole packets
+          at=$address; case $at in *:*) at="[$at]" ;; esac
+          path=${f#* }; path=${path%% *}
+          said=$(timeout "$b" wget -O /dev/null --header "Host: $aimhost" --post-data "$(head -c 6000 /dev/zero | tr '\0' x)" "http://$at:$to$path" 2>&1)
+          rc=$?
+          line=$(printf '%s\n' "$said" | awk 'match($0, /HTTP\/1\.[01] [0-9][0-9][0-9]/) {print substr($0, RSTART, RLENGTH)}' | tail -n1)
+          if [ -n "$line" ]; then body=$(printf '%s x\r\n\r\n' "$line" | pack)
+          elif [ $rc -eq 0 ]; then body=$(printf 'HTTP/1.1 200 OK\r\n\r\n' | pack)
+          else body=''; fi
+        else
+          body=$(printf "$f" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
+        fi
         now; took=$(((now - t0) * 10))
         say ask "$aim" "$a" "$address" "$took" "$body"
         [ $took -ge $((b * 1000 - 200)) ] && [ -z "$body" ] && quiet=1
