@@ -402,7 +402,10 @@ class DockerEngine:
 
 def shown(arguments: Sequence[str]) -> str:
     """A command for ``-v``: a script in it is named by its beginning."""
-    short = (a if len(a) <= LONGEST_SHOWN and "\n" not in a else f"'{a.strip()[:24].partition(chr(10))[0]}…'" for a in arguments)
+    short = (
+        a if len(a) <= LONGEST_SHOWN and "\n" not in a else f"'{a.strip()[:24].partition(chr(10))[0]}…'"
+        for a in arguments
+    )
     return " ".join(["docker", *short])
 
 

@@ -19,6 +19,7 @@ _ABSENT = re.compile(
 _DENIED = re.compile(r"permission denied while trying to connect|dial unix .*: connect: permission denied")
 _NO_COMPOSE = re.compile(
     r"'compose' is not a docker command|unknown command: docker compose|unknown shorthand flag: 'p' in -p"
+    r"|unknown flag: --(?:project-name|project-directory|file|env-file|profile)\b"
 )
 _NO_CONTEXT = re.compile(r'context "([^"]*)": context not found|context "([^"]*)" does not exist')
 
@@ -36,7 +37,8 @@ def classify(stderr: str) -> EngineUnusable | None:
     if _NO_COMPOSE.search(stderr):
         return EngineUnusable(
             "Docker has no Compose plugin (version 2.24.4 or later is needed)",
-            hint="install the package docker-compose-plugin (Docker's repository) or docker-compose (Debian 13 and later)",
+            hint="install the package docker-compose-plugin (Docker's repository), "
+            "or docker-compose (Debian 13 and later)",
         )
     if _ABSENT.search(stderr):
         where = os.environ.get("DOCKER_HOST")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stackctl.cli.globals import console_of, hoist
 from stackctl.errors import Interrupted, StackctlError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(arguments: list[str]) -> int:

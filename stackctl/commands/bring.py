@@ -96,7 +96,6 @@ def bring(
         hashes = known if known is not None else hashes_of(session, stack, prepared)
         observed: Observed = seen.result()
         early: list[Verified] | None = asked.result() if asked else None
-    running = containers_of(stack.config, observed.containers)
     active = [c for c in stack.config.consumers if c in hashes]
     moved = prepared.gateway is not None and gatewaying.secrets_moved(session, stack, observed.containers)
     wanted = _wanted(stack, prepared, hashes, active, options, secrets_moved=moved)
@@ -111,7 +110,15 @@ def bring(
     degraded: str | None = None
     if prepared.target.kind in ("instance", "gateway"):
         verdict = try_target(
-            session, stack, project, prepared, how, observed.containers, told, deep=options.deep, assume_yes=options.assume_yes
+            session,
+            stack,
+            project,
+            prepared,
+            how,
+            observed.containers,
+            told,
+            deep=options.deep,
+            assume_yes=options.assume_yes,
         )
         if verdict.pins and not _same_pins(prepared, verdict.pins):
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)

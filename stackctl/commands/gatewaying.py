@@ -130,6 +130,7 @@ def _ca_files(session: Session, stack: Stack, target: Target) -> dict[str, str]:
 
 
 def container_of(containers: Sequence[Container]) -> Container | None:
+    """The gateway's running container, where there is one."""
     return next((c for c in containers if c.service == GATEWAY_SERVICE and c.state == "running"), None)
 
 
