@@ -101,7 +101,7 @@ def test_a_proxy_variable_breaks_the_command_unless_loopback(tmp_path: Path, ser
 def _serve(home: Path, **env: str) -> subprocess.CompletedProcess[str]:
     given = {"PATH": os.environ["PATH"], "HOME": str(home), "OLLAMA_HOST": "127.0.0.1:0", **env}
     return subprocess.run([sys.executable, "-S", str(EXECUTABLE), "serve"], env=given, capture_output=True, text=True,
-                          timeout=10, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+                          timeout=30, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
 
 
 def test_an_address_in_use(tmp_path: Path, server: Double) -> None:
@@ -113,6 +113,11 @@ def test_an_address_in_use(tmp_path: Path, server: Double) -> None:
 def test_an_address_of_somebody_else(tmp_path: Path) -> None:
     done = _serve(tmp_path, OLLAMA_HOST="192.0.2.1:11434")
     assert done.stderr.endswith("Error: listen tcp 192.0.2.1:11434: bind: cannot assign requested address\n")
+
+
+def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    done = _serve(tmp_path, OLLAMA_HOST="nobody.invalid:11434")
+    assert done.stderr.endswith("Error: listen tcp: lookup nobody.invalid: no such host\n")
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ class NoBodyError(ValueError):
 class Struct:
     """A Go struct: its name and the kind of each field.
 
-    A kind is a Go type name (`string`, `bool`, `int`, `float64`), `any`, `map`, another Struct,
-    or a one-element list of a kind for a slice.
+    A kind is a Go type name (`string`, `bool`, `int`, `float64`), `any`, `map`, `strings` (a map of texts),
+    another Struct, or a one-element list of a kind for a slice.
     """
 
     name: str
@@ -128,6 +128,8 @@ def _typed(item: Any, kind: Any, path: str) -> Any:
         if not isinstance(item, list):
             raise _mismatch(item, path, f"[]{_go_name(kind[0])}")
         return [_zero(kind[0]) if entry is None else _typed(entry, kind[0], path) for entry in item]
+    if kind == "strings":
+        return _strings(item, path)
     good = {
         "string": isinstance(item, str),
         "bool": isinstance(item, bool),
@@ -139,6 +141,15 @@ def _typed(item: Any, kind: Any, path: str) -> Any:
         what = f"number {item}" if kind == "int" and isinstance(item, float) else None
         raise _mismatch(item, path, _go_name(kind), what)
     return item
+
+
+def _strings(item: Any, path: str) -> dict[str, str]:
+    if not isinstance(item, dict):
+        raise _mismatch(item, path, "map[string]string")
+    for value in item.values():
+        if value is not None and not isinstance(value, str):
+            raise _mismatch(value, path, "string")
+    return {key: value or "" for key, value in item.items()}
 
 
 def _zero(kind: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import os
 import signal
 import socket
@@ -91,6 +91,8 @@ async def run(env: Mapping[str, str] = os.environ) -> None:
     host, port = app.settings.host.host, app.settings.host.port
     try:
         bound = _bind(host, port)
+    except socket.gaierror:
+        raise StartError(f"listen tcp: lookup {host}: no such host") from None
     except OSError as error:
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise StartError(f"listen tcp {shown}: bind: {(error.strerror or str(error)).lower()}") from None
@@ -121,10 +123,15 @@ async def run(env: Mapping[str, str] = os.environ) -> None:
 def _bind(host: str, port: int) -> socket.socket:
     if host in {"", "0.0.0.0", "::"}:
         # The real server's wildcard is dual-stack, whichever way it is written.
-        with contextlib.suppress(OSError):
+        try:
             return _bound(socket.AF_INET6, ("::", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
         return _bound(socket.AF_INET, ("0.0.0.0", port))
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Of a name's addresses, the first of IPv4 is taken before one of IPv6.
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     return _bound(family, address)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from ollama_double import faults, log
 from ollama_double.api import admin, routes
 from ollama_double.net import front, guard, hostile
+from ollama_double.net.connection import BadRequestError, GoneError
 from ollama_double.net.web import (
     JSON_UTF8,
     ApiError,
+    CutError,
     Handler,
     Request,
     Response,
@@ -124,6 +127,11 @@ class Service:
             return await handler(request)
         except ApiError as error:
             return error_response(error)
+        except (CutError, GoneError, BadRequestError):
+            raise
+        except Exception:  # noqa: BLE001 - as gin's Recovery: one call's panic is an empty 500
+            log.raw(traceback.format_exc())
+            return Response(500)
 
 
 def _overridden(fault: faults.RouteFault) -> Response:

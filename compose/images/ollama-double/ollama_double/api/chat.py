@@ -69,7 +69,7 @@ def keep_alive(value: Any) -> int | None:
         except ValueError as error:
             raise ApiError(400, str(error)) from None
     else:
-        duration = int(value * godata.SECOND)
+        duration = int(max(-1.0, min(float(value), FOREVER / godata.SECOND)) * godata.SECOND)
     return FOREVER if duration < 0 else min(duration, FOREVER)
 
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from ollama_double.store.disk import Model
 
 _CREATE = Struct("CreateRequest", {
-    "model": "string", "name": "string", "from": "string", "remote_host": "string", "files": "map", "adapters": "map",
-    "template": "string", "license": "any", "system": "string", "parameters": "map", "messages": ["map"],
-    "quantize": "string", "stream": "bool", "info": "map", "renderer": "string", "parser": "string",
+    "model": "string", "name": "string", "from": "string", "remote_host": "string", "files": "strings",
+    "adapters": "strings", "template": "string", "license": "any", "system": "string", "parameters": "map",
+    "messages": ["map"], "quantize": "string", "stream": "bool", "info": "map",
+    "renderer": "string", "parser": "string",
 })  # fmt: skip
 _FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 7: "Q8_0", 15: "Q4_K_M", 32: "BF16"}
 

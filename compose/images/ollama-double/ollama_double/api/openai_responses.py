@@ -58,7 +58,11 @@ def _item(item: Any) -> dict[str, Any]:
     if kind == "function_call_output":
         return {"role": "tool", "content": str(item.get("output", ""))}
     if kind == "function_call":
-        function = {"name": item.get("name", ""), "arguments": json.loads(item.get("arguments") or "{}")}
+        try:
+            arguments = json.loads(item.get("arguments") or "{}")
+        except ValueError:
+            raise EarlyError("invalid tool call arguments") from None
+        function = {"name": item.get("name", ""), "arguments": arguments}
         return {
             "role": "assistant",
             "content": "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DIRECTIVE = re.compile(r"\[double ([^\]]*)\]")
+_MOST = 1e6  # tokens or seconds that a prompt may ask for
 _TOKEN = re.compile(r"\s*\S+")
 _FILLER = [
     "and",
@@ -79,10 +82,10 @@ def directive(prompt: str) -> dict[str, float]:
     wanted: dict[str, float] = {}
     for pair in match.group(1).split() if match else []:
         key, _, value = pair.partition("=")
-        try:
-            wanted[key] = float(value)
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            number = float(value)
+            if math.isfinite(number):
+                wanted[key] = min(number, _MOST)
     return wanted
 
 
@@ -96,7 +99,7 @@ def answer(ask: Ask) -> Answer:
     text = _text(ask)
     stops = ask.options.get("stop") or []
     for stop in [stops] if isinstance(stops, str) else stops:
-        if stop and stop in text:
+        if isinstance(stop, str) and stop and stop in text:
             text = text[: text.index(stop)]
     content = tokens(text)
     wanted = int(directive(ask.prompt).get("tokens", 0))
