@@ -140,7 +140,8 @@ class Unset:
     def _is_ours(self, name: str, value: str, known: dict[str, str] | None) -> bool:
         if known and name in known:
             return True
-        return any(self.land.points_at(a) in ("ollama", "host", "external") for a in addresses(value))
+        points = {self.land.points_at(a) for a in addresses(value)}
+        return names.is_address(name) and bool(points & {"ollama", "host", "external"})
 
     def _from_example(self, name: str, value: str, known: dict[str, str] | None, place: Place, note: str) -> Setting:
         found = addresses(value)

@@ -254,6 +254,8 @@ class Variables:
         for path in paths:
             for where in [path, *self.examples(path)]:
                 for line in self.lines(where):
+                    if line.commented and not names.is_address(line.name):
+                        continue  # prose: "# USE: http://…"
                     bare = names.says_ollama(line.name) and names.is_address(line.name)
                     if line.name in service.environment or (line.commented and not addresses(line.value, whole=bare)):
                         continue
