@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stackctl.commands.observe import OVERRIDE, read_state
-from stackctl.commands.prepare import compose_secrets
+from stackctl.commands.prepare import compose_secrets, secret_values
 from stackctl.commands.recover import describe, recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
 from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure
-from stackctl.outcome import Outcome
+from stackctl.outcome import Outcome, Verbatim
 from stackctl.ports import ComposeCall
 
 CHANGES = frozenset(
     {"down", "restart", "up", "start", "stop", "rm", "kill", "create", "run", "scale", "pause", "unpause"}
 )
+
+SHOWS_VALUES = frozenset({"config", "convert"})
 
 
 def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
@@ -53,8 +55,22 @@ def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
     call = _call(session, stack)
     if session.as_json:
         return _as_json(session, call, arguments)
+    if arguments and arguments[0] in SHOWS_VALUES:
+        return _masked(session, stack, call, arguments)
     done = session.engine.compose(call, list(arguments), attached=True)
+    if done.code:
+        # Its words went to the terminal. Whether the engine is to blame is a question of its own.
+        session.engine.info()
     return Outcome("stackctl.compose/1", {"code": done.code}, code=done.code)
+
+
+def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
+    """What prints every variable with its value, secrets redacted."""
+    session.hide([*secret_values(session, stack), *call.variables.values()])
+    done = session.engine.compose(call, list(arguments))
+    for line in done.error_text.splitlines():
+        session.reporter.note(line)
+    return Outcome("stackctl.compose/1", {"code": done.code}, [Verbatim(done.text)], code=done.code)
 
 
 def _as_json(session: Session, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
