@@ -150,7 +150,9 @@ class StackExecutor:
         )
 
     def _create_network(self, step: steps.CreateNetwork) -> None:
-        self._session.engine.create_network(step.name, labels=NETWORK_LABELS)
+        # A stack that declares this network as its own, such as the shared Ollama's, takes it over by these two.
+        compose = {"com.docker.compose.network": step.name, "com.docker.compose.project": "stackctl-shared"}
+        self._session.engine.create_network(step.name, labels={**NETWORK_LABELS, **compose})
 
     def _remove_network(self, step: steps.RemoveNetwork) -> None:
         self._session.engine.remove_network(step.name)
