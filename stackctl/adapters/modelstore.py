@@ -24,35 +24,55 @@ from stackctl.errors import ExpectedFailure
 
 PIPE_SIZE = 1 << 20
 START_WITHIN = 60.0
-_READ = r"""
-cd "$1" 2>/dev/null || { echo "there is no model store at $1" >&2; exit 7; }
-[ -d manifests ] || { echo "the store is empty" >&2; exit 7; }
-set -- manifests; [ -d blobs ] && set -- manifests blobs
-if [ -n "$OUT" ]; then exec >"$OUT"; fi
-exec tar -cf - --exclude='*-partial*' "$@"
+# Nobody may ever open the other end of the pipe: a caller that was killed in between must not leave a container
+# that waits for ever. The work is a child, since the first process of a container cannot be killed from inside.
+_GUARDED = r"""
+( work "$@" ) & child=$!
+( n=0; while [ ! -e /tmp/.stackctl-open ] && [ $n -lt 15 ]; do sleep 1; n=$((n+1)); done
+  [ -e /tmp/.stackctl-open ] || kill -9 "$child" ) >/dev/null 2>&1 &
+wait "$child"
 """
+_READ = (
+    r"""
+work() {
+  cd "$1" 2>/dev/null || { echo "there is no model store at $1" >&2; exit 7; }
+  [ -d manifests ] || { echo "the store is empty" >&2; exit 7; }
+  set -- manifests; [ -d blobs ] && set -- manifests blobs
+  if [ -n "$OUT" ]; then exec >"$OUT"; fi
+  : >/tmp/.stackctl-open
+  exec tar -cf - --exclude='*-partial*' "$@"
+}
+"""
+    + _GUARDED
+)
 # Nothing of the store is touched before the mark that the sender writes last has arrived.
-_WRITE = r"""
-umask 022
-M="$1"; S="$M/.stackctl-restore"
-mkdir -p "$M" || exit 7
-rm -rf "$S" && mkdir "$S" || exit 7
-trap 'rm -rf "$S"; exit 8' INT TERM HUP
-if [ -n "$IN" ]; then exec <"$IN"; fi
-if tar -xf - -C "$S" && [ -f "$S/.complete" ]; then
-  rm -f "$S/.complete"
-  chown -R "$(stat -c %u:%g "$M")" "$S"
-  mkdir -p "$M/blobs" "$M/manifests"
-  chown "$(stat -c %u:%g "$M")" "$M/blobs" "$M/manifests"
-  for f in "$S"/blobs/*; do if [ -e "$f" ]; then mv -f "$f" "$M/blobs/" || { rm -rf "$S"; exit 7; }; fi; done
-  cd "$S/manifests" && find . -type d | while read -r d; do
-    if [ ! -d "$M/manifests/$d" ]; then mkdir -p "$M/manifests/$d"; chown "$(stat -c %u:%g "$M")" "$M/manifests/$d"; fi
-  done
-  find . -type f | while read -r f; do mv -f "$f" "$M/manifests/$f" || exit 7; done
-  code=$?; cd /; rm -rf "$S"; exit "$code"
-fi
-rm -rf "$S"; exit 9
+_WRITE = (
+    r"""
+work() {
+  umask 022
+  if [ -n "$IN" ]; then exec <"$IN"; else exec <&4; fi
+  : >/tmp/.stackctl-open
+  M="$1"; S="$M/.stackctl-restore"
+  mkdir -p "$M" || exit 7
+  rm -rf "$S" && mkdir "$S" || exit 7
+  if tar -xf - -C "$S" && [ -f "$S/.complete" ]; then
+    rm -f "$S/.complete"
+    own="$(stat -c %u:%g "$M")"
+    chown -R "$own" "$S"
+    mkdir -p "$M/blobs" "$M/manifests" && chown "$own" "$M/blobs" "$M/manifests"
+    for f in "$S"/blobs/*; do if [ -e "$f" ]; then mv -f "$f" "$M/blobs/" || { rm -rf "$S"; exit 7; }; fi; done
+    cd "$S/manifests" && find . -type d | while read -r d; do
+      if [ ! -d "$M/manifests/$d" ]; then mkdir -p "$M/manifests/$d"; chown "$own" "$M/manifests/$d"; fi
+    done
+    find . -type f | while read -r f; do mv -f "$f" "$M/manifests/$f" || exit 7; done
+    code=$?; cd /; rm -rf "$S"; exit "$code"
+  fi
+  rm -rf "$S"; exit 9
+}
+exec 4<&0
 """
+    + _GUARDED
+)
 
 
 @dataclass(frozen=True)
@@ -117,15 +137,7 @@ class ModelStore:
                 yield helper
             finally:
                 helper.close()
-                if helper.process.poll() is None:
-                    try:
-                        helper.process.wait(15)
-                    except subprocess.TimeoutExpired:
-                        subprocess.run(
-                            [*self._docker, "rm", "--force", name], capture_output=True, check=False, timeout=30
-                        )
-                        helper.process.kill()
-                        helper.process.wait()
+                helper.end([*self._docker, "rm", "--force", name])
 
     def _argv(self, name: str, script: str, fifo: Path | None, mode: str) -> list[str]:
         flag, source = self._place.mount
@@ -207,12 +219,33 @@ class _Helper:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        elif self._fifo is not None and self._fifo.exists():
+            self._release(self._fifo)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None and not stream.closed:
                 try:
                     stream.close()
                 except BrokenPipeError:
                     continue
+
+    def _release(self, fifo: Path) -> None:
+        """The other side may be waiting for us at the pipe: come, and go at once."""
+        end = time.monotonic() + START_WITHIN
+        while self.process.poll() is None and time.monotonic() < end:
+            os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
+            time.sleep(0.05)
+
+    def end(self, remove: Sequence[str]) -> None:
+        """Wait until it has ended, or make it end."""
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            subprocess.run(remove, capture_output=True, check=False, timeout=30)
+            self.process.kill()
+            self.process.wait()
+        self._listener.join(2)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
     def finish(self) -> None:
         """Close our end and wait; raises what the container said where it failed."""

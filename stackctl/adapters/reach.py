@@ -162,8 +162,8 @@ class InsideBackend(httpcore.NetworkBackend):
 
     def __init__(self, docker: Sequence[str], container: Container, images: Sequence[str]) -> None:
         self._docker, self._container, self._images = docker, container, images
-        self._relay = RelayBackend(exec_prefix(docker, container.id))
-        self._beside = False
+        self._within = RelayBackend(exec_prefix(docker, container.id))
+        self._beside: RelayBackend | None = None
 
     def connect_tcp(
         self,
@@ -174,14 +174,16 @@ class InsideBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """A connection to ``host:port`` as the consumer would make it."""
-        try:
-            return self._relay.connect_tcp(host, port, timeout, local_address, socket_options)
-        except NoRelay:
-            image = self._image()
-            if self._beside or image is None:
-                raise
-            self._relay, self._beside = RelayBackend(beside_prefix(self._docker, self._container.id, image)), True
-        return self._relay.connect_tcp(host, port, timeout, local_address, socket_options)
+        relay = self._beside
+        if relay is None:
+            try:
+                return self._within.connect_tcp(host, port, timeout, local_address, socket_options)
+            except NoRelay:
+                image = self._image()
+                if image is None:
+                    raise
+                relay = self._beside = RelayBackend(beside_prefix(self._docker, self._container.id, image))
+        return relay.connect_tcp(host, port, timeout, local_address, socket_options)
 
     def _image(self) -> str | None:
         for image in self._images:
@@ -225,9 +227,20 @@ class _RelayStream(httpcore.NetworkStream):
                 raise _failed(self._process)
             seen += chunk
         if not seen.startswith(_GREETING):
-            raise httpcore.ConnectError("the relay answered something else")
+            raise _odd(seen + self._rest())
         self._early = seen[len(_GREETING) :]
         self._silent = not self._early
+
+    def _rest(self) -> bytes:
+        """What else is said within a second: an engine tells on standard output that it cannot run a program."""
+        seen = b""
+        end = time.monotonic() + 1.0
+        try:
+            while len(seen) < _MAX_STDERR and (chunk := self.read(4096, max(0.001, end - time.monotonic()))):
+                seen += chunk
+        except httpcore.ReadTimeout:
+            return seen
+        return seen
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._early:
@@ -293,6 +306,13 @@ class _RelayStream(httpcore.NetworkStream):
         if info == "ssl_object" and isinstance(self._sock, ssl.SSLSocket):
             return self._sock
         return self._sock if info == "socket" else None
+
+
+def _odd(said: bytes) -> httpcore.ConnectError:
+    text = said.decode("utf-8", "replace").strip()
+    if "executable file not found" in text or "no such file or directory" in text.lower():
+        return NoRelay(text)
+    return httpcore.ConnectError(f"the relay answered something else: {text[:200]}")
 
 
 def _failed(process: subprocess.Popen[bytes]) -> httpcore.ConnectError:

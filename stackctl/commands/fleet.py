@@ -68,7 +68,7 @@ class Fleet:
         if profile is None:
             in_force = self.state.profile if self.state else None
             try:
-                return self.members(in_force) if in_force else self.members(self._default())
+                return self.members(in_force or self._default())
             except UsageError:
                 return self.members(self._default())
         target = resolve(config, profile)
@@ -81,7 +81,12 @@ class Fleet:
         return names
 
     def _default(self) -> str:
-        return default_profile(self.stack.config, has_local=self.local is not None or not self.stack.config.instances)
+        """What is meant before anything was brought up: not a local server that does not run, if there is another."""
+        name = default_profile(self.stack.config, has_local=self.local is not None or not self.stack.config.instances)
+        if name == LOCAL and self.local is None:
+            enabled = {n: i.priority for n, i in self.stack.config.instances.items() if i.enabled}
+            name = min(enabled, key=lambda n: enabled[n], default=LOCAL)
+        return name
 
     def required(self, name: str) -> list[str]:
         """The models that a server is to have."""
@@ -157,12 +162,24 @@ def _of_url(text: str) -> Server:
     return Server(text, instance.url)
 
 
-def as_consumer_sees(server: Server, consumer: Container) -> Server:
+def as_consumer_sees(session: Session, server: Server, consumer: Container) -> Server:
     """The server as a consumer is told of it: the Docker host where this machine's loopback is meant."""
     if server.url.is_loopback:
         server = replace(server, url=server.url.with_host(HOST_ALIAS), address="host-gateway")
     if server.address == "host-gateway" or (server.url.host == HOST_ALIAS and not server.address):
-        gateways = [str(network.get("Gateway") or "") for network in consumer.networks.values()]
-        address = "127.0.0.1" if consumer.network_mode == "host" else next(filter(None, gateways), None)
-        server = replace(server, address=address)
+        server = replace(server, address=_host_gateway(session, server.url.host, consumer))
     return server
+
+
+def _host_gateway(session: Session, name: str, consumer: Container) -> str | None:
+    """What ``host-gateway`` is to a container; None where it knows the name itself."""
+    if consumer.network_mode == "host":
+        return "127.0.0.1"
+    known = (consumer.raw.get("HostConfig") or {}).get("ExtraHosts") or []
+    if any(str(entry).startswith((f"{name}:", f"{name}=")) for entry in known):
+        return None
+    # Without `host-gateway-ip`, the engine takes the gateway of its default bridge (moby: daemon/daemon_unix.go).
+    bridge = session.engine.network("bridge") or {}
+    gateways = [str(entry.get("Gateway") or "") for entry in (bridge.get("IPAM") or {}).get("Config") or []]
+    own = [str(network.get("Gateway") or "") for network in consumer.networks.values()]
+    return next(filter(None, [*gateways, *own]), None)

@@ -85,7 +85,7 @@ def _auth(instance: Instance) -> str | None:
 def check_instances(
     session: Session, names: Sequence[str], *, service: str | None = None, inside: Inside | None = None
 ) -> Outcome:
-    """Ask every instance at once, from here or from inside ``service``. Exit code 1 when an enabled one is not healthy."""
+    """Ask every instance at once, from here or from inside ``service``. Code 1 when an enabled one is not healthy."""
     fleet = gather(session, with_local=False)
     servers, connect = _asked(fleet, names, service, inside)
     with session.reporter.step(f"asking {len(servers)} instance{'s' if len(servers) != 1 else ''}"):
@@ -120,7 +120,7 @@ def _asked(
         return servers, fleet.connect
     consumer = consumer_of(fleet, service)
     backend = inside(consumer)
-    return [as_consumer_sees(server, consumer) for server in servers], lambda server: OllamaClient(
+    return [as_consumer_sees(fleet.session, server, consumer) for server in servers], lambda server: OllamaClient(
         server, backend=backend
     )
 

@@ -207,7 +207,9 @@ def no_such_model(fleet: Fleet, model: str, found: Sequence[Stock], *, registry:
     close = [name for name in names.nearest(model, candidates) if not names.same(name, model)]
     if not names.is_valid(model):
         return OllamaError(
-            Kind.BAD_NAME, f'"{plain(model, 100)}" is no model name', hint=f"did you mean {close[0]}?" if close else ""
+            Kind.BAD_NAME,
+            f'"{plain(model, 100)}" is no model name',
+            hint=f"did you mean {close[0]}?" if close else "a name looks like qwen3:8b",
         )
     where = "the registry has no such model or tag" if registry else f"no instance has the model {model}"
     text = f"{model}: {where}" if registry else where
