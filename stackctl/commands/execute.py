@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.asking import How
-from stackctl.commands.gatewaying import reload
+from stackctl.commands.gatewaying import reload, under_way
 from stackctl.commands.observe import OVERRIDE, STATE, observe
 from stackctl.commands.prepare import compose_secrets
 from stackctl.commands.session import Session
@@ -20,6 +20,7 @@ from stackctl.config.url import DEFAULT_PORT, OllamaUrl
 from stackctl.errors import StackctlError, StepFailed, VerifyFailed
 from stackctl.ports import ComposeCall, Container
 from stackctl.project.compose import ComposeProject
+from stackctl.project.localollama import server_port
 from stackctl.transaction import plan as steps
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
@@ -28,6 +29,8 @@ from stackctl.transaction.undo import plan_undo
 
 NETWORK_LABELS = {"io.stackctl.role": "network"}
 POLL = 0.15
+DRAIN = 10.0
+"""Seconds that a server which is to go may take to finish what the gateway has under way there."""
 VERIFY_FOR = 20.0
 """Seconds in which a consumer that runs may begin to reach a target that answered before."""
 
@@ -61,6 +64,7 @@ class StackExecutor:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._session = work.session
+        self._undoing = False
         self._actions: dict[type[steps.Step], Callable[[Any], None]] = {
             steps.CreateNetwork: self._create_network,
             steps.WriteOverride: self._write_override,
@@ -83,6 +87,7 @@ class StackExecutor:
     def undo(self, snapshot: Snapshot) -> list[str]:
         """Plan the way back from what is there now, and take it."""
         session, taken = self._session, []
+        self._undoing = True
         with session.reporter.step("undo: putting the stack back as it was"):
             now = observe(
                 session,
@@ -234,9 +239,30 @@ class StackExecutor:
             raise VerifyFailed(verify_message(bad, absent), hint="stackctl diagnose")
 
     def _remove_container(self, step: steps.RemoveContainer) -> None:
+        gated = bool(self._work.stack.config.gateway) and not self._undoing
+        if gated and (left := self._drained(step)):
+            self._session.reporter.note(
+                f"{step.container} still has {left} request(s) of the gateway to finish, and is left running;"
+                " the next `stackctl up` removes it"
+            )
+            return
         with self._session.reporter.step(f"removing {step.container}"):
             self._session.engine.stop(step.container)
             self._session.engine.remove(step.container)
+
+    def _drained(self, step: steps.RemoveContainer) -> int:
+        """Wait a while for requests that the gateway has under way there; how many are left."""
+        end = time.monotonic() + DRAIN
+        while True:
+            containers = self._session.engine.containers(self._work.project.name)
+            server = next((c for c in containers if c.name == step.container and c.state == "running"), None)
+            if server is None:
+                return 0
+            port = server_port(self._work.project.services.get(step.service))
+            left = under_way(self._session, containers, server, port)
+            if not left or time.monotonic() >= end:
+                return left
+            time.sleep(POLL)
 
     def _stop_container(self, step: steps.StopContainer) -> None:
         self._session.engine.stop(step.container)

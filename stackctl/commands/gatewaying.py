@@ -166,6 +166,21 @@ def serving(session: Session, containers: Sequence[Container]) -> tuple[str | No
     return (seen.serving[0] if seen.serving else None), seen.notice
 
 
+def under_way(session: Session, containers: Sequence[Container], server: Container, port: int) -> int:
+    """How many requests the gateway has under way at a server of this project; 0 without a gateway."""
+    from stackctl.gateway import control  # noqa: PLC0415
+
+    gateway = _container(containers)
+    addresses = [
+        str(network[key])
+        for network in server.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if network.get(key)
+    ]
+    if gateway is None or gateway.id == server.id or not addresses:
+        return 0
+    done = session.engine.exec(gateway.id, control.requests_argv(addresses, port), timeout=10.0)
+    return int(done.text) if done.code == 0 and done.text.strip().isdigit() else 0
+
+
 def secrets_moved(session: Session, stack: Stack, containers: Sequence[Container]) -> bool:
     """Whether a secret in the running gateway is not the one that is to be had now."""
     from stackctl.gateway import control  # noqa: PLC0415

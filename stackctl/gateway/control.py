@@ -7,6 +7,7 @@ The caller runs them, for instance through ``stackctl.ports.Engine.exec``:
 ``STATE``           prints what :func:`stackctl.gateway.state.parse` reads   0, or the gateway is down
 ``RUNNING``         prints the configuration in force, for undoing           0
 ``SECRET_DIGESTS``  prints what :func:`stale_secrets` reads                  0
+``requests_argv``   prints how many requests are under way at a server       0
 ``STORE_SECRETS``   standard input: :func:`secrets_archive`; as user ``0``   0
 ==================  =======================================================  =========================
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import ipaddress
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -42,6 +44,24 @@ def apply_argv(digest: str) -> tuple[str, ...]:
     takes effect. Running streams finish on the workers that they are on.
     """
     return ("sh", "-c", scripts.APPLY, "apply", digest)
+
+
+def requests_argv(addresses: Iterable[str], port: int) -> tuple[str, ...]:
+    """Print how many requests the gateway's workers, former ones too, have under way at a server.
+
+    ``addresses`` are the server's on the gateway's networks. The gateway opens a
+    connection for each request and keeps none, so the established ones are counted;
+    of a server that is still in its configuration, a health check may be one of them.
+    """
+    kernel = [f"{_kernel_form(a)}:{port:04X}:01" for a in addresses]
+    return ("sh", "-c", scripts.REQUESTS, "requests", *kernel)
+
+
+def _kernel_form(address: str) -> str:
+    """An address as ``/proc/net/tcp`` and ``tcp6`` show it: words of four bytes, each little-endian."""
+    ip = ipaddress.ip_address(address)
+    words = [ip.packed[i : i + 4] for i in range(0, len(ip.packed), 4)]
+    return "".join(f"{int.from_bytes(word, 'little'):08X}" for word in words)
 
 
 def check_applied(result: Completed) -> None:

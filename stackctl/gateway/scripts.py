@@ -117,6 +117,14 @@ STATE = f"{COMMON}\nget /about && echo && get '/state;csv;norefresh'\n"
 
 RUNNING = f"{COMMON}\ncat gateway.cfg\n"
 
+REQUESTS = """\
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ _ there status _; do
+  for wanted in "$@"; do
+    case $there:$status in "$wanted") echo . ;; esac
+  done
+done | grep -c . || true
+"""
+
 SECRET_DIGESTS = f"cd {SECRETS_DIR} 2>/dev/null || exit 0\nsha256sum {SECRET_PREFIX}* 2>/dev/null || true\n"
 
 STORE_SECRETS = f"umask 022\nmkdir -p {SECRETS_DIR} && tar -xf - -C {SECRETS_DIR}\n"

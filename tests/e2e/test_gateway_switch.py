@@ -63,7 +63,8 @@ def test_switches_under_load_fail_nothing(lab: Lab) -> None:
         done = False
         streams = [asyncio.create_task(client.stream({"tokens": 3000, "interval": 0.1})) for _ in range(10)]
         kinds = [
-            ("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False), ("POST", "/api/chat", {"tokens": 5}, True),
+            ("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False),
+            ("POST", "/api/chat", {"tokens": 5}, True),
         ]
         load = asyncio.create_task(client.load(100, lambda: done, kinds))
         for number in range(6):
@@ -163,6 +164,27 @@ def test_workers_end_when_their_last_stream_has(lab: Lab) -> None:
     for name in ("one", "two", "one"):
         lab.switch(name)
     eventually(lambda: len(docker("top", lab.gateway).splitlines()) == 3, seconds=20)
+
+
+def test_requests_under_way_are_counted_on_former_workers_too(lab: Lab) -> None:
+    def under_way(name: str) -> int:
+        return int(lab.exec(control.requests_argv([lab.address(name)], 11434)).text)
+
+    async def scenario() -> None:
+        client = Client(lab.url)
+        await asyncio.to_thread(lab.switch, "one")
+        streams = [asyncio.create_task(client.stream({"tokens": 3000, "interval": 0.1})) for _ in range(3)]
+        await asyncio.to_thread(eventually, lambda: lab.ask("one", "/seen")["open"] == 3)
+        await asyncio.to_thread(lab.switch, "two")
+        assert await asyncio.to_thread(under_way, "one") == 3
+        await asyncio.to_thread(lab.control, "one", {"finish": True})
+        assert [error for _, error in await asyncio.gather(*streams)] == [""] * 3
+        await asyncio.to_thread(eventually, lambda: under_way("one") == 0)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        lab.control("one", {"finish": False})
 
 
 # -- secrets ---------------------------------------------------------------------

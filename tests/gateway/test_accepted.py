@@ -63,7 +63,7 @@ def test_no_value_ends_its_own_argument() -> None:
     assert check(render(group(config, resolve(config, "p"))).text) == ""
 
 
-@pytest.mark.parametrize("name", ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "SECRET_DIGESTS", "STORE_SECRETS"])
+@pytest.mark.parametrize("name", ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIGESTS", "STORE_SECRETS"])
 def test_shellcheck(name: str) -> None:
     tool = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(

@@ -195,6 +195,11 @@ def test_argv_holds_no_configuration_and_no_secret() -> None:
     assert len(control.apply_argv("x")) == 5
 
 
+def test_addresses_as_the_kernel_shows_them() -> None:
+    argv = control.requests_argv(["172.18.0.3", "fd00::6"], 11434)
+    assert argv[-2:] == ("030012AC:2CAA:01", "000000FD000000000000000006000000:2CAA:01")
+
+
 def test_check_applied_says_what_haproxy_says() -> None:
     control.check_applied(Completed(0))
     stderr = b"[NOTICE]   (9) : haproxy\n[ALERT]    (9) : config : parsing [next.cfg:9] : unknown keyword 'x'\n"
