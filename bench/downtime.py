@@ -7,6 +7,7 @@ manual way is what people do today: edit ``.env``, ``docker compose down``,
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import statistics
@@ -84,14 +85,15 @@ def _unserved(client: Client, change: Callable[[], object]) -> float:
     change()
     client.await_served()
     times = client.served[begun:]
-    return max(b - a for a, b in zip(times, times[1:], strict=False))
+    return max(b - a for a, b in itertools.pairwise(times))
 
 
 def run() -> Iterator[Figure]:
     """Alternately by stackctl and by hand, from the container to the host and back."""
-    with tempfile.TemporaryDirectory(prefix="stackctl-bench-") as folder, double(
-        Path(folder) / "host", host="0.0.0.0", models=["llama3.2:1b"]  # noqa: S104  (containers must reach it)
-    ) as outside:
+    with (
+        tempfile.TemporaryDirectory(prefix="stackctl-bench-") as folder,
+        double(Path(folder) / "host", host="0.0.0.0", models=["llama3.2:1b"]) as outside,
+    ):
         here = Path(folder) / "stack"
         here.mkdir()
         port = _free_port()
@@ -114,8 +116,10 @@ def run() -> Iterator[Figure]:
             pairs = []
             for _ in range(ROUNDS):
                 timed([STACKCTL, "-C", str(here), "-q", "up", "local"])
-                switched = [_unserved(client, lambda: ours(f"http://localhost:{outside.port}")),
-                            _unserved(client, lambda: ours("local"))]
+                switched = [
+                    _unserved(client, lambda: ours(f"http://localhost:{outside.port}")),
+                    _unserved(client, lambda: ours("local")),
+                ]
                 timed([STACKCTL, "-C", str(here), "-q", "detach"])
                 manual = [_unserved(client, lambda: by_hand(away)), _unserved(client, lambda: by_hand(home))]
                 (here / ".env").unlink()

@@ -124,7 +124,7 @@ class World:
         document: dict[str, Any] = {}
         for name in call.files:
             # The loader is a SafeLoader; it only keeps the tags.
-            document = merge(document, yaml.load(Path(name).read_text(), Loader=Loader) or {})  # noqa: S506
+            document = merge(document, yaml.load(Path(name).read_text(), Loader=Loader) or {})
         for service in document.get("services", {}).values():
             environment = service.get("environment") or {}
             if isinstance(environment, list):
