@@ -170,7 +170,7 @@ def under_way(session: Session, containers: Sequence[Container], server: Contain
     """How many requests the gateway has under way at a server of this project; 0 without a gateway."""
     from stackctl.gateway import control  # noqa: PLC0415
 
-    gateway = _container(containers)
+    gateway = container_of(containers)
     addresses = [
         str(network[key])
         for network in server.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if network.get(key)

@@ -108,6 +108,7 @@ resolvers hosts
     hold timeout 24h
 """
 
+
 @dataclass(frozen=True)
 class Rendered:
     """A configuration. ``text`` holds all of it, certificates included, and no secret.

@@ -150,9 +150,9 @@ def test_least_connections(lab: Lab) -> None:
         held = [asyncio.create_task(client.request("POST", "/api/chat", {"tokens": 30, "interval": 0.1}, fresh=True))]
         for _ in range(8):
             await asyncio.sleep(0.05)
-            held.append(asyncio.create_task(
-                client.request("POST", "/api/chat", {"tokens": 30, "interval": 0.1}, fresh=True)
-            ))
+            held.append(
+                asyncio.create_task(client.request("POST", "/api/chat", {"tokens": 30, "interval": 0.1}, fresh=True))
+            )
         samples = await asyncio.gather(*held)
         await client.close()
         assert Counter(s.instance for s in samples) == dict.fromkeys(NAMES, 3)

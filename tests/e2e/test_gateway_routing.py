@@ -22,11 +22,14 @@ CONFIG: dict[str, Any] = {
     "instances": {
         "plain": {"url": "http://plain:11434", "priority": 3},
         "tokened": {
-            "url": "http://tokened:11434", "priority": 1,
-            "auth": {"bearer": "${LAB_TOKEN}"}, "headers": {"X-Client-ID": "renfield", "X-Key": "k-${LAB_KEY}"},
+            "url": "http://tokened:11434",
+            "priority": 1,
+            "auth": {"bearer": "${LAB_TOKEN}"},
+            "headers": {"X-Client-ID": "renfield", "X-Key": "k-${LAB_KEY}"},
         },
         "prefixed": {
-            "url": "http://prefixed:11434/team/llm", "priority": 2,
+            "url": "http://prefixed:11434/team/llm",
+            "priority": 2,
             "auth": {"basic": {"user": "al%ice", "password": "${file:/run/keys/pass}"}},
             "endpoints": {"chat": "/api/v1/chat", "health": "/health"},
         },
@@ -193,8 +196,23 @@ def test_the_administration_is_closed_to_consumers(lab: Lab, client: httpx.Clien
     )
     address = lab.url.removeprefix("http://").partition(":")[0]
     done = subprocess.run(
-        ["docker", "run", "--rm", "--label", "io.stackctl.test=1", "--network", f"{lab.project}_front", PYTHON,
-         "python3", "-c", probe, address],
-        capture_output=True, text=True, check=True, timeout=120,
+        [
+            "docker",
+            "run",
+            "--rm",
+            "--label",
+            "io.stackctl.test=1",
+            "--network",
+            f"{lab.project}_front",
+            PYTHON,
+            "python3",
+            "-c",
+            probe,
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert done.stdout.split() == ["11434"]

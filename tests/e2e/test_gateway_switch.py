@@ -63,7 +63,8 @@ def test_switches_under_load_fail_nothing(lab: Lab) -> None:
         done = False
         streams = [asyncio.create_task(client.stream({"tokens": 3000, "interval": 0.1})) for _ in range(10)]
         kinds = [
-            ("POST", "/api/chat", {}, False), ("GET", "/api/tags", {}, False),
+            ("POST", "/api/chat", {}, False),
+            ("GET", "/api/tags", {}, False),
             ("POST", "/api/chat", {"tokens": 5}, True),
         ]
         load = asyncio.create_task(client.load(100, lambda: done, kinds))

@@ -16,11 +16,16 @@ PEM = "-----BEGIN CERTIFICATE-----\nZm9y IHRlc3Rz\n-----END CERTIFICATE-----\n"
 
 INSTANCES: dict[str, Any] = {
     "gpu-box": {
-        "url": "http://cuda.local:11434", "address": "192.168.1.100", "priority": 1, "timeout": "90s",
-        "auth": {"bearer": "${GPU_BOX_TOKEN}"}, "headers": {"X-Client-ID": "renfield"},
+        "url": "http://cuda.local:11434",
+        "address": "192.168.1.100",
+        "priority": 1,
+        "timeout": "90s",
+        "auth": {"bearer": "${GPU_BOX_TOKEN}"},
+        "headers": {"X-Client-ID": "renfield"},
     },
     "behind-proxy": {
-        "url": "https://ollama.example.com/team/llm", "priority": 2,
+        "url": "https://ollama.example.com/team/llm",
+        "priority": 2,
         "auth": {"basic": {"user": "al%ice", "password": "${file:/run/keys/ollama}"}},
         "headers": {"X-Api-Key": "id-${API_KEY}", "X-Cost": "100%$$"},
         "tls": {"ca_file": "certs/ca.pem", "server_name": "llm.example.com"},

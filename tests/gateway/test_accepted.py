@@ -43,7 +43,7 @@ def test_haproxy_takes_the_waiting_one() -> None:
     assert check(waiting()) == ""
 
 
-HOSTILE = "a' \"b\" ${HOME} %[env(PATH)] %t \\ # { } ; `id` $(id) é"
+HOSTILE = 'a\' "b" ${HOME} %[env(PATH)] %t \\ # { } ; `id` $(id) é'
 
 
 @pytest.mark.engine
@@ -63,12 +63,19 @@ def test_no_value_ends_its_own_argument() -> None:
     assert check(render(group(config, resolve(config, "p"))).text) == ""
 
 
-@pytest.mark.parametrize("name", ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIGESTS", "STORE_SECRETS"])
+NAMES = ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIGESTS", "STORE_SECRETS"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_shellcheck(name: str) -> None:
     tool = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(
         [str(tool), "-s", "sh", "-e", "SC2034,SC2317,SC2329", "-"],  # COMMON's parts are not all used by each
-        input=getattr(scripts, name), capture_output=True, text=True, check=False, timeout=60,
+        input=getattr(scripts, name),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout
 

@@ -92,10 +92,14 @@ def test_only_a_time_that_the_user_wrote_cuts_a_request_short(group_of: Callable
 
 
 def test_a_fallback_that_is_a_member_too_is_the_fallback() -> None:
-    config = StackConfig.model_validate({
-        "version": 1, "gateway": True, "instances": {"a": {"url": "http://a:1"}, "b": {"url": "http://b:1"}},
-        "profiles": {"p": {"use": ["a", "b"], "fallback": "a"}},
-    })
+    config = StackConfig.model_validate(
+        {
+            "version": 1,
+            "gateway": True,
+            "instances": {"a": {"url": "http://a:1"}, "b": {"url": "http://b:1"}},
+            "profiles": {"p": {"use": ["a", "b"], "fallback": "a"}},
+        }
+    )
     found = group(config, resolve(config, "p"))
     assert [u.name for u in found.members] == ["b"]
     assert found.fallback is not None
@@ -185,7 +189,8 @@ def test_secrets_archive() -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         members = archive.getmembers()
         assert [(m.name, m.mode, m.size) for m in members] == [
-            ("stackctl_secret_A", 0o444, 2), ("stackctl_secret_B", 0o444, 1),
+            ("stackctl_secret_A", 0o444, 2),
+            ("stackctl_secret_B", 0o444, 1),
         ]
 
 
@@ -219,7 +224,10 @@ def test_the_scripts_carry_nothing_of_a_target() -> None:
 # -- state -----------------------------------------------------------------------
 
 ABOUT = {
-    "digest": "abc", "profile": "all", "policy": "priority", "worker": 9,
+    "digest": "abc",
+    "profile": "all",
+    "policy": "priority",
+    "worker": 9,
     "fallback": {"name": "local", "slug": "local"},
     "members": [{"name": "a", "slug": "a"}, {"name": "http://b", "slug": "url-1"}],
 }

@@ -39,7 +39,8 @@ def answer(writer, status, value, extra=""):
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     writer.write(
         f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(data)}\r\n{extra}\r\n".encode() + data
+        f"Content-Length: {len(data)}\r\n{extra}\r\n".encode()
+        + data
     )
 
 

@@ -35,8 +35,14 @@ PYTHON = "stackctl.local/python:base"
 class Lab:
     """One Compose project: ``stackctl-gateway``, a network of consumers, upstreams added with :meth:`upstream`."""
 
-    def __init__(self, directory: Path, config: Mapping[str, Any], *, variables: Mapping[str, str] | None = None,
-                 image: str = IMAGE) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, Any],
+        *,
+        variables: Mapping[str, str] | None = None,
+        image: str = IMAGE,
+    ) -> None:
         self.project = f"sct-gateway-{secrets.token_hex(4)}"
         self.directory = directory
         self.variables = dict(variables or {})
@@ -67,7 +73,12 @@ class Lab:
     def compose(self, *arguments: str) -> str:
         values = {s.variable: self.variables[s.variable] for s in self.part.secrets}
         return docker(
-            "compose", "-p", self.project, "-f", str(self.directory / "compose.yaml"), *arguments,
+            "compose",
+            "-p",
+            self.project,
+            "-f",
+            str(self.directory / "compose.yaml"),
+            *arguments,
             environment={**os.environ, **values},
         )
 
@@ -87,9 +98,25 @@ class Lab:
             self.extra.append(container)
         flags = [part for key in environment for part in ("-e", key)]
         docker(
-            "run", "-d", "--name", container, "--network", self.network, "--network-alias", alias or name,
-            "--label", "io.stackctl.test=1", "--stop-timeout", "0", "-e", "NAME", *flags,
-            PYTHON, "python3", "-c", UPSTREAM,
+            "run",
+            "-d",
+            "--name",
+            container,
+            "--network",
+            self.network,
+            "--network-alias",
+            alias or name,
+            "--label",
+            "io.stackctl.test=1",
+            "--stop-timeout",
+            "0",
+            "-e",
+            "NAME",
+            *flags,
+            PYTHON,
+            "python3",
+            "-c",
+            UPSTREAM,
             environment={**os.environ, "NAME": name, **environment},
         )
         return self.address(name)
@@ -192,13 +219,35 @@ def certificate(
     with tempfile.TemporaryDirectory() as directory:
         paths = {part: str(Path(directory) / part) for part in ("cert", "key", "ca-cert", "ca-key")}
         command = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-keyout", paths["key"], "-out", paths["cert"],
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            paths["key"],
+            "-out",
+            paths["cert"],
         ]
         if signed_by:
             Path(paths["ca-cert"]).write_text(signed_by[0])
             Path(paths["ca-key"]).write_text(signed_by[1])
-            command += ["-CA", paths["ca-cert"], "-CAkey", paths["ca-key"], "-addext", f"subjectAltName={names}",
-                        "-addext", "basicConstraints=critical,CA:FALSE"]
+            command += [
+                "-CA",
+                paths["ca-cert"],
+                "-CAkey",
+                paths["ca-key"],
+                "-addext",
+                f"subjectAltName={names}",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+            ]
         subprocess.run(command, check=True, capture_output=True)
         return Path(paths["cert"]).read_text(), Path(paths["key"]).read_text()
