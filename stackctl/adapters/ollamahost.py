@@ -79,6 +79,12 @@ def observe(port: int, host: SystemHost | None = None) -> HostObserved:
     )
 
 
+def observe_network(port: int, host: SystemHost | None = None) -> HostObserved:
+    """Only what the firewall's answer depends on: devices and rules."""
+    host = host or SystemHost()
+    return HostObserved(port=port, root=host.is_root(), devices=_devices(host), firewall=_firewall(host))
+
+
 def _properties(host: SystemHost) -> dict[str, str] | None:
     done = host.run(["systemctl", "show", UNIT, "--property", ",".join(PROPERTIES)], timeout=10)
     if done.code != 0:

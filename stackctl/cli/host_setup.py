@@ -56,6 +56,7 @@ def host_setup(
 ) -> None:
     """Print what an Ollama server needs for this stack, or write, apply or undo it."""
     from stackctl.adapters.host import SystemHost  # noqa: PLC0415
+    from stackctl.adapters.ollamahost import observe_network  # noqa: PLC0415
     from stackctl.commands.host_plan import Wish  # noqa: PLC0415
     from stackctl.commands.host_setup import host_setup as command  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
@@ -69,4 +70,4 @@ def host_setup(
         known_hosts=known_hosts, compose=compose, base_image=base_image,
     )  # fmt: skip
     do = "apply" if apply else "undo" if undo else ""
-    present(ctx, command(session(ctx), SystemHost(), wish, write=write, do=do, yes=yes))
+    present(ctx, command(session(ctx), SystemHost(), wish, observe_network, write=write, do=do, yes=yes))

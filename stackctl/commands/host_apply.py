@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -14,8 +15,12 @@ from stackctl.hostsetup.subjects import FIREWALLS
 from stackctl.ports import Reporter
 
 
-def apply(setup: Setup, plan: HostPlan, host: ServerHost, reporter: Reporter) -> bool:
+def apply(
+    setup: Setup, plan: HostPlan, host: ServerHost, reporter: Reporter, verify: Callable[[], None] | None = None
+) -> bool:
     """Apply ``setup``; False when it is in force already. On any failure, Ctrl-C too, everything is as before.
+
+    ``verify`` looks whether it does what it is for, and raises where it does not.
 
     Raises ``StepFailed`` with what the failed command said, or
     ``RollbackFailed`` with the commands that finish the undoing by hand.
@@ -29,9 +34,14 @@ def apply(setup: Setup, plan: HostPlan, host: ServerHost, reporter: Reporter) ->
     port = plan.proxy.port if plan.proxy else plan.port
     paths = [f.path for f in setup.files] + list(setup.touches)
     before = {path: Before(host.read(path), host.mode(path)) for path in paths}
-    record = Record(plan.project, port, plan.exclusive, setup, before, _missing(host, [*paths, f"{DIRECTORY}/x"]))
+    sources = tuple(str(network) for network in plan.allowed)
+    record = Record(
+        plan.project, port, plan.exclusive, setup, before, sources, _missing(host, [*paths, f"{DIRECTORY}/x"])
+    )
     try:
         _carry_out(record, host, reporter)
+        if verify is not None:
+            verify()
     except BaseException as error:
         reporter.warn("undoing what had begun")
         undo(_reloaded(record, host), host, reporter, failing=getattr(error, "command", None))

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from stackctl.commands.host_plan import stack_sources
 from stackctl.commands.host_ports import ServerHost
+from stackctl.commands.host_record import all_records
 from stackctl.commands.session import Session
 from stackctl.errors import UsageError
 from stackctl.hostsetup.check import findings_of, run_checks
 from stackctl.hostsetup.findings import Finding
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import parse_network
+from stackctl.hostsetup.plan import Network, collapse, parse_network
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 SCHEMA = "stackctl.host-check/1"
@@ -39,7 +40,7 @@ def host_check(
         wanted = tuple(parse_network(text) for text in sources)
     except ValueError as error:
         raise UsageError(f"--from: {error}", hint="--from 172.18.0.0/16, or one address") from None
-    wanted = wanted or stack_sources(session, host)
+    wanted = wanted or stack_sources(session, host) or _applied_sources(host, port)
     with session.reporter.step("look at this machine"):
         seen = observe(port)
     results = run_checks(seen, wanted)
@@ -64,6 +65,12 @@ def host_check(
             Line("Without root the owners of sockets, their environment and the firewall stay unseen.", "warn")
         )
     return Outcome(SCHEMA, data, blocks, code=0 if ok else 1)
+
+
+def _applied_sources(host: ServerHost, port: int) -> tuple[Network, ...]:
+    """Whom the set-ups that were applied here let in to the port."""
+    records = [record for record in all_records(host) if record.port == port and record.state == "applied"]
+    return collapse([parse_network(source) for record in records for source in record.sources])
 
 
 def _lines(finding: Finding) -> list[Line]:

@@ -32,6 +32,7 @@ class Record:
     exclusive: bool
     setup: Setup
     before: Mapping[str, Before]
+    sources: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     """Directories that were not there before, the innermost first."""
     done: tuple[int, ...] = ()
@@ -52,6 +53,7 @@ class Record:
             "state": self.state,
             "done": list(self.done),
             "made": list(self.made),
+            "sources": list(self.sources),
             "before": {
                 path: {"mode": b.mode, "data": None if b.data is None else base64.b64encode(b.data).decode("ascii")}
                 for path, b in self.before.items()
@@ -104,6 +106,7 @@ def _parse(data: bytes) -> Record:
                 for path, b in raw["before"].items()
             },
             made=tuple(raw["made"]),
+            sources=tuple(raw["sources"]),
             done=tuple(raw["done"]),
             state=raw["state"],
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from stackctl.commands.host_apply import apply, undo
@@ -10,22 +12,36 @@ from stackctl.commands.host_plan import Wish, derive
 from stackctl.commands.host_ports import ServerHost
 from stackctl.commands.host_record import Record, all_records
 from stackctl.commands.session import Session
-from stackctl.errors import UsageError
+from stackctl.errors import StepFailed, UsageError
 from stackctl.hostsetup import ssh_tunnel
-from stackctl.hostsetup.plan import HostPlan, project_name
+from stackctl.hostsetup.firewall import chain_that_blocks, try_source
+from stackctl.hostsetup.observed import HostObserved
+from stackctl.hostsetup.plan import HostPlan, parse_network, project_name
 from stackctl.hostsetup.script import apply_script, printed, undo_script
 from stackctl.hostsetup.setup import HostFile, Setup
-from stackctl.hostsetup.subjects import RENDER
+from stackctl.hostsetup.subjects import FIREWALLS, RENDER
 from stackctl.outcome import Block, Line, Outcome, Verbatim
+from stackctl.ports import Reporter
 
 SCHEMA = "stackctl.host-setup/1"
 _MARK = "Written by `stackctl host-setup"
 
 
 def host_setup(
-    session: Session, host: ServerHost, wish: Wish, *, write: str | None = None, do: str = "", yes: bool = False
+    session: Session,
+    host: ServerHost,
+    wish: Wish,
+    look: Callable[[int], HostObserved],
+    *,
+    write: str | None = None,
+    do: str = "",
+    yes: bool = False,
 ) -> Outcome:
-    """Render ``wish`` and do with it what is asked: ``do`` is ``apply``, ``undo`` or empty; ``write`` a directory."""
+    """Render ``wish`` and do with it what is asked: ``do`` is ``apply``, ``undo`` or empty; ``write`` a directory.
+
+    ``look`` reads this machine's devices and firewall rules, to see that an
+    applied firewall really lets the stack in.
+    """
     if wish.subject not in RENDER:
         raise UsageError(f'no set-up "{wish.subject}"', hint=f"known: {', '.join(RENDER)}")
     if wish.compose and wish.subject != "ssh-tunnel":
@@ -38,7 +54,7 @@ def host_setup(
     setup = _render(plan, wish)
     setup = replace(setup, notes=(*notes, *setup.notes))
     if do == "apply":
-        return _apply(session, host, plan, setup, yes=yes)
+        return _apply(session, host, plan, setup, look, yes=yes)
     if write is not None:
         return _write(session, host, setup, write)
     return Outcome(SCHEMA, {"project": plan.project, **setup.document()}, [Verbatim(printed(setup))])
@@ -51,7 +67,15 @@ def _render(plan: HostPlan, wish: Wish) -> Setup:
         raise UsageError(str(error)) from None
 
 
-def _apply(session: Session, host: ServerHost, plan: HostPlan, setup: Setup, *, yes: bool) -> Outcome:
+def _apply(
+    session: Session,
+    host: ServerHost,
+    plan: HostPlan,
+    setup: Setup,
+    look: Callable[[int], HostObserved],
+    *,
+    yes: bool,
+) -> Outcome:
     _demand_root(host, setup.subject)
     reporter = session.reporter
     for note in setup.notes:
@@ -64,11 +88,37 @@ def _apply(session: Session, host: ServerHost, plan: HostPlan, setup: Setup, *, 
             reporter.note(f"  run {command.text}")
         if not reporter.ask("Do it on this machine?"):
             raise UsageError("not confirmed; nothing was touched", hint="--yes does it without asking")
-    changed = apply(setup, plan, host, reporter)
+    verify = partial(_let_in, plan, look, reporter) if setup.subject in FIREWALLS else None
+    changed = apply(setup, plan, host, reporter, verify)
     data = {"project": plan.project, **setup.document(), "applied": True, "changed": changed}
     said = setup.summary if changed else f"in force already: {setup.summary}"
     again = f"stackctl host-setup {setup.subject} --project {plan.project} --undo"
     return Outcome(SCHEMA, data, [Line(said, "ok"), Line(f"undo: sudo {again}", "dim")], ["stackctl host-check"])
+
+
+def _let_in(plan: HostPlan, look: Callable[[int], HostObserved], reporter: Reporter) -> None:
+    """See by the rules in force that every source gets in; raises ``StepFailed`` with the rule that is in the way."""
+    with reporter.step("see that the rules let the stack in"):
+        seen = look(plan.port)
+        for source in plan.allowed:
+            verdict = try_source(seen, source).verdict
+            if verdict.answer in ("drop", "reject"):
+                chain = chain_that_blocks(verdict)
+                raise StepFailed(
+                    f"another rule still keeps {source} out: {verdict.rule}",
+                    hint=f"--nft-chain '{chain}' opens it there too"
+                    if chain
+                    else "take that rule away, or open it there",
+                )
+            if verdict.answer == "unknown":
+                reporter.warn(f"whether {source} gets in is not certain, because of: {verdict.rule}")
+        if plan.exclusive and seen.firewall.ufw_enabled is False and not _anything(seen):
+            reporter.warn("no rule is in force: ufw is inactive (allow SSH first, then `ufw enable`)")
+
+
+def _anything(seen: HostObserved) -> bool:
+    """Whether an outsider is kept from the port by any rule."""
+    return try_source(seen, parse_network("203.0.113.77")).verdict.answer != "accept"
 
 
 def _undo(session: Session, host: ServerHost, wish: Wish, *, yes: bool) -> Outcome:

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
+from stackctl.hostsetup.firewall import subject_for
 from stackctl.hostsetup.observed import HostObserved, Listener, Process
 from stackctl.hostsetup.ollama_host import parse_ollama_host
 from stackctl.hostsetup.plan import Network, listen_argument
@@ -61,7 +62,7 @@ def _not_running(seen: HostObserved) -> Finding:
                 "Ollama could not bind: the address was not there yet",
                 (*evidence, line.strip()),
                 "make the unit wait for Docker and try again, or bind to every address behind a firewall",
-                ("stackctl host-setup systemd --bind 172.17.0.1", "sudo systemctl restart ollama"),
+                ("sudo stackctl host-setup systemd --bind 172.17.0.1 --apply", "sudo systemctl restart ollama"),
             )
         if "address already in use" in line:
             return Finding(
@@ -142,7 +143,10 @@ def _elsewhere(seen: HostObserved, title: str) -> Result:
             f"Ollama listens on port {listed}, not on {seen.port}",
             tuple(evidence),
             "write the port into OLLAMA_HOST (a scheme alone means 80 or 443), or use that port in the URL",
-            (f"stackctl host-setup systemd --port {seen.port}", f"stackctl host-check --port {min(ports)}"),
+            (
+                f"sudo stackctl host-setup systemd --port {seen.port} --apply",
+                f"stackctl host-check --port {min(ports)}",
+            ),
         ),
     )
 
@@ -173,7 +177,7 @@ def address(seen: HostObserved, sources: Sequence[Network]) -> Result:
                 "Ollama listens on IPv6 only",
                 (saw, "net.ipv6.bindv6only = 1"),
                 "listen on IPv4, or give IPv6 sockets both",
-                ("stackctl host-setup systemd --bind 0.0.0.0", "sudo sysctl -w net.ipv6.bindv6only=0"),
+                ("sudo stackctl host-setup systemd --bind 0.0.0.0 --apply", "sudo sysctl -w net.ipv6.bindv6only=0"),
             ),
             addresses=bound,
         )
@@ -208,7 +212,7 @@ def _loopback(seen: HostObserved) -> Finding:
         "Ollama listens on loopback only: no container and no other machine reaches it",
         tuple(evidence),
         "let it listen where the stack reaches it, the port limited to the stack; or put a proxy or a tunnel in front",
-        ("stackctl host-setup systemd --apply", "stackctl host-setup ufw --apply"),
+        ("sudo stackctl host-setup systemd --apply", f"sudo stackctl host-setup {subject_for(seen)} --apply"),
     )
 
 
@@ -223,7 +227,7 @@ def _one_address(seen: HostObserved, bound: Sequence[str], sources: Sequence[Net
         f"Ollama answers on {names} only",
         tuple(_where(listener) for listener in seen.on_port),
         "use that address in the URL; host.docker.internal and localhost do not reach it unless they are that address",
-        ("stackctl host-setup systemd --bind 0.0.0.0",),
+        ("sudo stackctl host-setup systemd --bind 0.0.0.0 --apply",),
     )
 
 

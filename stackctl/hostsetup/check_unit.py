@@ -53,7 +53,7 @@ def _lost(edits: Sequence[Assignment], why: str) -> Finding:
         f"{names} stands in the unit itself, and the next update takes it away",
         (*(f"{a.where}: {a.name}={_shown(a.name, a.value)}" for a in edits), why),
         "move it into a drop-in, which updates leave alone",
-        ("stackctl host-setup systemd --apply", "sudo systemctl edit ollama"),
+        ("sudo stackctl host-setup systemd --apply", "sudo systemctl edit ollama"),
     )
 
 
@@ -132,7 +132,7 @@ def _surprises(real: Mapping[str, str]) -> list[Finding]:
                 f"OLLAMA_HOST={real.get('OLLAMA_HOST')} does not mean what it looks like",
                 (host.surprise,),
                 "write it as ADDRESS:PORT",
-                ("stackctl host-setup systemd --bind 0.0.0.0 --port 11434",),
+                ("sudo stackctl host-setup systemd --bind 0.0.0.0 --port 11434 --apply",),
             )
         )
     for name, instead in _UNREAD.items():

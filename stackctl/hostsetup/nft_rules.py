@@ -22,6 +22,17 @@ class Ruleset:
     rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = field(default_factory=dict)
     sets: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
+    def addresses(self) -> list[str]:
+        """Texts of every value that rules compare with and sets hold, networks as ``ADDRESS/LENGTH``."""
+        matches = [
+            statement["match"]["right"]
+            for rules in self.rules.values()
+            for rule in rules
+            for statement in rule.get("expr", [])
+            if "match" in statement
+        ]
+        return [_show(value) for value in (*matches, *self.sets.values())]
+
 
 def parse_ruleset(text: str) -> Ruleset:
     """The ruleset; chains that iptables made are left out (:mod:`iptables_rules` reads those)."""
@@ -143,10 +154,12 @@ def _show(value: Any) -> str:
             return f"{body['addr']}/{body['len']}"
         if name == "range":
             return "-".join(str(v) for v in body)
+        if name == "elem":
+            return _show(body.get("val"))
         if name == "set":
             return "{" + ", ".join(_show(v) for v in body) + "}"
         return str(name)
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(_show(v) for v in value) if isinstance(value, list) else str(value)
 
 
 def _match(ruleset: Ruleset, key: tuple[str, str, str], body: Mapping[str, Any], packet: Packet) -> bool | None:

@@ -120,8 +120,8 @@ def test_ufw_drops(machine: Machine) -> None:
     said = next(f for f in document["findings"] if f["severity"] == "error")
     assert said["cause"] in ("lan-server-firewall", "host-firewall-drops-bridge")
     command = said["remedy"]["commands"][0]
-    assert command.startswith("stackctl host-setup ufw --from ")
-    machine.stackctl(*command.split()[1:], "--yes")
+    assert command.startswith("sudo stackctl host-setup ufw --from ")
+    machine.stackctl(*command.split()[2:], "--yes")
     assert reaches(machine) == "open"
     code, document = machine.check("--from", gateway)
     assert (code, causes(document)) == (0, {})
@@ -177,3 +177,35 @@ def test_a_user_sees_less_and_is_told_so(machine: Machine) -> None:
     )
     assert done.returncode == 2
     assert "root" in done.stderr
+
+
+def test_rules_that_another_chain_overrules_are_not_left_behind(machine: Machine) -> None:
+    machine.stackctl("host-setup", "systemd", "--apply", "--yes")
+    machine.write(
+        "/root/own.nft",
+        "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n"
+        "  ct state established,related accept\n  iif lo accept\n }\n}\n",
+    )
+    machine.sh("nft -f /root/own.nft")
+    machine.settle()
+    before = machine.sh("nft list ruleset").stdout
+    gateway = machine.sh("ip route show default").stdout.split()[2]
+    options = ("host-setup", "nftables", "--from", gateway, "--apply", "--yes")
+    done = machine.stackctl(*options, check=False)
+    assert done.returncode == 1
+    assert "--nft-chain 'inet filter input'" in done.stderr
+    assert machine.sh("nft list ruleset").stdout == before
+    assert reaches(machine) == "timeout"
+    machine.stackctl(*options, "--nft-chain", "inet filter input")
+    assert reaches(machine) == "open"
+    # Nobody said who is meant: the rules themselves say whom they let in.
+    machine.sh("rm -r /var/lib/stackctl")
+    code, document = machine.check()
+    assert (code, causes(document)) == (0, {})
+    firewall = next(c for c in document["checks"] if c["id"] == "firewall")
+    assert firewall["observed"]["admitted"] == [f"{gateway}/32"]
+
+
+def test_ufw_that_is_off_is_said_to_be_off(machine: Machine) -> None:
+    done = machine.stackctl("host-setup", "ufw", "--from", "192.0.2.4", "--apply", "--yes")
+    assert "ufw is inactive" in done.stderr

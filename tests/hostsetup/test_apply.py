@@ -204,7 +204,7 @@ def test_an_apply_that_was_killed_half_way_can_be_undone_by_a_later_run() -> Non
     made = ("/var/lib/stackctl/host-setup", "/var/lib/stackctl", "/etc/a")
     # A killed process gets no chance to undo: this is apply without its handler.
     with pytest.raises(KeyboardInterrupt):
-        _carry_out(Record("renfield", 11434, True, SETUP, kept, made), host, REPORTER)
+        _carry_out(Record("renfield", 11434, True, SETUP, kept, (), made), host, REPORTER)
     left = load_record(host, "nftables", "renfield")
     assert left is not None
     assert left.state == "applying"
