@@ -28,9 +28,11 @@ def made() -> Iterator[tuple[str, bytes, list[Problem]]]:
     yield "ten megabytes", b"a: " + b"x" * (10 << 20), [("", MANY, "")]
     yield "a valid start, then two megabytes", b"version: 1\n# " + b"x" * (2 << 20), [("", MANY, "")]
     yield "ten megabytes of zeros", bytes(10 << 20), [("", MANY, "")]
-    yield "just under the limit", b"version: 1\n" + b"#" * ((1 << 20) - 30) + b"\nfoo: 1\n", [
-        ("3:1", 'unknown key "foo"', KEYS)
-    ]
+    yield (
+        "just under the limit",
+        b"version: 1\n" + b"#" * ((1 << 20) - 30) + b"\nfoo: 1\n",
+        [("3:1", 'unknown key "foo"', KEYS)],
+    )
     yield "binary", bytes(range(128, 256)) * 4, [("1:1", "not UTF-8 text (byte 0x80)", utf8)]
     yield "an executable", b"\x7fELF\x02\x01\x01\x00" + bytes(56), [("1:1", CONTROL, "")]
     yield "gzip", b"\x1f\x8b\x08" + bytes(100), [("1:2", "not UTF-8 text (byte 0x8b)", utf8)]
@@ -50,15 +52,23 @@ def made() -> Iterator[tuple[str, bytes, list[Problem]]]:
     yield "deep mappings", b"{a: " * 50_000, [("1:162", DEEP, "")]
     yield "deep blocks", "\n".join("  " * n + "a:" for n in range(300)).encode(), [("41:81", DEEP, "")]
     yield "a bomb of aliases", bomb(9).encode(), [("6:45", "more than 100000 values once aliases are expanded", "")]
-    yield "a number of 5,000 digits", b"version: 1\nlocal: {tuning: {max_queue: " + b"9" * 5000 + b"}}\n", [
-        ("2:29", f'local.tuning.max_queue: expected a whole number, got "{"9" * 60}…", text', "")
-    ]
-    yield "a number of 400 digits", b"version: 1\nlocal: {tuning: {num_parallel: " + b"9" * 400 + b"}}\n", [
-        ("2:32", f'local.tuning.num_parallel: "{"9" * 60}…" is out of range: at most 1024', "")
-    ]
-    yield "a key of 2,000 letters", b"version: 1\n? " + b"k" * 2000 + b"\n: 1\n", [
-        ("2:3", f'unknown key "{"k" * 60}…"', KEYS)
-    ]
-    yield "a file name that is too long", b"version: 1\ncompose: {files: [" + b"a" * 300 + b"]}\n", [
-        ("2:19", f"DIR/{'a' * 300} cannot be read: File name too long", f"ls -l DIR/{'a' * 300}")
-    ]
+    yield (
+        "a number of 5,000 digits",
+        b"version: 1\nlocal: {tuning: {max_queue: " + b"9" * 5000 + b"}}\n",
+        [("2:29", f'local.tuning.max_queue: expected a whole number, got "{"9" * 60}…", text', "")],
+    )
+    yield (
+        "a number of 400 digits",
+        b"version: 1\nlocal: {tuning: {num_parallel: " + b"9" * 400 + b"}}\n",
+        [("2:32", f'local.tuning.num_parallel: "{"9" * 60}…" is out of range: at most 1024', "")],
+    )
+    yield (
+        "a key of 2,000 letters",
+        b"version: 1\n? " + b"k" * 2000 + b"\n: 1\n",
+        [("2:3", f'unknown key "{"k" * 60}…"', KEYS)],
+    )
+    yield (
+        "a file name that is too long",
+        b"version: 1\ncompose: {files: [" + b"a" * 300 + b"]}\n",
+        [("2:19", f"DIR/{'a' * 300} cannot be read: File name too long", f"ls -l DIR/{'a' * 300}")],
+    )

@@ -15,7 +15,7 @@ CANARY = "canary-5f3c"
 
 def test_no_way_of_printing_shows_it() -> None:
     secret = Secret(CANARY)
-    shown = [str(secret), repr(secret), f"{secret}", f"{secret:>40}", f"{[secret]}", f"{({'a': secret})!r}"]
+    shown = [str(secret), repr(secret), f"{secret}", f"{secret:>40}", f"{[secret]}", f"{ ({'a': secret})!r}"]
     shown.append(json.dumps({"a": secret}, default=str))
     try:
         raise ValueError(secret)

@@ -29,7 +29,9 @@ def answers(stack: Project, name: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_local_host_elsewhere_and_back(shape: str, stack: Project, host_double: Double, far: Elsewhere) -> None:
     for_backend, for_ollama = SHAPES[shape]
-    stack.compose({"ollama": ollama(**for_ollama), "backend": backend(dns=[far.address], **for_backend)}, volumes=VOLUMES)
+    stack.compose(
+        {"ollama": ollama(**for_ollama), "backend": backend(dns=[far.address], **for_backend)}, volumes=VOLUMES
+    )
     stack.config(instances={"box": {"url": f"http://{NAME}:11434", "timeout": "5s"}})
     far.double("far-double", models=[MODEL])
     far.resolver(NAME, far.address)

@@ -19,9 +19,7 @@ CHECK = 'case "$$OLLAMA_URL" in http://ollama:*) exit 0;; *) %s;; esac'
 
 def prepare(stack: Project, elsewhere: str) -> None:
     check = {"test": ["CMD-SHELL", CHECK % elsewhere], "interval": "1s", "retries": 2, "timeout": "60s"}
-    stack.compose(
-        {"ollama": ollama(), "backend": backend(depends_on=["ollama"], healthcheck=check)}, volumes=VOLUMES
-    )
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"], healthcheck=check)}, volumes=VOLUMES)
     stack.config()
 
 

@@ -34,7 +34,11 @@ def test_the_same_input_gives_the_same_text(name: str) -> None:
     order = list(project.services)
     random.Random(7).shuffle(order)
     shuffled = ComposeProject(
-        project.name, project.directory, {n: project.services[n] for n in order}, project.active, project.networks,
+        project.name,
+        project.directory,
+        {n: project.services[n] for n in order},
+        project.active,
+        project.networks,
         project.volumes,
     )
     for case in cases(name):
@@ -50,7 +54,24 @@ def test_the_same_input_gives_the_same_text(name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "on", "no", "12:34", "1e3", "0x1F", "~", "", " a", "a: b", "- a", "#x", "é", "a\nb", "'", '"', "\\", "=", "<<",
+        "on",
+        "no",
+        "12:34",
+        "1e3",
+        "0x1F",
+        "~",
+        "",
+        " a",
+        "a: b",
+        "- a",
+        "#x",
+        "é",
+        "a\nb",
+        "'",
+        '"',
+        "\\",
+        "=",
+        "<<",
         "${A}",
     ],
 )

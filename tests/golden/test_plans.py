@@ -68,8 +68,12 @@ def hashes(profile: str) -> dict[str, str]:
 def wanted(profile: str, *, everything: bool, made: OverrideFile | None = None) -> Wanted:
     here = profile == "local"
     return Wanted(
-        override=made or (LOCAL if here else BOX), hashes=hashes(profile), models=("qwen3:8b",) if here else (),
-        consumers=("backend",), local_service="ollama" if here else None, local_off=() if here else ("ollama",),
+        override=made or (LOCAL if here else BOX),
+        hashes=hashes(profile),
+        models=("qwen3:8b",) if here else (),
+        consumers=("backend",),
+        local_service="ollama" if here else None,
+        local_off=() if here else ("ollama",),
         everything=everything,
     )
 

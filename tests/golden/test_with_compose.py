@@ -22,8 +22,12 @@ OURS = {"environment", "extra_hosts", "depends_on", "networks", "links"}
 
 def compose(directory: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["docker", "compose", "--project-directory", str(directory), *arguments], capture_output=True, text=True,
-        check=False, env=environment({"BOX_TOKEN": "t", "STACKCTL_TOKEN_WITH_TOKEN_FILE": "t"}), timeout=60,
+        ["docker", "compose", "--project-directory", str(directory), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment({"BOX_TOKEN": "t", "STACKCTL_TOKEN_WITH_TOKEN_FILE": "t"}),
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

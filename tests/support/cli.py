@@ -66,8 +66,10 @@ def run_here(*arguments: str | Path, env: Mapping[str, str | None] | None = None
     """Run in this process, through the same front door as the program; it must not need a terminal."""
     out, err = io.StringIO(), io.StringIO()
     with (
-        _signals_kept(), mock.patch.dict(os.environ, environment(env), clear=True),
-        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        _signals_kept(),
+        mock.patch.dict(os.environ, environment(env), clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
     ):
         code = run([str(a) for a in arguments])
     return Ran(code, out.getvalue(), err.getvalue())
@@ -83,14 +85,23 @@ def _signals_kept() -> Iterator[None]:
 
 
 def run_process(
-    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str | None] | None = None,
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str | None] | None = None,
     timeout: float = 120,
-    prefix: tuple[str, ...] = (), stdin: str | None = None,
+    prefix: tuple[str, ...] = (),
+    stdin: str | None = None,
 ) -> Ran:
     """Run as a process of its own. ``prefix`` goes before the command, such as ``("setpriv", …)``."""
     done = subprocess.run(
-        [*prefix, *PROGRAM, *map(str, arguments)], cwd=cwd, env=_with_package(env), timeout=timeout,
-        capture_output=True, text=True, input=stdin, check=False,
+        [*prefix, *PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=_with_package(env),
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        input=stdin,
+        check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -100,8 +111,13 @@ def start_process(
 ) -> subprocess.Popen[str]:
     """Start it and return at once; the caller ends it."""
     return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)], cwd=cwd, env=_with_package(env), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=_with_package(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.double import Double, start
 
-_DNS = '''
+_DNS = """
 import socket, sys
 name, address, listen = sys.argv[1:]
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -26,10 +26,11 @@ while True:
     kind = int.from_bytes(ask[at + 1 : at + 3], "big")
     known = ".".join(labels).lower() == name
     answers = known and kind == 1
-    head = ask[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83") + b"\\0\\1" + (b"\\0\\1" if answers else b"\\0\\0") + b"\\0\\0\\0\\0"
+    head = ask[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83")
+    head += b"\\0\\1" + (b"\\0\\1" if answers else b"\\0\\0") + b"\\0\\0\\0\\0"
     record = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\1\\0\\4" + socket.inet_aton(address) if answers else b""
     server.sendto(head + ask[12 : at + 5] + record, peer)
-'''
+"""
 
 
 def run(*argv: str, check: bool = True) -> str:
@@ -57,7 +58,12 @@ class Elsewhere:
     def double(self, name: str, *, port: int = 11434, **settings: object) -> Double:
         """A double of Ollama that listens there; reached from here by its address."""
         server = start(
-            self.home / name, host=self.address, port=port, name=name, prefix=self.prefix, **settings  # type: ignore[arg-type]
+            self.home / name,
+            host=self.address,
+            port=port,
+            name=name,
+            prefix=self.prefix,
+            **settings,  # type: ignore[arg-type]
         )
         self.doubles.append(server)
         return server
@@ -95,7 +101,9 @@ def elsewhere(home: Path) -> Iterator[Elsewhere]:
         run("ip", "addr", "add", f"{gateway}/30", "dev", here)
         run("ip", "link", "set", here, "up")
         for argv in (
-            ["link", "set", "lo", "up"], ["addr", "add", f"{address}/30", "dev", there], ["link", "set", there, "up"],
+            ["link", "set", "lo", "up"],
+            ["addr", "add", f"{address}/30", "dev", there],
+            ["link", "set", there, "up"],
             ["route", "add", "default", "via", gateway],
         ):
             run(*machine.prefix, "ip", *argv)

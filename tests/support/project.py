@@ -33,9 +33,7 @@ print(json.dumps({"ollama": lines[0]["ollama"], "text": "".join(l.get("text", ""
 
 def docker(*arguments: str, check: bool = True, stdin: str | None = None) -> str:
     """Run ``docker ARGUMENTS`` and return what it said."""
-    done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False, input=stdin
-    )
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False, input=stdin)
     if check and done.returncode:
         raise AssertionError(f"docker {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
     return done.stdout
@@ -44,7 +42,8 @@ def docker(*arguments: str, check: bool = True, stdin: str | None = None) -> str
 def backend(**settings: Any) -> dict[str, Any]:
     """The reference backend as a service, told an Ollama at ``ollama``."""
     return {
-        "image": BACKEND, "init": True,
+        "image": BACKEND,
+        "init": True,
         "environment": {"OLLAMA_URL": "http://ollama:11434", "OLLAMA_MODEL": MODEL},
         "healthcheck": {"test": ["CMD", "python3", "-c", _HEALTHY], "interval": "1s", "retries": 30},
         **settings,
@@ -54,8 +53,10 @@ def backend(**settings: Any) -> dict[str, Any]:
 def ollama(name: str = "local-double", **settings: Any) -> dict[str, Any]:
     """The double as the project's own Ollama service."""
     return {
-        "image": OLLAMA, "environment": {"OLLAMA_DOUBLE_NAME": name, "OLLAMA_DOUBLE_MODELS": MODEL},
-        "volumes": ["models:/root/.ollama"], **settings,
+        "image": OLLAMA,
+        "environment": {"OLLAMA_DOUBLE_NAME": name, "OLLAMA_DOUBLE_MODELS": MODEL},
+        "volumes": ["models:/root/.ollama"],
+        **settings,
     }
 
 
