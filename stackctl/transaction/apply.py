@@ -54,15 +54,20 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
     begin = journal.begin_line(
         transaction.purpose, os.getpid(), clock(), transaction.environment, transaction.snapshot, transaction.plan
     )
-    files.append(path, begin)
+    started = False
     try:
+        files.append(path, begin)
         for index, step in enumerate(transaction.plan.steps):
+            started = True
             files.append(path, journal.step_line("start", index, step.kind, clock()))
             executor.do(step)
             files.append(path, journal.step_line("done", index, step.kind, clock()))
     except BaseException as error:
         with signals_held():
-            _undo(transaction, executor, files, clock, error)
+            if started:
+                _undo(transaction, executor, files, clock, error)
+            else:
+                _forget(files, path)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("interrupted; the stack is as it was before") from None
         raise
@@ -86,8 +91,15 @@ def _undo(transaction: Transaction, executor: Executor, files: Files, clock: Clo
             steps=by_hand(),
             hint="what was there before is kept in .stackctl/journal.jsonl; the next stackctl command tries again",
         ) from failure
-    files.append(transaction.journal_path, journal.end_line("undone", clock()))
-    files.remove(transaction.journal_path)
+    with contextlib.suppress(StackctlError):
+        files.append(transaction.journal_path, journal.end_line("undone", clock()))
+    _forget(files, transaction.journal_path)
+
+
+def _forget(files: Files, path: Path) -> None:
+    """Remove a journal that holds nothing to undo; on a full or read-only disk the next command does it."""
+    with contextlib.suppress(StackctlError):
+        files.remove(path)
 
 
 def by_hand() -> list[str]:
