@@ -272,6 +272,12 @@ class _Renderer:
             service["networks"] = inner if self.own is None else Replaced(inner)
         if self.loopback:
             service["ports"] = [Text(self.loopback)]
+        defined = self.project.networks
+        if self.own is not None and defined and (undefined := [n for n in self.own.networks if n not in defined]):
+            # A service of an inactive profile may name what is not there; switched on, it would break the project.
+            known = [n for n in (*self.own.networks, *networks) if n not in undefined]
+            service["networks"] = Replaced(dict.fromkeys(known or ["default"]))
+            self.warnings.append(f"{self.own.name} joins {', '.join(undefined)}, which the project does not define")
         if service:
             merged = self.service(self.config.local.service)
             merged["environment"] = {**service.pop("environment", {}), **merged.get("environment", {})}

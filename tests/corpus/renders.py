@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ class Rendered:
     problems: list[str] = field(default_factory=list)
     kept: int = 0
     touched: dict[str, list[str]] = field(default_factory=dict)
+    servers: set[str] = field(default_factory=set)
 
 
 def run(argv: list[str], readable: Readable) -> subprocess.CompletedProcess[str]:
@@ -78,7 +80,7 @@ def check(one: FileSet, directory: Path) -> list[Rendered]:
         return []
     chosen = [a for f in one.files for a in ("-f", f)]
     config = f"stackctl-{one.name}.yaml"
-    adopted = run([str(STACKCTL), "--config", config, "init", "--yes", *chosen], readable)
+    adopted = run([str(STACKCTL), "--config", config, "--json", "init", "--yes", *chosen], readable)
     results = []
     for target in TARGETS:
         result = Rendered(one.id, target)
@@ -86,6 +88,10 @@ def check(one: FileSet, directory: Path) -> list[Rendered]:
         if adopted.returncode:
             result.problems.append(f"init: {adopted.stderr}")
             continue
+        document = json.loads(adopted.stdout)
+        result.servers = {s["service"] for s in document["ollama_services"]} | {"ollama"}
+        result.servers |= {c["service"] for c in document["consumers"] if c["role"] == "model-pull"}
+        result.servers |= {h["service"] for h in document["helpers"]}
         done = run([str(STACKCTL), "--config", config, "render", target], readable)
         if done.returncode:
             result.problems.append(f"render: {done.stderr.strip()}")
