@@ -125,7 +125,7 @@ class DockerEngine:
             return start()
         except FileNotFoundError as error:
             raise enginefail.no_client() from error
-        except PermissionError as error:
+        except OSError as error:
             raise EngineUnusable(f"the command `docker` cannot be run ({error.strerror})") from error
 
     # -- what it is ------------------------------------------------------

@@ -77,13 +77,12 @@ class LocalFiles:
             return False
 
     def append(self, path: Path, line: str) -> None:
-        """Append one line and sync it; a line that another process half wrote stays its own."""
+        """Append one line and sync it, all of it or nothing; a line that a killed process half wrote stays its own."""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, (line + "\n").encode())
-                os.fsync(descriptor)
+                _append(descriptor, (line + "\n").encode())
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -111,6 +110,20 @@ class LocalFiles:
             os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        # On a disk that gets full, the first write takes what fits, and only the second one fails.
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _lock_file(path: Path) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO
@@ -13,6 +14,8 @@ from typing import IO
 from stackctl.ports import Completed
 
 OUTPUT_LIMIT = 4 << 20
+PATIENCE = 3.0
+"""Seconds between asking a process to end and ending it."""
 
 
 def run(
@@ -72,7 +75,9 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = subprocess.Popen(
-            argv, env={**os.environ, **(variables or {})}, cwd=cwd,
+            argv,
+            env={**os.environ, **(variables or {})},
+            cwd=cwd,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no thread runs yet)
         )
         return Completed(process.wait())
@@ -98,12 +103,13 @@ def _feed(stream: IO[bytes], data: bytes) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(3)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    """End the whole group: politely, and after a while for good; what it started may outlive its leader."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
