@@ -152,7 +152,7 @@ def _owners() -> dict[str, str]:
     found: dict[str, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [os.readlink(link) for link in (process / "fd").iterdir()]
+            links = [str(link.readlink()) for link in (process / "fd").iterdir()]
             name = (process / "comm").read_text().strip()
         except OSError:
             continue
@@ -179,7 +179,7 @@ def _process_environment() -> dict[str, str]:
 
 def _namespace(process: str) -> str:
     try:
-        return os.readlink(f"/proc/{process}/ns/net")
+        return str(Path(f"/proc/{process}/ns/net").readlink())
     except OSError:
         return ""
 

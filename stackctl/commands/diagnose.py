@@ -234,15 +234,21 @@ def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
     return {name: session.engine.logs(name, tail=80)[-100_000:] for name in names}
 
 
-_NO_REGISTRY = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|network is unreachable|proxyconnect|TLS handshake|context deadline")
+_NO_REGISTRY = re.compile(
+    r"dial tcp|no such host|i/o timeout|connection refused|network is unreachable"
+    r"|proxyconnect|TLS handshake|context deadline"
+)
 
 
 def _present_images(session: Session, scene: Scene) -> tuple[dict[str, bool], dict[str, str]]:
     """Which images are here; and for those that are not, what their registry says where it does not answer."""
-    wanted = sorted({
-        s.image for s in scene.project
-        if s.image and s.name in scene.project.active and scene.container(s.name) is None and not s.raw.get("build")
-    })
+    wanted = sorted(
+        {
+            s.image
+            for s in scene.project
+            if s.image and s.name in scene.project.active and scene.container(s.name) is None and not s.raw.get("build")
+        }
+    )
     present = {image: session.engine.image(image) is not None for image in wanted}
     said: dict[str, str] = {}
     for image in [i for i, there in present.items() if not there][:2]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Self
 
 from stackctl.diagnose.answers import Seen, parse
 from stackctl.diagnose.plan import ProbePlan
@@ -59,7 +60,7 @@ class Prober:
     _image: _ProbeImage | None = None
     _searched: bool = False
 
-    def __enter__(self) -> Prober:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -104,6 +105,8 @@ class Prober:
         if image is None or not network:
             reason = "no image that could probe" if image is None else "its network does not exist yet"
             return Seen(vantage="probe", able=False, limits=(reason,))
+        if plan.needs_tls and where.container:
+            plan = self._with_store(where.container, plan)
         argv, stdin = image.render(plan)
         done = self.engine.run(
             image.reference,

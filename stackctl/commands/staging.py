@@ -227,7 +227,9 @@ def _told(
                 continue
             if variable not in environment:
                 continue
-            for one in reading.read(name, variable, environment[variable] or "", source=source, template=template):
+            # What discovery reads off the value only copies its faults; a configuration is somebody's word.
+            meant = template if found is None else ""
+            for one in reading.read(name, variable, environment[variable] or "", source=source, template=meant):
                 told.append(_with_instance(session, stack, replace(one, models=models)))
         told += _fixed(name, found, models)
         told += _not_injected(session, project, name, templates, environment)
@@ -328,7 +330,8 @@ def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[T
             match = re.search(r"https?://[^\s\"',;]+", setting.value)
             if match:
                 out += [
-                    replace(t, models=models)
+                    # Whoever writes a whole endpoint into a command means it.
+                    replace(t, models=models, marks=t.marks - {"url.endpoint", "url.v1", "url.api", "url.openai_bare"})
                     for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")
                 ]
     return out

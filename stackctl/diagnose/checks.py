@@ -192,7 +192,8 @@ def explain(check: ProbeResult) -> str:
         "tcp": f"{seen.get('address')}:{seen.get('port')} does not accept ({seen.get('errno')}, {check.ms} ms)",
         "tls": f"the TLS handshake fails ({seen.get('text') or seen.get('error')})",
         "http": f"no HTTP answer ({seen.get('end')})",
-        "api": f"not the Ollama API: status {seen.get('status')} {seen.get('type', '')} {seen.get('error', '')}".rstrip(),
+        "api": " ".join(f"not the Ollama API: status {seen.get('status')} {seen.get('type', '')}".split())
+        + (f" {seen['error']}" if seen.get("error") else ""),
         "model": f"the model {seen.get('model')} is not there",
     }.get(check.id, check.id)
     return f"{text}, {where}" if check.status == "failed" else f"{check.id} could not be seen ({check.vantage})"

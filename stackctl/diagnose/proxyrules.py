@@ -19,7 +19,7 @@ from stackctl.config.url import OllamaUrl
 
 @dataclass(frozen=True)
 class Proxy:
-    """The proxy in force. ``variable`` is where it came from; ``near_miss`` an exception that was meant for this URL."""
+    """The proxy in force. ``variable`` is where it came from; ``near_miss`` an exception meant for this URL."""
 
     host: str
     port: int

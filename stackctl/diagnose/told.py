@@ -56,7 +56,9 @@ def _one(consumer: str, variable: str, value: str, part: str, shared: set[str], 
     if BROWSER.match(variable):
         marks.add("client.browser")
     # A template of `{host}:{port}` for a variable that calls itself a URL only copies the fault.
-    hostish = bool(_HOSTISH.search(variable)) or (template.startswith("{host}") and not re.search(r"URL|URI", variable, re.IGNORECASE))
+    hostish = bool(_HOSTISH.search(variable)) or (
+        template.startswith("{host}") and not re.search(r"URL|URI", variable, re.IGNORECASE)
+    )
     if "://" not in part:
         marks.add("value.host_port" if hostish else "value.no_scheme")
         part = f"http://{part.lstrip('/')}"

@@ -69,7 +69,7 @@ def of_consumer(board: Board, consumer: str) -> list[Finding]:
     chosen = errors[:1]
     chosen += [row for row in held if row.severity == "warning" and row.id not in {c.id for c in chosen}]
     if errors:  # what may come of a wrong setting is not worth a word beside what did
-        chosen = [row for row in chosen if row.severity == "error" or row.rung in ("resources",)]
+        chosen = [row for row in chosen if row.severity == "error" or row.rung == "resources"]
     return [_finding(row, board, consumer) for row in _once(chosen)]
 
 

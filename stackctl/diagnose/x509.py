@@ -1,4 +1,4 @@
-"""A certificate's names and dates from its DER form (RFC 5280): enough to say why it is refused, nothing is trusted by it."""
+"""A certificate's names and dates from its DER form (RFC 5280), to say why it is refused; nothing is trusted by it."""
 
 from __future__ import annotations
 

@@ -23,8 +23,24 @@ def test_python_lines() -> None:
         {"k": "facts", "files": {"/etc/hosts": "x"}, "tool": "python3 3.11.2", "now": 5.0},
         {"k": "resolve", "aim": "0", "host": "ollama", "ms": 2, "addresses": ["10.0.0.2"], "code": 0, "text": ""},
         {"k": "connect", "aim": "0", "address": "10.0.0.2", "port": 11434, "errno": "", "ms": 0.3},
-        {"k": "ask", "aim": "0", "ask": "version", "address": "10.0.0.2", "ms": 1, "end": "complete", "raw": _raw('{"version":"0.33.0"}')},
-        {"k": "ask", "aim": "0", "ask": "tags", "address": "10.0.0.2", "ms": 1, "end": "complete", "raw": _raw('{"models":[{"name":"a:1b"}]}')},
+        {
+            "k": "ask",
+            "aim": "0",
+            "ask": "version",
+            "address": "10.0.0.2",
+            "ms": 1,
+            "end": "complete",
+            "raw": _raw('{"version":"0.33.0"}'),
+        },
+        {
+            "k": "ask",
+            "aim": "0",
+            "ask": "tags",
+            "address": "10.0.0.2",
+            "ms": 1,
+            "end": "complete",
+            "raw": _raw('{"models":[{"name":"a:1b"}]}'),
+        },
         {"k": "end", "complete": True},
     ]
     seen = parse("\n".join(["noise", *map(json.dumps, lines), "{broken"]).encode())
@@ -38,10 +54,15 @@ def test_python_lines() -> None:
 
 
 def test_shell_lines() -> None:
-    text = "\n".join([
-        "tool\tnc\tnslookup\tnone\t1700000000", "resolve\t0\tollama\tTIMEOUT\t5000\t\t", "connect\t\t10.0.0.9\t11434\tEHOSTUNREACH\t3050",
-        f"file\t/etc/resolv.conf\t{base64.b64encode(b'search x').decode()}", "end\t1",
-    ])
+    text = "\n".join(
+        [
+            "tool\tnc\tnslookup\tnone\t1700000000",
+            "resolve\t0\tollama\tTIMEOUT\t5000\t\t",
+            "connect\t\t10.0.0.9\t11434\tEHOSTUNREACH\t3050",
+            f"file\t/etc/resolv.conf\t{base64.b64encode(b'search x').decode()}",
+            "end\t1",
+        ]
+    )
     seen = parse(text.encode())
     assert (seen.vantage, seen.tls_able, seen.complete) == ("exec:sh", False, True)
     assert seen.aims["0"].resolved is not None

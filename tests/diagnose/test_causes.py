@@ -59,8 +59,22 @@ def test_every_sign_is_made_somewhere() -> None:
     text = "\n".join(p.read_text() for p in [*ROOM.rglob("signs/*.py"), ROOM / "told.py"])
     text += (ROOM.parent / "commands" / "diagnose.py").read_text()
     made = {m for m in re.findall(r"[\"']([a-z0-9_]+(?:\.[a-z0-9_]+)*)[\"']", text)}
-    prefixes = ("status.", "target.", "own.", "server.", "host.try_", "generate.", "issuer.", "source.", "name.", "connect.", "engine.")
-    missing = {s for row in ROWS for need in row.needs for s in need.split("|") if s not in made and not s.startswith(prefixes)}
+    prefixes = (
+        "status.",
+        "target.",
+        "own.",
+        "server.",
+        "host.try_",
+        "generate.",
+        "issuer.",
+        "source.",
+        "name.",
+        "connect.",
+        "engine.",
+    )
+    missing = {
+        s for row in ROWS for need in row.needs for s in need.split("|") if s not in made and not s.startswith(prefixes)
+    }
     assert missing == set()
 
 

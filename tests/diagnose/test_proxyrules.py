@@ -11,11 +11,21 @@ NAME, ADDRESS = OllamaUrl("http", "ollama", 11434), OllamaUrl("http", "172.30.1.
 PROXY = {"http_proxy": "http://proxy:3128"}
 
 
-@pytest.mark.parametrize(("exceptions", "url", "captured", "near"), [
-    ("", NAME, True, ""), ("ollama", NAME, False, ""), (".ollama", NAME, False, ""), ("*", NAME, False, ""),
-    ("localhost, OLLAMA", NAME, False, ""), ("172.30.0.0/16", ADDRESS, True, "172.30.0.0/16"), ("172.30.0.0/16", NAME, True, "172.30.0.0/16"),
-    ("ollama:11434", NAME, True, "ollama:11434"), ("172.30.1.*", ADDRESS, True, "172.30.1.*"), ("172.30.1.2", ADDRESS, False, ""),
-])
+@pytest.mark.parametrize(
+    ("exceptions", "url", "captured", "near"),
+    [
+        ("", NAME, True, ""),
+        ("ollama", NAME, False, ""),
+        (".ollama", NAME, False, ""),
+        ("*", NAME, False, ""),
+        ("localhost, OLLAMA", NAME, False, ""),
+        ("172.30.0.0/16", ADDRESS, True, "172.30.0.0/16"),
+        ("172.30.0.0/16", NAME, True, "172.30.0.0/16"),
+        ("ollama:11434", NAME, True, "ollama:11434"),
+        ("172.30.1.*", ADDRESS, True, "172.30.1.*"),
+        ("172.30.1.2", ADDRESS, False, ""),
+    ],
+)
 def test_exceptions(exceptions: str, url: OllamaUrl, captured: bool, near: str) -> None:
     proxy = chosen({**PROXY, "no_proxy": exceptions}, url)
     assert (proxy is not None) == captured

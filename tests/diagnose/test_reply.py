@@ -17,12 +17,22 @@ def test_chunked_body() -> None:
     assert http.read(raw).body == b"hello world"
 
 
-@pytest.mark.parametrize("raw", [
-    b"", b"\x00\x01\x02", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, b"HTTP/1.1 200 OK\r\n\r\n" + b"\xff\xfe" * 1000,
-    b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 10_000 + b"]" * 10_000, b'HTTP/1.1 200 OK\r\n\r\n{"models": 5}',
-    b'HTTP/1.1 200 OK\r\n\r\n{"models": [null, 5, {"name": 7}]}', b'HTTP/1.1 200 OK\r\n\r\n{"version": {"a": 1}}',
-])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x00\x01\x02",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"\xff\xfe" * 1000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 10_000 + b"]" * 10_000,
+        b'HTTP/1.1 200 OK\r\n\r\n{"models": 5}',
+        b'HTTP/1.1 200 OK\r\n\r\n{"models": [null, 5, {"name": 7}]}',
+        b'HTTP/1.1 200 OK\r\n\r\n{"version": {"a": 1}}',
+    ],
+)
 def test_nothing_raises(raw: bytes) -> None:
     reply = http.read(raw)
     assert len(reply.headers) <= http.MAX_HEADERS
@@ -32,8 +42,14 @@ def test_nothing_raises(raw: bytes) -> None:
     assert isinstance(reply.text, str)
 
 
-@pytest.mark.parametrize(("asked", "stored"), [
-    ("qwen3", "qwen3:latest"), ("Qwen3:8B", "qwen3:8b"), ("library/qwen3:8b", "qwen3:8b"), ("hf.co/u/r:Q4", "hf.co/u/r:q4"),
-])
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ("qwen3", "qwen3:latest"),
+        ("Qwen3:8B", "qwen3:8b"),
+        ("library/qwen3:8b", "qwen3:8b"),
+        ("hf.co/u/r:Q4", "hf.co/u/r:q4"),
+    ],
+)
 def test_names_compare_as_the_server_does(asked: str, stored: str) -> None:
     assert http.full_name(asked) == http.full_name(stored)

@@ -16,7 +16,20 @@ from tests.faults.lab.stage import Lab
 from tests.faults.lab.world import SERVER
 from tests.faults.test_faults import shown
 
-HOSTILE = ("endless-headers", "slow-loris", "slow-body", "huge-body", "invalid-utf8", "deep-json", "ansi", "garbage", "empty", "silent", "wrong-length", "gzip-bomb")
+HOSTILE = (
+    "endless-headers",
+    "slow-loris",
+    "slow-body",
+    "huge-body",
+    "invalid-utf8",
+    "deep-json",
+    "ansi",
+    "garbage",
+    "empty",
+    "silent",
+    "wrong-length",
+    "gzip-bomb",
+)
 
 
 def entry(**raw: Any) -> Entry:
@@ -27,8 +40,11 @@ def entry(**raw: Any) -> Entry:
 def test_hostile_server(lab: Lab, kind: str) -> None:
     """Bounded time, one document, and nothing of it unescaped on the terminal."""
     fault = {"routes": [{"match": "*", "hostile": kind}]}
-    made = entry(make=[{"double": "lan", "faults": fault}], kinds=["python", "busybox", "node"],
-                 consumer={"environment": {"OLLAMA_BASE_URL": f"http://{SERVER}:11434"}})
+    made = entry(
+        make=[{"double": "lan", "faults": fault}],
+        kinds=["python", "busybox", "node"],
+        consumer={"environment": {"OLLAMA_BASE_URL": f"http://{SERVER}:11434"}},
+    )
     with lab.staged(made):
         found = lab.diagnose(made)
         assert found["findings"], "a hostile server is no healthy one"
@@ -42,7 +58,15 @@ def test_hostile_server(lab: Lab, kind: str) -> None:
 def _timed(lab: Lab, services: int) -> tuple[float, list[str]]:
     names = [f"app{n}" for n in range(services)]
     kinds = ("lab/python", "lab/debian", "lab/node")
-    more = {n: {"image": kinds[i % 3], "init": True, "command": ["sleep", "100000"], "environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}} for i, n in enumerate(names)}
+    more = {
+        n: {
+            "image": kinds[i % 3],
+            "init": True,
+            "command": ["sleep", "100000"],
+            "environment": {"OLLAMA_BASE_URL": "http://ollama:11434"},
+        }
+        for i, n in enumerate(names)
+    }
     made = entry(ollama={}, kinds=[], services=more)
     made.raw["kinds"] = ()
     with lab.staged(made):
@@ -65,30 +89,49 @@ def test_time_of_a_healthy_stack(lab: Lab) -> None:
             execs.append(time.monotonic() - begun)
         begun = time.monotonic()
         for name in names:
-            for command in ("getent hosts ollama || nslookup ollama", "timeout 3 bash -c '</dev/tcp/ollama/11434'",
-                            "true $OLLAMA_BASE_URL/api/version", "true $OLLAMA_BASE_URL/api/tags"):
+            for command in (
+                "getent hosts ollama || nslookup ollama",
+                "timeout 3 bash -c '</dev/tcp/ollama/11434'",
+                "true $OLLAMA_BASE_URL/api/version",
+                "true $OLLAMA_BASE_URL/api/tags",
+            ):
                 lab.world.docker("compose", "exec", "-T", name, "sh", "-c", command, cwd=lab.room, check=False)
         by_hand = time.monotonic() - begun
     assert three <= 2 * min(execs) + 1.0, f"{three:.2f} s against {min(execs):.2f} s an exec"
-    more = {f"app{n}": {"image": f"lab/{names[n % 3]}", "init": True, "command": ["sleep", "100000"], "environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}} for n in range(17)}
-    many = entry(ollama={}, kinds=names, services=more, consumer={"environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}})
+    more = {
+        f"app{n}": {
+            "image": f"lab/{names[n % 3]}",
+            "init": True,
+            "command": ["sleep", "100000"],
+            "environment": {"OLLAMA_BASE_URL": "http://ollama:11434"},
+        }
+        for n in range(17)
+    }
+    many = entry(
+        ollama={}, kinds=names, services=more, consumer={"environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}}
+    )
     with lab.staged(many):
         lab.diagnose(many)
         twenty = min(lab.diagnose(many)["seconds"] for _ in range(2))
-    print(f"three {three:.2f} s, twenty {twenty:.2f} s, exec {min(execs):.2f} s, by hand {by_hand:.2f} s")
     assert twenty <= 3 * three, f"{twenty:.2f} s against {three:.2f} s"
     assert three <= 0.5 * by_hand
 
 
 def test_bundle_masks_and_unpacks(lab: Lab, tmp_path: Path) -> None:
     """No secret and no address of the stack in any file of the bundle."""
-    made = entry(make=[{"double": "lan"}], kinds=["python"], consumer={"environment": {"OLLAMA_BASE_URL": f"http://{SERVER}:11435", "APP_SECRET": "sesame-open-1"}})
+    made = entry(
+        make=[{"double": "lan"}],
+        kinds=["python"],
+        consumer={"environment": {"OLLAMA_BASE_URL": f"http://{SERVER}:11435", "APP_SECRET": "sesame-open-1"}},
+    )
     with lab.staged(made):
         target = tmp_path / "diagnosis.tar.gz"
         assert lab.room is not None
         lab.world.stackctl("-C", str(lab.room), "diagnose", "--bundle", str(target))
         with tarfile.open(target) as archive:
-            texts = {m.name: (archive.extractfile(m) or pytest.fail(m.name)).read().decode() for m in archive.getmembers()}
+            texts = {
+                m.name: (archive.extractfile(m) or pytest.fail(m.name)).read().decode() for m in archive.getmembers()
+            }
     assert "stackctl-diagnosis/diagnosis.json" in texts
     for name, text in texts.items():
         assert "sesame-open-1" not in text, name
@@ -98,7 +141,13 @@ def test_bundle_masks_and_unpacks(lab: Lab, tmp_path: Path) -> None:
 def test_a_repair_that_does_not_help_is_taken_back(lab: Lab) -> None:
     """The pin leads to a machine that is off: the container is as before, and no file of ours is left."""
     made = entry(
-        kinds=["python"], make=[{"host": f"echo '10.77.0.98 gpu.local' >> {lab.world.room}/hosts", "undo": f"host: printf '127.0.0.1 localhost\\n' > {lab.world.room}/hosts"}],
+        kinds=["python"],
+        make=[
+            {
+                "host": f"echo '10.77.0.98 gpu.local' >> {lab.world.room}/hosts",
+                "undo": f"host: printf '127.0.0.1 localhost\\n' > {lab.world.room}/hosts",
+            }
+        ],
         consumer={"environment": {"OLLAMA_BASE_URL": "http://gpu.local:11434"}},
     )
     with lab.staged(made):

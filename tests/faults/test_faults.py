@@ -23,7 +23,9 @@ def test_fault(lab: Lab, entry: Entry) -> None:
         if entry.get("fix"):
             mended = lab.diagnose(entry, "--fix", "--yes")
             again = lab.diagnose(entry)
-            assert again["findings"] == [], f"after the repair:\n{shown(again)}\nthe repair said:\n{shown(mended)}\n{mended['err']}"
+            assert again["findings"] == [], (
+                f"after the repair:\n{shown(again)}\nthe repair said:\n{shown(mended)}\n{mended['err']}"
+            )
             assert again["code"] == 0
 
 
@@ -43,6 +45,13 @@ def expect_first(found: dict[str, Any], entry: Entry) -> None:
 
 def shown(found: dict[str, Any]) -> str:
     """The findings and the failed checks, for a failing test."""
-    lines = [f"{f['severity']} {f['consumer']}: {f['cause']}: {f['summary']}\n    " + "\n    ".join(f["evidence"]) for f in found["findings"]]
-    lines += [f"{c['consumer']} {c['id']} {c['status']} {c['vantage']} {c['observed']}" for c in found["checks"] if c["status"] not in ("passed", "skipped")]
+    lines = [
+        f"{f['severity']} {f['consumer']}: {f['cause']}: {f['summary']}\n    " + "\n    ".join(f["evidence"])
+        for f in found["findings"]
+    ]
+    lines += [
+        f"{c['consumer']} {c['id']} {c['status']} {c['vantage']} {c['observed']}"
+        for c in found["checks"]
+        if c["status"] not in ("passed", "skipped")
+    ]
     return "\n".join(lines)

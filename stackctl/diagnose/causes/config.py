@@ -3,7 +3,10 @@
 from stackctl.diagnose.causes.model import Cause
 
 _SET = "stackctl writes this for you: {compose} … with {variable}: {good}"
-_FAILS = "connect.bad|name.failed|answer.foreign|404.not_ollama|http.silent|http.reset|value.blank|value.unreadable|connect.other"
+_FAILS = (
+    "connect.bad|name.failed|answer.foreign|404.not_ollama|http.silent|http.reset"
+    "|value.blank|value.unreadable|connect.other"
+)
 
 ROWS = (
     Cause(

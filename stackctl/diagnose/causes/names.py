@@ -178,7 +178,7 @@ ROWS = (
     Cause(
         "resolved-split-dns",
         "name",
-        ("name.failed", "host.resolves", "resolver.stub|resolver.stub_on_host|name.unknown|name.again"),
+        ("name.failed", "host.resolves", "resolver.stub|resolver.stub_on_host|name.unknown"),
         "the host resolves {host}, containers do not: Docker asks other servers than the host does",
         "Give the service the resolver that knows the name, or pin the address.",
         ("extra_hosts:", '  - "{host}:{host_address}"', "# or", "dns: [<the resolver of that network>]"),

@@ -85,8 +85,10 @@ ROWS = (
         "Mount the CA into the container and name it.",
         (
             "volumes: [/etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro]",
-            "environment: {{SSL_CERT_FILE: /etc/ssl/certs/ca-certificates.crt, REQUESTS_CA_BUNDLE: /etc/ssl/certs/ca-certificates.crt, "
-            "NODE_EXTRA_CA_CERTS: /etc/ssl/certs/ca-certificates.crt}}",
+            "environment:",
+            "  SSL_CERT_FILE: /etc/ssl/certs/ca-certificates.crt",
+            "  REQUESTS_CA_BUNDLE: /etc/ssl/certs/ca-certificates.crt",
+            "  NODE_EXTRA_CA_CERTS: /etc/ssl/certs/ca-certificates.crt",
         ),
         evidence=("cert.seen", "issuer.host", "issuer.given"),
         fix="trust-file",

@@ -134,7 +134,7 @@ class Case:
 
     @property
     def target(self) -> Container | None:
-        """The container that the URL means most likely: who has the address reached, else by name, running ones first."""
+        """The container that the URL means: who has the address reached, else by name, running ones first."""
         tried = self.tried
         if tried is not None and (owner := self.scene.owner_of(tried.address)) is not None:
             return owner

@@ -180,7 +180,7 @@ def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:
     if tags is not None and http.model_names(http.read(tags.raw)) is not None:
         board.note(
             "origin.ollama",
-            f"without the path, {told.url.scheme if told.url else 'http'}://{case.host}:{case.port}/api/tags answers 200",
+            f"without the path, /api/tags of {case.host}:{case.port} answers 200",
         )
     slash = case.further_aim(told.aim).ask("slash") or case.aim.ask("slash")
     if slash is not None:

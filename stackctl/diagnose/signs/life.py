@@ -14,6 +14,8 @@ from stackctl.diagnose.signs.board import Board, Case
 from stackctl.ports import Container
 from stackctl.project.compose import Service
 
+LOOPING = 10.0
+"""Seconds. A container that was restarted again and again and runs for less has not come up yet."""
 _ERRORS = (
     (r"port is already allocated", "error.port_engine"),
     (r"address already in use", "error.port_host"),
@@ -62,9 +64,12 @@ def of_container(scene: Scene, container: Container, board: Board, who: str) -> 
     board.note(f"{who}.{container.state}")
     restarts = int(container.raw.get("RestartCount") or 0)
     line = f"{container.name} is {container.state}, exit code {container.exit_code}, {restarts} restarts"
-    if container.state != "running":
+    since = _time(container.started_at)
+    fresh = since is not None and scene.now - since < LOOPING
+    between = container.state == "running" and restarts >= 2 and fresh  # caught between two falls
+    if container.state != "running" or between:
         board.note(f"{who}.down", line, exit=container.exit_code)
-    if container.state == "restarting" or (restarts >= 3 and container.state != "running"):
+    if container.state == "restarting" or between or (restarts >= 3 and container.state != "running"):
         board.note(f"{who}.loops", line)
     text = str(state.get("Error") or "")
     for pattern, sign in _ERRORS:
@@ -76,7 +81,7 @@ def of_container(scene: Scene, container: Container, board: Board, who: str) -> 
     if state.get("OOMKilled") or (container.exit_code == 137 and host.get("Memory")):
         board.note(
             f"{who}.oom",
-            f"{container.name}: OOMKilled={str(bool(state.get('OOMKilled'))).lower()}, exit code {container.exit_code}, "
+            f"{container.name}: OOMKilled={bool(state.get('OOMKilled'))}, exit code {container.exit_code}, "
             f"memory limit {int(host.get('Memory') or 0) >> 20} MiB",
         )
     if container.state == "exited" and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no":
@@ -126,13 +131,14 @@ def _race(case: Case, target: Container, board: Board) -> None:
     if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, case.host, case.port):
         board.note(
             "race",
-            f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name} and its log holds a refused connection",
+            f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name}, "
+            "and its log holds a failed call to it",
         )
 
 
 def _time(text: str) -> float | None:
     try:
-        moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text))
     except ValueError:
         return None
     return moment.timestamp() if moment.year > 1 else None
@@ -237,7 +243,8 @@ def _creatable(scene: Scene, service: Service, board: Board) -> None:
         if rival is not None:
             board.note(
                 "name.taken",
-                f"the container name {name} is taken by {rival.id[:12]} ({rival.labels.get('com.docker.compose.project') or 'no Compose project'})",
+                f"the container name {name} is taken by {rival.id[:12]}, of "
+                + (rival.labels.get("com.docker.compose.project") or "no Compose project"),
                 rival=rival.id[:12],
                 name=name,
             )

@@ -13,7 +13,8 @@ from stackctl.diagnose.signs.board import Board, Case
 _SERVER: tuple[tuple[str, str], ...] = (
     (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', "log.entrypoint"),
     (
-        r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied|ensure path elements are traversable",
+        r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied"
+        r"|ensure path elements are traversable",
         "log.permission",
     ),
     (r"bind: cannot assign requested address", "log.bind_absent"),
@@ -61,9 +62,10 @@ _CLIENT: tuple[tuple[str, str], ...] = (
 )
 
 _TOWARDS = re.compile(
-    r"(?:connect ECONNREFUSED|ENOTFOUND|EAI_AGAIN|getaddrinfo \w+|[Cc]annot connect to host|dial tcp(?:: lookup)?|Failed to connect to|"
-    r"[Cc]onnection (?:refused|error)[^\n]{0,40}?|Max retries exceeded with url[^\n]{0,60}?host=|HTTPConnectionPool\(host=|Failed to resolve)"
-    r"\s*[:=(]?\s*['\"]?(?:https?://)?(?P<host>[A-Za-z0-9_.-]*[A-Za-z0-9])['\"]?(?:(?::|, ?port[= ]| port )(?P<port>\d{2,5}))?"
+    r"(?:connect ECONNREFUSED|ENOTFOUND|EAI_AGAIN|getaddrinfo \w+|[Cc]annot connect to host|dial tcp(?:: lookup)?"
+    r"|Failed to connect to|[Cc]onnection (?:refused|error)[^\n]{0,40}?|Max retries exceeded with url[^\n]{0,60}?host="
+    r"|HTTPConnectionPool\(host=|Failed to resolve)\s*[:=(]?\s*['\"]?(?:https?://)?"
+    r"(?P<host>[A-Za-z0-9_.-]*[A-Za-z0-9])['\"]?(?:(?::|, ?port[= ]| port )(?P<port>\d{2,5}))?"
 )
 _PREFIX_LOST = re.compile(
     r"\b404\b[^\n]*?https?://[^/\s\"']+(?P<path>/api/[a-z]+)|(?P<path2>/api/[a-z]+)[^\n]{0,40}\b404\b"

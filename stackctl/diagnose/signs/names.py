@@ -213,7 +213,7 @@ def _pinned_elsewhere(case: Case, board: Board) -> None:
         board.note(
             "pin.differs",
             f"/etc/hosts pins {case.host} to {', '.join(sorted(used))}, the DNS says {', '.join(sorted(said))}",
-            dns_address=sorted(said)[0],
+            dns_address=min(said),
         )
 
 
@@ -242,7 +242,8 @@ def _who(case: Case, board: Board) -> None:
         if not common and not case.on_host_network:
             board.note(
                 "named.elsewhere",
-                f"{running[0].name} runs, on {', '.join(running[0].networks)}; {case.told.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
+                f"{running[0].name} runs, on {', '.join(running[0].networks)}; "
+                f"{case.told.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
                 target_container=running[0].name,
                 target_network=theirs[0] if theirs else "",
             )
@@ -262,7 +263,7 @@ def _who(case: Case, board: Board) -> None:
     elif service is not None:
         board.note("named.never", f"the service {service.name} has no container", target_service=service.name)
     else:
-        known = sorted({s for s in case.scene.project.services} | {c.name for c in case.scene.everything})
+        known = sorted(set(case.scene.project.services) | {c.name for c in case.scene.everything})
         close = difflib.get_close_matches(case.host, known, n=1, cutoff=0.5)
         ollama = list(case.scene.ollama_services)
         board.note(

@@ -267,7 +267,7 @@ def _created(container: Container | None) -> float | None:
 
     text = str(container.raw.get("Created") or "") if container else ""
     try:
-        return datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00")).timestamp()
+        return datetime.fromisoformat(re.sub(r"\.\d+", "", text)).timestamp()
     except ValueError:
         return None
 
@@ -306,7 +306,9 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
             board.note("rules.ufw", "ufw is active on the host")
         if re.search(r"firewalld|IN_public|IN_docker", host.rules):
             board.note("rules.firewalld", "firewalld is active on the host")
-        if re.search(r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", host.rules):
+        if re.search(
+            r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", host.rules
+        ):
             board.note("rules.docker0_only", "the rule that lets containers in names docker0 or 172.17.0.0/16")
     bridge = case.further_aim("bridge")
     if any(c.ok for c in bridge.connected):

@@ -115,7 +115,18 @@ def try_connect(address, port, timeout):
         return name_of(error), since(start)
 
 
+contexts = {}
+
+
 def context_for(aim, store):
+    """Reading a trust store takes tens of milliseconds; each is read once."""
+    key = (aim["id"] if store == "given" else "", store)
+    if key not in contexts:
+        contexts[key] = new_context(aim, store)
+    return contexts[key]
+
+
+def new_context(aim, store):
     if store == "any":
         context = ssl.create_default_context()
         context.check_hostname = False

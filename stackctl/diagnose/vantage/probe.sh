@@ -52,10 +52,15 @@ resolve() {
     getent)
       found=$(bounded "$2" getent ahosts "$1" 2>/dev/null | awk '!seen[$1]++ {print $1}' | tr '\n' ' '); code=$?
       # `ahosts` leaves IPv6 out where the container has none; the name resolves all the same
-      [ -z "$found" ] && found=$(bounded 2 getent ahostsv6 "$1" 2>/dev/null | awk '!/^::ffff:/ && !seen[$1]++ {print $1}' | tr '\n' ' ')
+      [ -z "$found" ] && found=$(bounded 2 getent hosts "$1" 2>/dev/null | awk '!/^::ffff:/ && !seen[$1]++ {print $1}' | tr '\n' ' ')
       if [ -z "$found" ]; then
         code=-2
-        now; t1=$now; [ $((t1 - t0)) -ge $(($2 * 100 - 50)) ] && code=TIMEOUT
+        now; t1=$now
+        if [ $((t1 - t0)) -ge $(($2 * 100 - 50)) ]; then
+          code=TIMEOUT
+        elif has bash; then # getent ends with 2 for every failure; bash says which
+          case $(bounded 2 bash -c ": </dev/tcp/$1/9" 2>&1) in *Temporary*) code=-3 ;; esac
+        fi
       fi ;;
     nslookup)
       answer=$(bounded "$2" nslookup "$1" 2>&1); rc=$?

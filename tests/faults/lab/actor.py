@@ -55,7 +55,15 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     allow_reuse_address = True
 
 
-def _serve(handler: type, port: int, host: str = "0.0.0.0", cert: str = "", key: str = "", six: bool = False, v6only: bool = False) -> None:
+def _serve(
+    handler: type,
+    port: int,
+    host: str = "0.0.0.0",
+    cert: str = "",
+    key: str = "",
+    six: bool = False,
+    v6only: bool = False,
+) -> None:
     class Server(_Server):
         address_family = socket.AF_INET6 if six else socket.AF_INET
 
@@ -80,7 +88,7 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes, kind: str, **headers: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        if length:
+        if length and not self.consumed:
             self.rfile.read(length)
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -95,9 +103,20 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
         return self.server_header
 
     server_header = "lab"
+    consumed = False
 
 
-def fixed(port: int, status: int, body: str, kind: str = "text/html", server: str = "nginx/1.22.1", headers: dict | None = None, host: str = "0.0.0.0", cert: str = "", key: str = "") -> None:
+def fixed(
+    port: int,
+    status: int,
+    body: str,
+    kind: str = "text/html",
+    server: str = "nginx/1.22.1",
+    headers: dict | None = None,
+    host: str = "0.0.0.0",
+    cert: str = "",
+    key: str = "",
+) -> None:
     """One answer for everything."""
 
     class Handler(_Quiet):
@@ -111,7 +130,21 @@ def fixed(port: int, status: int, body: str, kind: str = "text/html", server: st
     _serve(Handler, port, host, cert, key)
 
 
-def forward(port: int, to: str, host: str = "0.0.0.0", server: str = "nginx/1.22.1", vhost: str = "", prefix: str = "", max_body: int = 0, small: int = 0, set_host: str = "", cert: str = "", key: str = "", timeout: float = 60, buffer: bool = False) -> None:
+def forward(
+    port: int,
+    to: str,
+    host: str = "0.0.0.0",
+    server: str = "nginx/1.22.1",
+    vhost: str = "",
+    prefix: str = "",
+    max_body: int = 0,
+    small: int = 0,
+    set_host: str = "",
+    cert: str = "",
+    key: str = "",
+    timeout: float = 60,
+    buffer: bool = False,
+) -> None:
     """A reverse proxy to ``http://to``: with a site name, a path prefix, a limit on bodies, a time-out, a TLS side."""
 
     class Handler(_Quiet):
@@ -132,6 +165,7 @@ def forward(port: int, to: str, host: str = "0.0.0.0", server: str = "nginx/1.22
                 self.answer(413, b"<html><title>413 Request Entity Too Large</title></html>", "text/html")
                 return
             body = self.rfile.read(length) if length else None
+            self.consumed = True
             request = urllib.request.Request(f"http://{to}{path}", data=body, method=self.command)
             for name in ("Content-Type", "Authorization", "Origin"):
                 if self.headers.get(name):
@@ -162,11 +196,18 @@ def proxy(port: int, mode: str = "deny", host: str = "0.0.0.0", status: int = 50
 
         def do_GET(self) -> None:
             if mode == "deny":
-                self.answer(status, b"<html><body>ERR_DNS_FAIL</body></html>" if status != 403 else b"<html>ERR_ACCESS_DENIED</html>", "text/html",
-                            X_Squid_Error="ERR_DNS_FAIL 0" if status != 403 else "ERR_ACCESS_DENIED 0", Via="1.1 lab (squid/5.7)")
+                self.answer(
+                    status,
+                    b"<html><body>ERR_DNS_FAIL</body></html>" if status != 403 else b"<html>ERR_ACCESS_DENIED</html>",
+                    "text/html",
+                    X_Squid_Error="ERR_DNS_FAIL 0" if status != 403 else "ERR_ACCESS_DENIED 0",
+                    Via="1.1 lab (squid/5.7)",
+                )
                 return
             length = int(self.headers.get("Content-Length") or 0)
-            request = urllib.request.Request(self.path, data=self.rfile.read(length) if length else None, method=self.command)
+            request = urllib.request.Request(
+                self.path, data=self.rfile.read(length) if length else None, method=self.command
+            )
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=10) as reply:
                 self.answer(reply.status, reply.read(), reply.headers.get("Content-Type") or "")
@@ -178,7 +219,7 @@ def proxy(port: int, mode: str = "deny", host: str = "0.0.0.0", status: int = 50
             self.end_headers()
             self.connection.setblocking(False)
             other.setblocking(False)
-            import select
+            import select  # noqa: PLC0415
 
             while True:
                 ready, _, _ = select.select([self.connection, other], [], [], 10)
@@ -213,15 +254,26 @@ def tcp(port: int, mode: str, host: str = "0.0.0.0", text: str = "") -> None:
             connection.close()
 
 
-def ollama(port: int, host: str = "0.0.0.0", models: list | None = None, version: str = "0.33.0", six: bool = False, v6only: bool = False, cert: str = "", key: str = "", redirect_slash: bool = False, names: str = "") -> None:
+def ollama(
+    port: int,
+    host: str = "0.0.0.0",
+    models: list | None = None,
+    version: str = "0.33.0",
+    six: bool = False,
+    v6only: bool = False,
+    cert: str = "",
+    key: str = "",
+    redirect_slash: bool = False,
+    names: str = "",
+) -> None:
     """The least of an Ollama: greeting, version, tags, show."""
 
     class Handler(_Quiet):
         server_header = ""
 
         def do_GET(self) -> None:
-            if "//" in self.path and redirect_slash:
-                self.answer(301, b"", "text/html", Location=self.path.replace("//", "/"))
+            if "//" in self.requestline.split(" ")[1] and redirect_slash:
+                self.answer(301, b"", "text/html", Location=self.path)
             elif self.path == "/":
                 self.answer(200, b"Ollama is running", "text/plain; charset=utf-8")
             elif self.path == "/api/version":

@@ -13,8 +13,35 @@ from tests.faults.lab.images import KINDS
 HERE = Path(__file__).parents[1]
 FILES = ("config", "names", "route", "listen", "tls", "http", "api", "life", "gpu")
 KNOWN = {
-    "id", "case", "consumer", "ollama", "services", "networks", "volumes", "dotenv", "files", "config", "make", "after", "symptom", "kinds", "finds",
-    "fix", "also", "environment", "needs_config", "arguments", "profiles", "seconds", "engine", "severity", "up", "prefix", "whole", "first", "second",
+    "id",
+    "case",
+    "consumer",
+    "ollama",
+    "services",
+    "networks",
+    "volumes",
+    "dotenv",
+    "files",
+    "config",
+    "make",
+    "after",
+    "symptom",
+    "kinds",
+    "finds",
+    "fix",
+    "also",
+    "environment",
+    "needs_config",
+    "arguments",
+    "profiles",
+    "seconds",
+    "engine",
+    "severity",
+    "up",
+    "prefix",
+    "whole",
+    "first",
+    "second",
 }
 
 
@@ -64,8 +91,12 @@ def compose_text(entry: Entry, project: str) -> str:
         services[kind] = merge({"image": f"lab/{kind}", "command": command, **common}, entry.get("consumer") or {})
     if "ollama" in entry.raw and entry.raw["ollama"] is not None:
         services["ollama"] = merge(
-            {"image": "ollama/ollama:0.33.0", "stop_grace_period": "0s", "labels": {"io.stackctl.test": "1"},
-             "environment": {"OLLAMA_DOUBLE_MODELS": "qwen3:8b", "OLLAMA_DOUBLE_ADMIN": "1"}},
+            {
+                "image": "ollama/ollama:0.33.0",
+                "stop_grace_period": "0s",
+                "labels": {"io.stackctl.test": "1"},
+                "environment": {"OLLAMA_DOUBLE_MODELS": "qwen3:8b", "OLLAMA_DOUBLE_ADMIN": "1"},
+            },
             entry.raw["ollama"],
         )
     for name, service in (entry.get("services") or {}).items():

@@ -34,8 +34,15 @@ def archive() -> Path:
 
 
 def _make(room: Path) -> list[str]:
-    _build(room / "debian", "lab/debian", f"FROM {_BASES[0]}\nRUN rm -f /usr/bin/python3*\nCOPY root/ /\n", _with("curl"))
-    _build(room / "node", "lab/node", f"FROM {_BASES[0]}\nRUN rm -f /usr/bin/python3* /usr/bin/curl\nCOPY root/ /\n", _with("node"))
+    _build(
+        room / "debian", "lab/debian", f"FROM {_BASES[0]}\nRUN rm -f /usr/bin/python3*\nCOPY root/ /\n", _with("curl")
+    )
+    _build(
+        room / "node",
+        "lab/node",
+        f"FROM {_BASES[0]}\nRUN rm -f /usr/bin/python3* /usr/bin/curl\nCOPY root/ /\n",
+        _with("node"),
+    )
     _build(room / "none", "lab/none", "FROM scratch\nCOPY --from=bb /bin/busybox /sleep\n", [])
     run("docker", "tag", _BASES[0], "lab/python")
     run("docker", "tag", _BASES[1], "lab/busybox")
@@ -61,5 +68,8 @@ def _build(room: Path, tag: str, dockerfile: str, files: list[str]) -> None:
     (room / "Dockerfile").write_text(dockerfile)
     context = ["--build-context", f"bb=docker-image://{_BASES[1]}"] if "bb" in dockerfile else []
     subprocess.run(
-        ["docker", "build", "-q", "-t", tag, "--label", _LABEL, *context, str(room)], check=True, capture_output=True, timeout=300,
+        ["docker", "build", "-q", "-t", tag, "--label", _LABEL, *context, str(room)],
+        check=True,
+        capture_output=True,
+        timeout=300,
     )

@@ -44,7 +44,15 @@ class Lab:
         room = self.world.room
         settings = entry.get("engine")
         try:
-            self.words = {**WORDS, "HOSTS": f"{room}/hosts", "RESOLV": f"{room}/resolv.conf", "ROOM": str(room), "UPLINK": f"{self.world.name}a", "LANLINK": f"{self.world.name}b", "PKI": str(room / "pki")}
+            self.words = {
+                **WORDS,
+                "HOSTS": f"{room}/hosts",
+                "RESOLV": f"{room}/resolv.conf",
+                "ROOM": str(room),
+                "UPLINK": f"{self.world.name}a",
+                "LANLINK": f"{self.world.name}b",
+                "PKI": str(room / "pki"),
+            }
             if "@PKI@" in json.dumps(entry.raw) and not (room / "pki").exists():
                 pki.make(room / "pki")
             if settings:
@@ -87,8 +95,16 @@ class Lab:
         if entry.get("up") != "never":
             wanted = entry.get("up") or {}
             self.world.docker(
-                "compose", "up", "-d", "--no-build", "--pull", "never", *wanted.get("arguments", []), cwd=room,
-                check=not wanted.get("fails"), env={k: self.fill(v) for k, v in (wanted.get("env") or {}).items()},
+                "compose",
+                "up",
+                "-d",
+                "--no-build",
+                "--pull",
+                "never",
+                *wanted.get("arguments", []),
+                cwd=room,
+                check=not wanted.get("fails"),
+                env={k: self.fill(v) for k, v in (wanted.get("env") or {}).items()},
             )
             if "ollama" in entry.raw and entry.raw["ollama"] is not None and not wanted.get("fails"):
                 self._await_ollama()
@@ -105,12 +121,15 @@ class Lab:
             if state != "running":
                 return True
             return "Listening on" in self.world.docker("logs", found[0], check=False).stderr
+
         until(answers, "the Ollama of the stack")
 
     def down(self) -> None:
         """Take the stack away."""
         if self.room is not None:
-            self.world.docker("compose", "--profile", "*", "down", "-t", "0", "-v", "--remove-orphans", cwd=self.room, check=False)
+            self.world.docker(
+                "compose", "--profile", "*", "down", "-t", "0", "-v", "--remove-orphans", cwd=self.room, check=False
+            )
             ids = self.world.docker("ps", "-aq", check=False).stdout.split()
             if ids:
                 self.world.docker("rm", "-f", "-v", *ids, check=False)
@@ -131,7 +150,9 @@ class Lab:
         if "actor" in step:
             settings = {k: v for k, v in step.items() if k not in ("actor", "on", "ready", "undo")}
             ready = step.get("ready", ["tcp", settings.get("port", 0)])
-            process = world.actor(step.get("on", "lan"), step["actor"], ready=tuple(ready) if ready else None, **settings)
+            process = world.actor(
+                step.get("on", "lan"), step["actor"], ready=tuple(ready) if ready else None, **settings
+            )
             undo.append(lambda: world.end(process))
         elif "double" in step:
             process = self._double(step)
@@ -166,8 +187,11 @@ class Lab:
         home.mkdir(exist_ok=True)
         bind, port = step.get("bind", "0.0.0.0"), step.get("port", 11434)
         env = {
-            "OLLAMA_HOST": f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}", "OLLAMA_MODELS": str(home / "models"), "HOME": str(home),
-            "OLLAMA_DOUBLE_MODELS": step.get("models", "qwen3:8b"), "OLLAMA_DOUBLE_FAULTS": json.dumps(step.get("faults") or {}),
+            "OLLAMA_HOST": f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}",
+            "OLLAMA_MODELS": str(home / "models"),
+            "HOME": str(home),
+            "OLLAMA_DOUBLE_MODELS": step.get("models", "qwen3:8b"),
+            "OLLAMA_DOUBLE_FAULTS": json.dumps(step.get("faults") or {}),
             **{k: str(v) for k, v in (step.get("env") or {}).items()},
         }
         program = str(DOUBLE)
@@ -175,7 +199,13 @@ class Lab:
 
     def _shell(self, command: str) -> str:
         done = subprocess.run(
-            [*self.world.at_home(), "sh", "-c", command], env=self.world.env(), cwd=self.room, capture_output=True, text=True, timeout=60, check=False,
+            [*self.world.at_home(), "sh", "-c", command],
+            env=self.world.env(),
+            cwd=self.room,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return f"{done.stdout}{done.stderr}\nexit {done.returncode}"
 
@@ -189,7 +219,17 @@ class Lab:
         if kind == "host":
             text = self._shell(command)
         else:
-            done = self.world.docker("compose", "exec", "-T", kind, "bash" if kind in ("debian", "python", "node") else "sh", "-c", command, cwd=self.room, check=False)
+            done = self.world.docker(
+                "compose",
+                "exec",
+                "-T",
+                kind,
+                "bash" if kind in ("debian", "python", "node") else "sh",
+                "-c",
+                command,
+                cwd=self.room,
+                check=False,
+            )
             text = f"{done.stdout}{done.stderr}\nexit {done.returncode}"
         assert re.search(self.fill(wanted["says"]), text), f"the symptom {wanted['says']!r} is not there:\n{text}"
         return text

@@ -11,7 +11,7 @@ import time
 
 
 def main() -> None:
-    from stackctl.cli.boundary import run
+    from stackctl.cli.boundary import run  # noqa: PLC0415  (after the streams are set up)
 
     channel = os.fdopen(os.dup(1), "w")
     base = dict(os.environ)
@@ -27,7 +27,12 @@ def main() -> None:
         out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(job["argv"])
-        channel.write(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue(), "seconds": time.monotonic() - begun}) + "\n")
+        channel.write(
+            json.dumps(
+                {"code": code, "out": out.getvalue(), "err": err.getvalue(), "seconds": time.monotonic() - begun}
+            )
+            + "\n"
+        )
         channel.flush()
 
 

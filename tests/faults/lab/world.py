@@ -71,10 +71,25 @@ class World:
         return ["nsenter", f"--net=/run/netns/{self.host_ns if space == 'host' else self.lan_ns}"]
 
     def at_home(self, *mounts: str) -> list[str]:
-        """The prefix that runs a command on the host with the host's own files: its resolver, and ``FROM:TO`` besides."""
+        """The prefix for the host with its own files: its resolver, and ``FROM:TO`` besides."""
         pairs = [f"{self.room}/resolv.conf:/etc/resolv.conf", f"{self.room}/hosts:/etc/hosts", *mounts]
-        binds = " && ".join("mkdir -p {1} && mount --bind {0} {1}".format(*p.split(":")) if Path(p.split(":")[0]).is_dir() else "mount --bind {} {}".format(*p.split(":")) for p in pairs)
-        return [*self.within("host"), "unshare", "-m", "--propagation", "private", "sh", "-c", f'{binds} && exec "$@"', "sh"]
+        binds = " && ".join(
+            "mkdir -p {1} && mount --bind {0} {1}".format(*p.split(":"))
+            if Path(p.split(":")[0]).is_dir()
+            else "mount --bind {} {}".format(*p.split(":"))
+            for p in pairs
+        )
+        return [
+            *self.within("host"),
+            "unshare",
+            "-m",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            f'{binds} && exec "$@"',
+            "sh",
+        ]
 
     def on(self, space: str, *argv: str, check: bool = True) -> str:
         """Run a command there; its standard output."""
@@ -82,32 +97,59 @@ class World:
 
     def env(self) -> dict[str, str]:
         """The environment of clients of this engine."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "COMPOSE_")) and "PROXY" not in k.upper()}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("DOCKER_", "COMPOSE_")) and "PROXY" not in k.upper()
+        }
         return {**kept, "DOCKER_HOST": self.socket, "HOME": str(self.room), "PYTHONPATH": str(ROOT)}
 
-    def docker(self, *argv: str, check: bool = True, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def docker(
+        self, *argv: str, check: bool = True, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """The ``docker`` command against this engine."""
         done = subprocess.run(
-            [*self.within("host"), "docker", *argv], env={**self.env(), **(env or {})}, cwd=cwd, capture_output=True, text=True,
-            timeout=120, check=False,
+            [*self.within("host"), "docker", *argv],
+            env={**self.env(), **(env or {})},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if check and done.returncode:
             raise AssertionError(f"docker {' '.join(argv)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
-    def start(self, space: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, ready: tuple[str, int] | None = None) -> subprocess.Popen[Any]:
+    def start(
+        self,
+        space: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        ready: tuple[str, int] | None = None,
+    ) -> subprocess.Popen[Any]:
         """Start a process there; with ``ready``, wait until its port listens."""
         with (self.room / "actors.log").open("ab") as log:
             process = subprocess.Popen(
-                [*self.within(space), *argv], env={**self.env(), **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                [*self.within(space), *argv],
+                env={**self.env(), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         self.processes.append(process)
         if ready:
-            until(lambda: self.listens(space, *ready) or process.poll() is not None, f"a listener on {ready[0]}:{ready[1]}")
+            until(
+                lambda: self.listens(space, *ready) or process.poll() is not None,
+                f"a listener on {ready[0]}:{ready[1]}",
+            )
             assert process.poll() is None, (self.room / "actors.log").read_text()[-2000:]
         return process
 
-    def actor(self, space: str, kind: str, *, ready: tuple[str, int] | None = None, **settings: Any) -> subprocess.Popen[Any]:
+    def actor(
+        self, space: str, kind: str, *, ready: tuple[str, int] | None = None, **settings: Any
+    ) -> subprocess.Popen[Any]:
         """Start one of the lab's own servers (see ``actor.py``)."""
         return self.start(space, [sys.executable, "-S", str(ACTOR), kind, json.dumps(settings)], ready=ready)
 
@@ -128,15 +170,27 @@ class World:
         if process in self.processes:
             self.processes.remove(process)
 
-    def stackctl(self, *argv: str, env: Mapping[str, str | None] | None = None, prefix: Sequence[str] = ()) -> dict[str, Any]:
+    def stackctl(
+        self, *argv: str, env: Mapping[str, str | None] | None = None, prefix: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Run stackctl on the host of the lab: ``{"code", "out", "err", "seconds"}``."""
         if prefix:
             begun = time.monotonic()
             merged = {**self.env(), **{k: v for k, v in (env or {}).items() if v is not None}}
             done = subprocess.run(
-                [*self.at_home(*prefix), sys.executable, "-m", "stackctl", *argv], env=merged, capture_output=True, text=True, timeout=90, check=False,
+                [*self.at_home(*prefix), sys.executable, "-m", "stackctl", *argv],
+                env=merged,
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
             )
-            return {"code": done.returncode, "out": done.stdout, "err": done.stderr, "seconds": time.monotonic() - begun}
+            return {
+                "code": done.returncode,
+                "out": done.stdout,
+                "err": done.stderr,
+                "seconds": time.monotonic() - begun,
+            }
         worker = self._worker()
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -148,8 +202,11 @@ class World:
     def _worker(self) -> subprocess.Popen[str]:
         if self.worker is None or self.worker.poll() is not None:
             self.worker = subprocess.Popen(
-                [*self.at_home(), sys.executable, str(Path(__file__).with_name("worker.py"))], env=self.env(),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                [*self.at_home(), sys.executable, str(Path(__file__).with_name("worker.py"))],
+                env=self.env(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
         return self.worker
 
@@ -179,19 +236,28 @@ class World:
     def engine_up(self, **settings: Any) -> None:
         """Start dockerd with these settings on top of the lab's."""
         config = {
-            "dns": [DNS], "default-address-pools": [{"base": "10.78.0.0/16", "size": 24}], "bip": "10.78.255.1/24",
-            "hosts": [self.socket], "storage-driver": "overlay2", "log-level": "warn", **settings,
+            "dns": [DNS],
+            "default-address-pools": [{"base": "10.78.0.0/16", "size": 24}],
+            "bip": "10.78.255.1/24",
+            "hosts": [self.socket],
+            "storage-driver": "overlay2",
+            "log-level": "warn",
+            **settings,
         }
         config = {k: v for k, v in config.items() if v is not None}
         (self.room / "daemon.json").write_text(json.dumps(config))
         command = (
             f"exec dockerd --data-root {self.room}/data --exec-root {self.room}/exec --pidfile {self.room}/docker.pid "
-            f"--config-file {self.room}/daemon.json --containerd-namespace {self.name} --containerd-plugins-namespace {self.name}p"
+            f"--config-file {self.room}/daemon.json --containerd-namespace {self.name} "
+            f"--containerd-plugins-namespace {self.name}p"
         )
         with (self.room / "dockerd.log").open("ab") as log:
             self.daemon = subprocess.Popen(
-                [*self.within("host"), "unshare", "-m", "--propagation", "slave", "sh", "-c", command], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                [*self.within("host"), "unshare", "-m", "--propagation", "slave", "sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
                 env={k: v for k, v in os.environ.items() if "PROXY" not in k.upper()},
             )
         until(lambda: self.docker("version", check=False).returncode == 0, "the lab's engine", 30)
@@ -223,18 +289,25 @@ class World:
         self.engine_down()
         for space in (self.host_ns, self.lan_ns):
             run("ip", "netns", "del", space, check=False)
-        for mount in reversed([line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.room) in line]):
+        for mount in reversed(
+            [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.room) in line]
+        ):
             run("umount", "-l", mount, check=False)
         shutil.rmtree(self.room, ignore_errors=True)
 
 
 CDI = {
-    "cdiVersion": "0.6.0", "kind": "nvidia.com/gpu",
+    "cdiVersion": "0.6.0",
+    "kind": "nvidia.com/gpu",
     "devices": [{"name": "all", "containerEdits": {"env": ["LAB_GPU=1"]}}],
 }
 """A GPU for the engine where there is none: see the Container Device Interface."""
 ZONE = {
-    "gpu.lan": [SERVER], "other.lan": [OTHER], "six.lan": ["fd00:77::2"], "gpu.intern": "NXDOMAIN", "*.wild.lan": ["203.0.113.7"],
+    "gpu.lan": [SERVER],
+    "other.lan": [OTHER],
+    "six.lan": ["fd00:77::2"],
+    "gpu.intern": "NXDOMAIN",
+    "*.wild.lan": ["203.0.113.7"],
 }
 
 
