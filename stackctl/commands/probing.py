@@ -85,6 +85,8 @@ class Prober:
                 seen = self._exec(where, plan)
                 if seen.able and (seen.tls_able or not plan.needs_tls):
                     return seen
+                other = self._stand_in(where, plan)
+                return replace(other, limits=(*seen.limits, *other.limits))
             return self._stand_in(where, plan)
         except EngineUnusable:
             raise

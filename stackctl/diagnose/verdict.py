@@ -64,7 +64,7 @@ class _Words(dict[str, str]):
 
 def of_consumer(board: Board, consumer: str) -> list[Finding]:
     """The root cause of one URL's trouble, and what else deserves a warning."""
-    held = [row for row in table() if row.scope == "consumer" and row.holds(board.on)]
+    held = [row for row in table() if row.scope in ("consumer", "project") and row.holds(board.on)]
     errors = [row for row in held if row.severity == "error"]
     chosen = errors[:1]
     chosen += [row for row in held if row.severity == "warning" and row.id not in {c.id for c in chosen}]

@@ -39,8 +39,15 @@ def read(case: Case, board: Board) -> None:
         of_container(case.scene, target, board, "target")
         logs.of_server(case.scene.logs.get(target.name, ""), board, target.name)
         _race(case, target, board)
+        if target.service in case.scene.ollama_services:
+            _store(case.scene, target, board)
     if case.container is not None:
         of_container(case.scene, case.container, board, "own")
+    elif case.service is not None:
+        _creatable(case.scene, case.service, board, "own")
+    named = case.scene.project.services.get(case.host)
+    if named is not None and named.name in case.scene.project.active and "service" not in board.words:
+        _creatable(case.scene, named, board, "target")
     limits = case.seen.limits if case.seen else ()
     files = case.seen.files if case.seen else {}
     if any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits) or _pids_full(
@@ -154,10 +161,10 @@ def of_services(scene: Scene) -> list[Board]:
             target_service=service.name,
             compose=scene.compose,
             project=scene.project.name,
-            scope="project" if service.name not in scene.ollama_services else "server",
+            scope="project",
         )
         if service.name in scene.project.active:
-            _creatable(scene, service, board)
+            _creatable(scene, service, board, "own")
         boards.append(board)
     return boards
 
@@ -232,11 +239,17 @@ def _store(scene: Scene, container: Container, board: Board) -> None:
         )
 
 
-def _creatable(scene: Scene, service: Service, board: Board) -> None:
-    """What would keep ``up`` from making this service's container."""
+def _creatable(scene: Scene, service: Service, board: Board, who: str) -> None:
+    """What would keep ``up`` from making this service's container; it is then named as ``service``."""
     if scene.container(service.name) is not None:
         return
-    board.note("service.never")
+    before = set(board.on)
+    _blocked(scene, service, board, who)
+    if board.on - before:
+        board.words.setdefault("service", service.name)
+
+
+def _blocked(scene: Scene, service: Service, board: Board, who: str) -> None:
     name = service.container_name
     if name:
         rival = next((c for c in scene.others if c.name == name), None)
@@ -262,23 +275,21 @@ def _creatable(scene: Scene, service: Service, board: Board) -> None:
             _subnet_free(scene, network, wanted, board)
     for entries in service.extra_hosts.values():
         if "host-gateway" in entries and not any(n.get("Name") == "bridge" for n in scene.networks):
-            board.note("own.error.host_gateway", "the engine has no default bridge, and host-gateway is its address")
-    _runtime(scene, service, board)
+            board.note(f"{who}.error.host_gateway", "the engine has no default bridge, and host-gateway is its address")
+    _runtime(scene, service, board, who)
     if service.image and scene.images.get(service.image) is False and not service.raw.get("build"):
-        board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
         if said := scene.registry.get(service.image):
+            board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
             board.note("registry.unreachable", f"asked for {service.image}, its registry: {said}")
-    if name := next((str(b) for b in [service.raw.get("runtime")] if b), ""):
-        board.words["runtime"] = name
 
 
-def _runtime(scene: Scene, service: Service, board: Board) -> None:
+def _runtime(scene: Scene, service: Service, board: Board, who: str) -> None:
     info = scene.info
     reserved = json.dumps((service.raw.get("deploy") or {}).get("resources") or {})
     wants = service.raw.get("runtime") == "nvidia" or '"nvidia"' in reserved
     if wants and info and "nvidia" not in info.runtimes:
         board.note(
-            "own.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime"
+            f"{who}.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime"
         )
 
 

@@ -59,6 +59,8 @@ class Lab:
                 self.down()
                 self.world.engine_down()
                 self.world.engine_up(**json.loads(self.fill(json.dumps(settings))))
+            if entry.get("make") and not self.is_up(entry):
+                self.down()  # before the fault is made: taking a stack down prunes networks
             for step in entry.get("make") or []:
                 self.step(step, undo)
             room = self.up(entry)
@@ -75,11 +77,23 @@ class Lab:
                 self.world.engine_down()
                 self.world.engine_up()
 
+    def is_up(self, entry: Entry) -> bool:
+        """Whether the stack of an entry is the one that is up."""
+        try:
+            return self.key(entry) == self.text and self.room is not None
+        except KeyError:  # a word that only the entry's own steps will know
+            return False
+
+    def key(self, entry: Entry) -> str:
+        """What makes two stacks the same."""
+        text = self.fill(compose_text(entry, self.project))
+        return json.dumps([text, entry.get("dotenv"), entry.get("files"), entry.get("config"), entry.get("up")])
+
     def up(self, entry: Entry) -> Path:
         """The stack of an entry, brought up unless it is up already."""
         files = {**(entry.get("files") or {})}
         text = self.fill(compose_text(entry, self.project))
-        key = json.dumps([text, entry.get("dotenv"), files, entry.get("config"), entry.get("up")])
+        key = self.key(entry)
         if key == self.text and self.room is not None:
             return self.room
         self.down()
