@@ -260,7 +260,7 @@ class Console:
             count = len(problems)
             self._line(f"{count} problem{'s' if count > 1 else ''}; nothing was touched", "bad")
             return error.code
-        place = f"{error.where}: " if error.where else ""
+        place = f"{error.where}: " if error.where and not error.message.startswith(error.where) else ""
         self._line(place + error.message, sign="error:", sign_tone="bad")
         if error.hint:
             self._line(error.hint, sign="  →", sign_tone="strong")

@@ -11,7 +11,7 @@ from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.workspace import workspace
-from stackctl.errors import StackctlError, StepFailed
+from stackctl.errors import StackctlError, StepFailed, WrongInput
 from stackctl.outcome import Line, Outcome
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -24,7 +24,11 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
     Services that the override had changed are made anew from the user's files
     alone, if they run; volumes stay. ``purge`` removes ``stackctl.yaml`` too.
     """
-    state = read_state(session)
+    try:
+        state = read_state(session)
+    except WrongInput:
+        # It goes away with the rest; what it would have told is found out from the engine.
+        state = None
     stack = load(session, environment=state.environment if state else None)
     project, stack = resolve_project(session, stack)
     did: list[str] = []
