@@ -35,9 +35,9 @@ write_files() {{
 valid() {{ write_files "$1" && haproxy -c -f "$secrets" -f "$1"; }}
 get() {{
   if command -v wget >/dev/null; then
-    wget -q -T 2 -O - "http://127.0.0.1:{ADMIN_PORT}$1" 2>/dev/null
+    timeout 3 wget -q -O - "http://127.0.0.1:{ADMIN_PORT}$1" 2>/dev/null
   else
-    bash -c 'exec 3<>"/dev/tcp/127.0.0.1/{ADMIN_PORT}" && printf "GET %s HTTP/1.0\\r\\n\\r\\n" "$1" >&3 &&
+    timeout 3 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/{ADMIN_PORT}" && printf "GET %s HTTP/1.0\\r\\n\\r\\n" "$1" >&3 &&
       sed "1,/^\\r*$/d" <&3' - "$1" 2>/dev/null
   fi
 }}

@@ -1,4 +1,4 @@
-"""stackctl itself with `gateway: true`: one address for good, switches without a new container, tokens, the fallback."""
+"""stackctl itself with `gateway: true`: one address for good, no new container on a switch, tokens, the fallback."""
 
 from __future__ import annotations
 

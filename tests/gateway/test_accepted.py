@@ -70,7 +70,14 @@ NAMES = ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIG
 def test_shellcheck(name: str) -> None:
     tool = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(
-        [str(tool), "-s", "sh", "-e", "SC2034,SC2317,SC2329", "-"],  # COMMON's parts are not all used by each
+        [
+            str(tool),
+            "-s",
+            "sh",
+            "-e",
+            "SC2034,SC2317,SC2329,SC2016",
+            "-",
+        ],  # COMMON is not all used by each; bash expands
         input=getattr(scripts, name),
         capture_output=True,
         text=True,
