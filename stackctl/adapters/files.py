@@ -104,8 +104,11 @@ class LocalFiles:
         descriptor = _lock_file(path)
         try:
             holder = {"pid": os.getpid(), "since": time.time(), "purpose": purpose}
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            try:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            except OSError as error:
+                raise _unwritable(path, error) from None
             yield
             os.ftruncate(descriptor, 0)
         finally:

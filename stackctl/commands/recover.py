@@ -17,9 +17,9 @@ from stackctl.transaction.journal import Pending, pending
 
 
 def unfinished(session: Session) -> Pending | None:
-    """The transaction that did not end, or None; touches nothing."""
+    """The transaction that did not end, or None; touches nothing. Raises :class:`WrongInput` for a damaged journal."""
     text = read_text(session, JOURNAL)
-    return pending(text) if text else None
+    return pending(text, str(session.state_directory / JOURNAL)) if text else None
 
 
 def describe(found: Pending, now: float) -> str:

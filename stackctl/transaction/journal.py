@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackctl.errors import WrongInput
 from stackctl.ports import Container
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.plan import Plan
@@ -95,21 +96,32 @@ def end_line(result: str, now: float) -> str:
     return json.dumps({"event": "end", "result": result, "at": now})
 
 
-def pending(text: str) -> Pending | None:
+def pending(text: str, where: str = "journal.jsonl") -> Pending | None:
     """The unfinished transaction in a journal, or None.
 
-    A last line that was cut off by a crash counts as not written.
+    A last line that was cut off by a crash counts as not written. Raises
+    :class:`WrongInput` for a journal of another version or edited by hand:
+    undoing from half of a snapshot would take down what was there.
     """
     begin: dict[str, Any] | None = None
     begun: list[str] = []
     saved = False
-    for line in text.splitlines():
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-        except ValueError:
+            event = entry["event"]
+        except (ValueError, TypeError, KeyError):
+            if number < len(lines):
+                raise _unreadable(where) from None
             continue
-        event = entry.get("event") if isinstance(entry, dict) else None
         if event == "begin":
+            if entry.get("schema") != SCHEMA:
+                raise WrongInput(
+                    f"{where} was written by another version of stackctl ({entry.get('schema')})",
+                    hint="finish with that version: stackctl rollback",
+                    where=where,
+                )
             begin, begun, saved = entry, [], False
         elif event == "start":
             begun.append(str(entry.get("kind")))
@@ -117,21 +129,42 @@ def pending(text: str) -> Pending | None:
             saved = True
         elif event == "end":
             begin = None
-    if begin is None:
-        return None
-    shot = begin.get("snapshot") or {}
+    try:
+        return None if begin is None else _pending(begin, tuple(begun), saved=saved)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise _unreadable(where) from None
+
+
+def _pending(begin: dict[str, Any], begun: tuple[str, ...], *, saved: bool) -> Pending:
+    shot = begin["snapshot"]
+    containers = {
+        str(service): [{key: str(c[key]) for key in ("id", "name", "state")} for c in found]
+        for service, found in shot["containers"].items()
+    }
+    for text in (shot["override"], shot["state"]):
+        if not isinstance(text, str | None):
+            raise TypeError
+    ran = shot["gateway"]
     return Pending(
-        purpose=str(begin.get("purpose")),
-        pid=int(begin.get("pid") or 0),
-        since=float(begin.get("at") or 0),
-        environment=begin.get("environment"),
+        purpose=str(begin["purpose"]),
+        pid=int(begin["pid"]),
+        since=float(begin["at"]),
+        environment=begin["environment"],
         snapshot=Snapshot(
-            shot.get("containers") or {},
-            shot.get("override"),
-            shot.get("state"),
-            tuple(shot.get("networks") or ()),
-            (str(ran[0]), str(ran[1])) if (ran := shot.get("gateway")) else None,
+            containers,
+            shot["override"],
+            shot["state"],
+            tuple(str(n) for n in shot["networks"]),
+            (str(ran[0]), str(ran[1])) if ran else None,
         ),
-        begun=tuple(begun),
+        begun=begun,
         saved=saved,
+    )
+
+
+def _unreadable(where: str) -> WrongInput:
+    return WrongInput(
+        f"{where} cannot be read: it was damaged or edited by hand, and it says what an unfinished transaction began",
+        hint=f"docker compose ps   # look at the stack\nrm {where}   # where it is as you want it; then stackctl up",
+        where=where,
     )
