@@ -16,6 +16,7 @@ MODULES = {
     "render": "bench.rendering",
     "up": "bench.upping",
     "downtime": "bench.downtime",
+    "models": "bench.models",
 }
 
 

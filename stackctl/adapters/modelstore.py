@@ -40,6 +40,8 @@ work() {
   set -- manifests; [ -d blobs ] && set -- manifests blobs
   if [ -n "$OUT" ]; then exec >"$OUT"; fi
   : >/tmp/.stackctl-open
+  # In pieces of 1 MiB where this tar can: by default it reads and writes 10 kB at a time.
+  case "$(tar --version 2>/dev/null)" in *GNU*) set -- -b 2048 "$@";; esac
   exec tar -cf - --exclude='*-partial*' "$@"
 }
 """
@@ -55,7 +57,8 @@ work() {
   M="$1"; S="$M/.stackctl-restore"
   mkdir -p "$M" || exit 7
   rm -rf "$S" && mkdir "$S" || exit 7
-  if tar -xf - -C "$S" && [ -f "$S/.complete" ]; then
+  wide=; case "$(tar --version 2>/dev/null)" in *GNU*) wide="-b 2048";; esac
+  if tar $wide -xf - -C "$S" && [ -f "$S/.complete" ]; then
     rm -f "$S/.complete"
     own="$(stat -c %u:%g "$M")"
     chown -R "$own" "$S"

@@ -39,8 +39,10 @@ def model_store(session: Session) -> Callable[[Where], Store]:
     """Model stores of this session's engine."""
     from stackctl.adapters.modelstore import ModelStore, Place  # noqa: PLC0415
 
-    info = session.engine.info()
-    near = info.local and not info.desktop and sys.platform == "linux"
+    near = session.engine.is_local and sys.platform == "linux"  # type: ignore[attr-defined]
+    if near:
+        # Docker Desktop's engine is in a virtual machine, and a named pipe does not reach into that.
+        near = "Desktop" not in session.engine.cli(["info", "--format", "{{.OperatingSystem}}"]).text
 
     def opened(where: Where) -> Store:
         place = Place(where.mount, where.path, where.image)

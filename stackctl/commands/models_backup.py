@@ -15,8 +15,10 @@ from stackctl.commands.stack import resolve_project
 from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import names
+from stackctl.ollama.backup.contents import Contents
 from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer, read_frames
-from stackctl.ollama.backup.pack import Contents, pack, peek, unpack
+from stackctl.ollama.backup.pack import pack
+from stackctl.ollama.backup.unpack import peek, unpack
 from stackctl.ollama.health import now
 from stackctl.ollama.text import human_bytes
 from stackctl.outcome import Block, Line, Outcome, Table

@@ -11,11 +11,10 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpcore
 import httpx
-import ollama
 
 from stackctl.ollama import classify, listing
 from stackctl.ollama.errors import Kind, OllamaError
@@ -24,6 +23,9 @@ from stackctl.ollama.pull import PullProgress, track
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import mapping, plain
 from stackctl.ollama.transport import PLACEHOLDER, Transport
+
+if TYPE_CHECKING:
+    import ollama
 
 T = TypeVar("T")
 # The name in a request's URL never reaches the wire: the transport knows where to go.
@@ -169,6 +171,8 @@ class OllamaClient:
     # -- how ---------------------------------------------------------------
 
     def _client(self) -> ollama.Client:
+        import ollama  # noqa: PLC0415  (0.1 s, and not needed to ask how a server is)
+
         if self._official is None:
             self._official = ollama.Client(host=_BASE, transport=self.transport, follow_redirects=False)
         return self._official
@@ -179,9 +183,11 @@ class OllamaClient:
 
     @contextmanager
     def _official_errors(self) -> Iterator[None]:
+        from ollama import ResponseError  # noqa: PLC0415  (0.1 s)
+
         try:
             yield
-        except ollama.ResponseError as error:
+        except ResponseError as error:
             text = error.error if isinstance(error.error, str) else json.dumps(error.error)[:4000]
             if error.status_code < 0:
                 raise classify.from_text(text) from None

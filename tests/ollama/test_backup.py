@@ -19,8 +19,10 @@ import pytest
 from stackctl.adapters import backupfile
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama.backup import tarstream
+from stackctl.ollama.backup.contents import COMPLETE, Contents, File
 from stackctl.ollama.backup.frames import CHUNK, TRAILER_SIZE, Damaged, FrameWriter, check_trailer, read_frames
-from stackctl.ollama.backup.pack import COMPLETE, Contents, File, pack, peek, unpack
+from stackctl.ollama.backup.pack import pack
+from stackctl.ollama.backup.unpack import peek, unpack
 
 
 def blob(store: dict[str, bytes], data: bytes) -> dict[str, object]:

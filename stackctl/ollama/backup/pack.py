@@ -1,8 +1,6 @@
-"""A model store to a backup and back: which files, and each held against its digest.
+"""A model store to a backup: what its models need, each file held against its digest on the way.
 
-The first member of a backup is its manifest: models, and the size and SHA-256 of
-every file. A store is ``manifests/HOST/NAMESPACE/MODEL/TAG`` (JSON that names
-blobs) and ``blobs/sha256-HEX`` (ollama 0.33, server/manifest.go, server/layer.go).
+The first member is the manifest, so that a reader knows at once what is to come.
 """
 
 from __future__ import annotations
@@ -12,81 +10,17 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Self
 
 from stackctl.errors import ExpectedFailure, UsageError
 from stackctl.ollama import names
 from stackctl.ollama.backup import tarstream
-from stackctl.ollama.backup.frames import Buffer, Damaged, FrameWriter
-from stackctl.ollama.text import mapping, number, plain
+from stackctl.ollama.backup.contents import MANIFEST, MAX_MANIFESTS, Contents, File, Say, is_manifest
+from stackctl.ollama.backup.frames import Buffer, FrameWriter
+from stackctl.ollama.text import mapping, number
 
-SCHEMA = "stackctl.backup/1"
-MANIFEST = "stackctl-backup.json"
-COMPLETE = ".complete"
 BUFFERS = 12
-MAX_MANIFESTS = 64 << 20
-_BLOB = re.compile(r"^blobs/sha256-([0-9a-f]{64})$")
-_MODEL = re.compile(r"^manifests/([^/\x00-\x1f]+)/([^/\x00-\x1f]+)/([^/\x00-\x1f]+)/([^/\x00-\x1f]+)$")
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a store: its size in bytes and its SHA-256 in hex."""
-
-    size: int
-    sha256: str
-
-
-@dataclass
-class Contents:
-    """What a backup holds: files by path below the store, models by name with the digest of their manifest."""
-
-    files: dict[str, File] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
-    created: str = ""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files.values())
-
-    def to_json(self) -> bytes:
-        """The manifest's text."""
-        document = {
-            "schema": SCHEMA,
-            "created": self.created,
-            "models": [{"name": name, "digest": digest} for name, digest in self.models.items()],
-            "files": {path: {"size": file.size, "sha256": file.sha256} for path, file in self.files.items()},
-        }
-        return json.dumps(document, indent=1).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Contents:
-        """Read a manifest; raises :class:`Damaged`."""
-        try:
-            document: Any = json.loads(data)
-            if document["schema"] != SCHEMA:
-                raise Damaged(f"the backup is of another kind ({plain(document['schema'], 60)})")
-            files = {str(p): File(int(f["size"]), str(f["sha256"])) for p, f in document["files"].items()}
-            models = {str(m["name"]): str(m["digest"]) for m in document["models"]}
-            created = str(document["created"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Damaged("the file is damaged: its manifest cannot be read") from None
-        for path, file in files.items():
-            blob = _BLOB.match(path)
-            if not (blob or _safe(path)) or file.size < 0 or (blob and blob[1] != file.sha256):
-                raise Damaged(f"the backup lists a file that no store has: {plain(path, 200)}")
-        return cls(files, models, created)
-
-
-def _safe(path: str) -> bool:
-    return bool(_MODEL.match(path)) and not {".", ".."} & set(path.split("/"))
-
-
-Say = Callable[[int, int], None]
-"""Bytes done and bytes in all."""
 
 
 def pack(
@@ -180,7 +114,7 @@ class _Packer:
         held = 0
         try:
             for entry, payload in tarstream.entries(read_into, self.sink.spare):
-                if entry.is_file and _safe(entry.name) and not self.begun:
+                if entry.is_file and is_manifest(entry.name) and not self.begun:
                     held += entry.size
                     if held > MAX_MANIFESTS:
                         raise ExpectedFailure("the store's manifests are too big to be manifests")
@@ -283,83 +217,3 @@ def _layers(path: str, data: bytes) -> Iterator[tuple[str, int]]:
         match = re.fullmatch(r"sha256[:-]([0-9a-f]{64})", str(mapping(layer).get("digest")))
         if match:
             yield match[1], number(mapping(layer).get("size"))
-
-
-def peek(pieces: Iterable[Buffer]) -> Contents:
-    """The manifest of a backup, from its first pieces. Raises :class:`Damaged`."""
-    source = _Pieces(pieces)
-    try:
-        for entry, payload in tarstream.entries(source.read_into, lambda: bytearray(tarstream.CHUNK)):
-            if entry.name == MANIFEST and entry.size <= MAX_MANIFESTS:
-                return Contents.from_json(b"".join(bytes(piece) for piece in payload))
-            break
-    except tarstream.TarError as error:
-        raise Damaged(f"the file is damaged: {error}") from None
-    raise Damaged("this is no backup of stackctl: it does not begin with a manifest")
-
-
-def unpack(pieces: Iterable[Buffer], write: Callable[[Buffer], None], *, say: Say) -> Contents:
-    """Turn the pieces of a backup into a tar stream of a store, for a place where nothing counts before ``.complete``.
-
-    The mark is written last, after every file was there, of its size and of its
-    SHA-256, and the file's own end was seen. Raises :class:`Damaged`.
-    """
-    source = _Pieces(pieces)
-    contents: Contents | None = None
-    seen: set[str] = set()
-    done = 0
-    try:
-        for entry, payload in tarstream.entries(source.read_into, lambda: bytearray(tarstream.CHUNK)):
-            if contents is None:
-                if entry.name != MANIFEST or entry.size > MAX_MANIFESTS:
-                    raise Damaged("this is no backup of stackctl: it does not begin with a manifest")
-                contents = Contents.from_json(b"".join(bytes(piece) for piece in payload))
-                continue
-            file = contents.files.get(entry.name)
-            if file is None or entry.name in seen or entry.size != file.size or not entry.is_file:
-                raise Damaged(f"the file is damaged: {plain(entry.name, 200)} is not as its manifest says")
-            seen.add(entry.name)
-            digest = hashlib.sha256()
-            write(tarstream.header(entry.name, entry.size, 0))
-            for piece in payload:
-                digest.update(piece)
-                write(piece)
-                done += piece.nbytes
-                say(done, contents.size)
-            if digest.hexdigest() != file.sha256:
-                raise Damaged(f"the file is damaged: {entry.name} has another SHA-256 than its manifest says")
-            write(tarstream.padding(entry.size))
-    except tarstream.TarError as error:
-        raise Damaged(f"the file is damaged: {error}") from None
-    source.finish()
-    if contents is None or set(contents.files) - seen:
-        raise Damaged("the file was cut: files of its manifest are missing")
-    write(tarstream.header(COMPLETE, 0, 0))
-    write(tarstream.END)
-    return contents
-
-
-class _Pieces:
-    """Pieces as something to read from."""
-
-    def __init__(self, pieces: Iterable[Buffer]) -> None:
-        self._pieces = iter(pieces)
-        self._now = memoryview(b"")
-
-    def read_into(self, view: memoryview) -> int:
-        """Fill from the piece in hand."""
-        while not self._now.nbytes:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._now = memoryview(piece)
-        count = min(view.nbytes, self._now.nbytes)
-        view[:count] = self._now[:count]
-        self._now = self._now[count:]
-        return count
-
-    def finish(self) -> None:
-        """Read to the end, where the file's check sum is; only the rest of tar's own end may come."""
-        rest = b"".join(bytes(piece) for piece in (self._now, *self._pieces))
-        if any(rest) or len(rest) > 2 * tarstream.BLOCK:
-            raise Damaged("the file is damaged: there is more in it than its manifest says")

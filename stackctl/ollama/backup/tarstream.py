@@ -10,6 +10,8 @@ BLOCK = tarfile.BLOCKSIZE
 MAX_META = 1 << 20
 CHUNK = 1 << 20
 
+Take = Callable[[int], memoryview]
+"""At least one and up to that many bytes, as they lie; empty at the end."""
 ReadInto = Callable[[memoryview], int]
 """Fills the view from its start and returns how much; 0 at the end."""
 
@@ -27,10 +29,12 @@ class Entry:
     is_file: bool
 
 
-def entries(read_into: ReadInto, spare: Callable[[], bytearray]) -> Iterator[tuple[Entry, Iterator[memoryview]]]:
+def entries(
+    read_into: ReadInto, spare: Callable[[], bytearray], take: Take | None = None
+) -> Iterator[tuple[Entry, Iterator[memoryview]]]:
     """Members with their payload in pieces of at most 1 MiB; each payload is read to its end before the next member.
 
-    ``spare`` gives a buffer of 1 MiB for each piece.
+    ``spare`` gives a buffer of 1 MiB for each piece; with ``take``, payloads are handed on without being copied.
     """
     head = memoryview(bytearray(BLOCK))
     override: dict[str, str] = {}
@@ -51,17 +55,22 @@ def entries(read_into: ReadInto, spare: Callable[[], bytearray]) -> Iterator[tup
         name = override.get("path", info.name)
         size = int(override.get("size", info.size)) if info.isfile() else 0
         override = {}
-        payload = _payload(read_into, size, spare)
+        payload = _payload(read_into, size, spare, take)
         yield Entry(name.removeprefix("./").rstrip("/"), size, info.isfile()), payload
         for _ in payload:
             pass
 
 
-def _payload(read_into: ReadInto, size: int, spare: Callable[[], bytearray]) -> Iterator[memoryview]:
+def _payload(read_into: ReadInto, size: int, spare: Callable[[], bytearray], take: Take | None) -> Iterator[memoryview]:
     left = size
     while left:
-        piece = memoryview(spare())[: min(left, CHUNK)]
-        _fill(read_into, piece)
+        if take is not None:
+            piece = take(min(left, CHUNK))
+            if not piece.nbytes:
+                raise TarError("the stream ended too early")
+        else:
+            piece = memoryview(spare())[: min(left, CHUNK)]
+            _fill(read_into, piece)
         left -= piece.nbytes
         yield piece
     if size % BLOCK:
