@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> int:
 
         completion_init()
     settings, rest = hoist(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    signals = _listen()
     try:
         try:
             result: Any = app(args=rest, prog_name="stackctl", standalone_mode=False, obj=settings)
@@ -30,6 +30,8 @@ def run(arguments: list[str]) -> int:
             if isinstance(error, StackctlError):
                 raise
             raise UsageError(error.format_message(), hint=_help_hint(error)) from None
+        if signals and result == Interrupted.code:  # typer makes a silent exit of an interrupt
+            return console_of(settings).error(Interrupted("interrupted"))
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return console_of(settings).error(Interrupted("interrupted"))
@@ -43,9 +45,18 @@ def run(arguments: list[str]) -> int:
         return report(error, arguments, console_of(settings))
 
 
-def _terminate(_signal: int, _frame: object) -> None:
-    # SIGTERM undoes what had begun just as Ctrl-C does.
-    raise KeyboardInterrupt
+def _listen() -> list[int]:
+    """From now on SIGTERM undoes what had begun just as Ctrl-C does; the list is of the signals that have come."""
+    come: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        come.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
+    return come
 
 
 def _help_hint(error: Any) -> str:

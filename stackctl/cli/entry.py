@@ -13,6 +13,12 @@ def main() -> None:
 
         sys.stdout.write(f"stackctl {__version__}\n")
         return
-    from stackctl.cli.boundary import run  # noqa: PLC0415
+    try:
+        from stackctl.cli.boundary import run  # noqa: PLC0415
 
-    sys.exit(run(arguments))
+        code = run(arguments)
+    except KeyboardInterrupt:
+        # While the program still loads, and nothing is there yet that could say it better.
+        sys.stderr.write("error: interrupted\n")
+        code = 130
+    sys.exit(code)

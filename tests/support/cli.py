@@ -77,11 +77,12 @@ def run_here(*arguments: str | Path, env: Mapping[str, str | None] | None = None
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    previous = signal.getsignal(signal.SIGTERM)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def run_process(
