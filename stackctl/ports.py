@@ -131,6 +131,12 @@ class Container:
         return {name: value for name, _, value in (str(e).partition("=") for e in entries)}
 
     @property
+    def arguments(self) -> dict[str, list[str]]:
+        """``entrypoint`` and ``command`` that the container was created with."""
+        config = self.raw.get("Config") or {}
+        return {"entrypoint": list(config.get("Entrypoint") or []), "command": list(config.get("Cmd") or [])}
+
+    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Engine network name to its endpoint settings."""
         return dict((self.raw.get("NetworkSettings") or {}).get("Networks") or {})

@@ -80,7 +80,7 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
     running = containers_of(stack.config, containers)
     told: dict[str, OllamaUrl] = {}
     for service, container in running.items():
-        url = told_url(stack.config.consumers[service], container.environment)
+        url = told_url(stack.config.consumers[service], container.environment, container.arguments)
         if url is None and state is not None and not stack.config.consumers[service].env:
             url = OllamaUrl.parse(state.url)
         if url is not None:

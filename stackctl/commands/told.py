@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stackctl.config.models import Consumer, StackConfig
 from stackctl.config.target import GATEWAY_SERVICE, Target, resolve
@@ -13,11 +13,19 @@ from stackctl.errors import StackctlError
 _WORD = re.compile(r"\{(url|scheme|host|port|model|token)\}")
 
 
-def told_url(consumer: Consumer, environment: Mapping[str, str | None]) -> OllamaUrl | None:
-    """The base URL that a consumer's variables spell, or None where they spell none."""
+def told_url(
+    consumer: Consumer,
+    environment: Mapping[str, str | None],
+    arguments: Mapping[str, Sequence[str]] | None = None,
+) -> OllamaUrl | None:
+    """The base URL that a consumer's variables and arguments spell, or None where they spell none."""
     parts: dict[str, str] = {}
-    for variable, template in consumer.env.items():
-        value = environment.get(variable)
+    spelt = [(template, environment.get(variable)) for variable, template in consumer.env.items()]
+    for key, words in (("entrypoint", consumer.entrypoint), ("command", consumer.command)):
+        given = (arguments or {}).get(key) or []
+        if words and len(words) == len(given):
+            spelt += [(t, v) for t, v in zip(words, given, strict=True) if _WORD.search(t)]
+    for template, value in spelt:
         if value is None:
             continue
         found = _read(template, value)

@@ -130,9 +130,13 @@ class Consumer(Model):
     """A service that uses Ollama, and the variables through which it is told.
 
     ``env`` maps a variable to a template over ``{url} {scheme} {host} {port} {model} {token}``.
+    ``command`` and ``entrypoint`` are whole argument lists with such templates in
+    them, for a service that is told by a flag; each replaces the service's own.
     """
 
     env: dict[Annotated[str, Field(pattern=ENV_PATTERN)], str] = {}
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    entrypoint: Annotated[list[str], Field(min_length=1)] | None = None
     verify: Verify | None = None
 
 

@@ -60,13 +60,11 @@ def _environments(data: dict[str, Any]) -> Iterator[_Found]:
 def _consumers(data: dict[str, Any]) -> Iterator[_Found]:
     for name, consumer in _section(data, "consumers").items():
         path: Path = ("consumers", name)
-        for variable, template in _section(consumer, "env").items():
-            if not isinstance(template, str):
-                continue
+        for place, template in _templates(consumer):
             for word in _PLACEHOLDER.findall(template):
                 if word not in PLACEHOLDERS:
                     yield (
-                        (*path, "env", variable),
+                        (*path, *place),
                         False,
                         f"{{{word}}} is no placeholder",
                         _suggest(word, [f"{{{p}}}" for p in PLACEHOLDERS])
@@ -76,6 +74,18 @@ def _consumers(data: dict[str, Any]) -> Iterator[_Found]:
         verify = consumer.get("verify") if isinstance(consumer, dict) else None
         if isinstance(verify, dict) and ("http" in verify) == ("exec" in verify):
             yield (*path, "verify"), False, "verify takes one of `http` and `exec`", ""
+
+
+def _templates(consumer: Any) -> Iterator[tuple[Path, str]]:
+    """Every template of a consumer, and where it stands below it."""
+    for variable, template in _section(consumer, "env").items():
+        if isinstance(template, str):
+            yield ("env", variable), template
+    for key in ("command", "entrypoint"):
+        words = consumer.get(key) if isinstance(consumer, dict) else None
+        for index, template in enumerate(words if isinstance(words, list) else []):
+            if isinstance(template, str):
+                yield (key, index), template
 
 
 def _instances(data: dict[str, Any]) -> Iterator[_Found]:

@@ -197,12 +197,14 @@ class _Renderer:
         return self.project.services[self.project.network_owner(name)]
 
     def environment(self, name: str, url: OllamaUrl) -> None:
-        templates = self.config.consumers[name].env
-        if not templates:
-            return
-        self.service(name)["environment"] = {
-            variable: Text(self.fill(template, url, name, variable)) for variable, template in templates.items()
-        }
+        consumer = self.config.consumers[name]
+        if consumer.env:
+            self.service(name)["environment"] = {
+                variable: Text(self.fill(template, url, name, variable)) for variable, template in consumer.env.items()
+            }
+        for key, words in (("entrypoint", consumer.entrypoint), ("command", consumer.command)):
+            if words is not None:
+                self.service(name)[key] = Replaced([Text(self.fill(word, url, name, key)) for word in words])
 
     def fill(self, template: str, url: OllamaUrl, consumer: str, variable: str) -> str:
         def replace(match: re.Match[str]) -> str:

@@ -94,9 +94,14 @@ def _consumers(findings: Findings, choices: Choices) -> Iterator[str]:
 def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
     label = ", ".join(x for x in (consumer.app, "" if consumer.role == "app" else consumer.role) if x)
     yield f"  {quoted(consumer.service)}:" + (f"    # {one_line(label)}" if label else "")
-    yield "    env:"
+    for key, words in consumer.arguments:
+        places = [s for s in consumer.settings if s.kind == key and s.template is not None]
+        now = "; ".join(one_line(_today(s)) for s in places)
+        yield f"    {key}: [{', '.join(json.dumps(w, ensure_ascii=False) for w in words)}]    # {now}"
+    if consumer.templates:
+        yield "    env:"
     for setting in consumer.settings:
-        if setting.name and setting.template is not None:
+        if setting.name in consumer.templates and setting.kind not in ("command", "entrypoint"):
             template = json.dumps(setting.template, ensure_ascii=False)
             yield f"      {quoted(setting.name)}: {template}    # {one_line(_today(setting))}"
     if consumer.companions and choices.companions:

@@ -26,6 +26,10 @@ def _consumers(written: dict[str, Any], findings: Findings) -> Iterator[str]:
             place = next((s.evidence for s in consumer.settings if s.template is not None), "")
             yield f"{name} uses Ollama ({place}) and is not in the file"
             continue
+        for key, words in consumer.arguments:
+            said = written[name].get(key) if isinstance(written[name], dict) else None
+            if said != list(words):
+                yield f"{name}: {key}: the file says {said or 'nothing'}, found {list(words)}"
         told = _section(written[name], "env")
         for variable, template in consumer.templates.items():
             if variable not in told:

@@ -90,7 +90,7 @@ class _Discovery:
     def _visible(self, service: Service) -> list[Setting]:
         settings = [
             *self.variables.of(service),
-            *in_command(service, self.source, self.raw, self.land),
+            *in_command(service, self.source, self.raw, self.land)[0],
             *in_build(service, self.source, self.raw, self.land),
         ]
         mounted = in_mounts(service, self.source, self.raw, self.land)
@@ -156,6 +156,7 @@ class _Discovery:
             companions,
             tuple(notes),
             service.name in self.pullers and depends,
+            in_command(service, self.source, self.raw, self.land)[1],
         )
 
     def _waits_for_server(self, name: str) -> bool:

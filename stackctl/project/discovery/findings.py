@@ -46,6 +46,7 @@ class Consumer:
     """A service that uses Ollama.
 
     ``companions`` are plain variables that make the environment count;
+    ``arguments`` are whole ``command`` and ``entrypoint`` lists with templates;
     ``goes_with_server`` is a puller that waits for a server of the project, so
     that it has nothing to do when that one is off.
     """
@@ -57,16 +58,18 @@ class Consumer:
     companions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     goes_with_server: bool = False
+    arguments: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def templates(self) -> dict[str, str]:
         """Variable to template: what goes into ``consumers`` of ``stackctl.yaml``."""
-        return {s.name: s.template for s in self.settings if s.name and s.template is not None}
+        told = [s for s in self.settings if s.kind in ("env", "env_file", "none-visible")]
+        return {s.name: s.template for s in told if s.name and s.template is not None}
 
     @property
     def switchable(self) -> bool:
         """Whether an override reaches at least one of its settings."""
-        return bool(self.templates)
+        return bool(self.templates or self.arguments)
 
     @property
     def reason(self) -> str | None:

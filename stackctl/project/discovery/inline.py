@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
-from stackctl.project.discovery.address import Address, addresses
+from stackctl.project.discovery.address import Address, addresses, template_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
@@ -15,39 +15,52 @@ from stackctl.project.discovery.source import Place, Source
 
 _FLAG = r"^(--?[A-Za-z][\w.-]*)(?:=|$)"
 BUILT_IN = "a build argument is baked into the image; change it in the Compose file and build again"
-IN_COMMAND = "it stands inside the {kind}, which an override could only replace as a whole"
+BRACES = "the {kind} holds braces of its own, which a template cannot carry"
 
 
-def in_command(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
-    """Addresses of an Ollama in ``command`` and ``entrypoint``: as a flag's value, or anywhere in a script."""
+def in_command(
+    service: Service, source: Source, raw: RawProject, land: Landscape
+) -> tuple[list[Setting], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Addresses of an Ollama in ``command`` and ``entrypoint``: as a flag's value, or anywhere in a script.
+
+    With them the whole lists with templates in place of the addresses, of those that a template can carry.
+    """
     found: dict[tuple[str, str | None, str], Setting] = {}
-    for kind in ("command", "entrypoint"):
+    arguments: list[tuple[str, tuple[str, ...]]] = []
+    for kind in ("entrypoint", "command"):
         value = service.raw.get(kind)
         argv = [str(a) for a in value] if isinstance(value, list) else str(value).split() if value else []
-        place = raw.key(service.name, kind)
+        braces = any("{" in word or "}" in word for word in argv)
+        words = list(argv)
         for index, word in enumerate(argv):
-            for address in addresses(word):
-                at = land.points_at(address)
-                if not calls_ollama(address, at) or land.owner(address.host) == service.name:
-                    continue
-                if _listens(argv, index, word, address):
-                    continue
-                flag = _flag(argv, index, word, address)
-                text = word[address.start : address.end]
+            mine = [(a, at) for a in addresses(word) if (at := _calls(argv, index, word, a, service, land))]
+            words[index] = template_of(word, [a for a, _ in mine]) or word
+            for address, at in mine:
+                flag, text = _flag(argv, index, word, address), word[address.start : address.end]
                 found.setdefault(
                     (kind, flag, text),
                     Setting(
                         kind,
                         flag,
                         text,
-                        None,
-                        _at(source, place),
-                        IN_COMMAND.format(kind=kind),
+                        None if braces else address.template(),
+                        _at(source, raw.key(service.name, kind)),
+                        BRACES.format(kind=kind) if braces else "",
                         "",
                         at,
                     ),
                 )
-    return _first_of_each(list(found.values()))
+        if words != argv and not braces:
+            arguments.append((kind, tuple(words)))
+    return _first_of_each(list(found.values())), tuple(arguments)
+
+
+def _calls(argv: list[str], index: int, word: str, address: Address, service: Service, land: Landscape) -> str:
+    """Where an address of the command line points, if it is one of an Ollama to call; else empty."""
+    at = land.points_at(address)
+    if not calls_ollama(address, at) or land.owner(address.host) == service.name:
+        return ""
+    return "" if _listens(argv, index, word, address) else at
 
 
 def _flag(argv: list[str], index: int, word: str, address: Address) -> str | None:

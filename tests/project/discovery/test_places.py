@@ -196,8 +196,24 @@ services:
 """,
         server=True,
     )
-    assert told(findings) == {"a": {"command:--ollama-url": None}, "b": {"entrypoint:--backend": None}}
-    assert "stands inside the command" in str(findings.consumers[0].reason)
+    assert told(findings) == {"a": {"command:--ollama-url": "{url}"}, "b": {"entrypoint:--backend": "{url}/v1"}}
+    assert [c.arguments for c in findings.consumers] == [
+        (("command", ("serve", "--ollama-url", "{url}")),),
+        (("entrypoint", ("/run", "--backend={url}/v1")),),
+    ]
+    assert all(c.switchable for c in findings.consumers)
+
+
+def test_a_script_with_braces_of_its_own_cannot_be_a_template(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  a: {image: x, command: [sh, -c, "curl http://ollama:11434/api/show -d '{\\"model\\": \\"a\\"}'"]}
+""",
+        server=True,
+    )
+    assert told(findings) == {"a": {"command:": None}}
+    assert findings.consumers[0].reason == "the command holds braces of its own, which a template cannot carry"
 
 
 def test_a_build_argument_is_baked_in(find: Find) -> None:
@@ -373,4 +389,4 @@ services:
 """,
         server=True,
     )
-    assert told(findings) == {"db": {"command:ai.ollama_host": None}}
+    assert told(findings) == {"db": {"command:ai.ollama_host": "{url}"}}
