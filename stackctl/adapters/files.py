@@ -14,7 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stackctl.adapters import process
 from stackctl.errors import ExpectedFailure, ProjectLocked, WrongInput
+
+ORPHANS = 60.0
+"""Seconds in which what a killed holder had started may come to its end."""
+POLL = 0.1
 
 
 class LocalFiles:
@@ -100,8 +105,13 @@ class LocalFiles:
 
     @contextmanager
     def lock(self, path: Path, purpose: str) -> Iterator[None]:
-        """Hold an advisory lock. The kernel drops it with its holder, so a dead one is never in the way."""
+        """Hold an advisory lock. The kernel drops it with its holder, so a dead one is never in the way.
+
+        The processes that a killed holder had started hold it until they end: a
+        `docker compose up` that works on would undo what the next command does.
+        """
         descriptor = _lock_file(path)
+        process.HELD.add(descriptor)
         try:
             holder = {"pid": os.getpid(), "since": time.time(), "purpose": purpose}
             try:
@@ -112,6 +122,9 @@ class LocalFiles:
             yield
             os.ftruncate(descriptor, 0)
         finally:
+            process.HELD.discard(descriptor)
+            # Whatever else inherited it: a holder that ends as it should lets go.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 
@@ -130,7 +143,8 @@ def _append(descriptor: int, data: bytes) -> None:
 
 
 def _lock_file(path: Path) -> int:
-    """Open and lock; again where its last holder removed the file between the two."""
+    """Open and lock; again where its last holder removed the file between the two, or left processes behind."""
+    end = time.monotonic() + ORPHANS
     while True:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,17 +158,37 @@ def _lock_file(path: Path) -> int:
             if os.fstat(descriptor).st_nlink:
                 return descriptor
         except OSError as error:
-            held = _held(os.pread(descriptor, 4096, 0), path)
+            content = os.pread(descriptor, 4096, 0)
             os.close(descriptor)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise _unwritable(path, error) from None
-            raise held from None
+            if not _gone(content) or time.monotonic() > end:
+                raise _held(content, path) from None
+            time.sleep(POLL)
+            continue
         os.close(descriptor)
+
+
+def _gone(content: bytes) -> bool:
+    """Whether the holder is dead, so that only what it had started holds the lock."""
+    try:
+        os.kill(int(json.loads(content)["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return False
+    return False
 
 
 def _held(content: bytes, path: Path) -> ProjectLocked:
     try:
         holder = json.loads(content)
+        if _gone(content):
+            return ProjectLocked(
+                f"process {holder['pid']} was killed, and what it had started for"
+                f" `{holder['purpose']}` is at work still",
+                hint=f"wait for it, or end it: fuser -k {path}",
+            )
         age = max(0.0, time.time() - float(holder["since"]))
         who = f"process {holder['pid']}, for {age:.0f} s, doing: {holder['purpose']}"
         hint = f"wait for it, or look at it: ps -fp {holder['pid']}"

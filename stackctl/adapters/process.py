@@ -14,6 +14,8 @@ from typing import IO
 from stackctl.ports import Completed
 
 OUTPUT_LIMIT = 4 << 20
+HELD: set[int] = set()
+"""Descriptors of locks. What we start holds them too, so that it is waited for where we are killed beside it."""
 PATIENCE = 3.0
 """Seconds between asking a process to end and ending it."""
 
@@ -43,6 +45,7 @@ def run(
         stderr=subprocess.PIPE,
         env={**os.environ, **(variables or {})},
         cwd=cwd,
+        pass_fds=tuple(HELD),
         start_new_session=True,
     )
     assert process.stdout is not None  # noqa: S101
@@ -78,6 +81,7 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
             argv,
             env={**os.environ, **(variables or {})},
             cwd=cwd,
+            pass_fds=tuple(HELD),
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no thread runs yet)
         )
         return Completed(process.wait())
