@@ -31,5 +31,5 @@ def traces(lab: Lab) -> tuple[str, ...]:
         docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}} {{.State.Status}}", *ids).stdout if ids else "",
         docker("network", "ls", "-q", "--no-trunc").stdout,
         docker("images", "-aq", "--no-trunc").stdout,
-        *(docker("diff", i).stdout for i in ids),
+        *("\n".join(sorted(docker("diff", i).stdout.splitlines())) for i in ids),  # Docker lists them in any order
     )

@@ -307,21 +307,11 @@ ROWS = (
     Cause(
         "client-5min-timeout",
         "advice",
-        ("client.five_minutes|log.five_minutes",),
+        ("client.five_minutes",),
         "the client gave up after five minutes (Node's headers time-out)",
         "Stream, or raise the app's time-out.",
         ("stream: true",),
         severity="warning",
-    ),
-    Cause(
-        "client-aborts-cold-load",
-        "advice",
-        ("log.client_left",),
-        "a client left before the model was loaded, and so it never gets loaded",
-        "Raise the client's time-out, or load the model beforehand.",
-        ("environment: {{OLLAMA_KEEP_ALIVE: '-1'}}",),
-        severity="warning",
-        fix="keep-alive",
     ),
     Cause(
         "proxy-buffers-stream",

@@ -41,6 +41,7 @@ def read(case: Case, board: Board) -> None:
         _race(case, target, board)
         if target.service in case.scene.ollama_services:
             _store(case.scene, target, board)
+            _pullers(case, board)
     if case.container is not None:
         of_container(case.scene, case.container, board, "own")
     elif case.service is not None:
@@ -54,6 +55,14 @@ def read(case: Case, board: Board) -> None:
         files
     ):
         board.note("pids.full", f"{case.told.consumer} is at its limit of processes")
+
+
+def _pullers(case: Case, board: Board) -> None:
+    """Containers that pull models on the server's behalf: it is they who are told why a pull failed."""
+    told = {t.consumer for t in case.scene.told} | set(case.scene.ollama_services)
+    for container in case.scene.containers:
+        if container.service not in told:
+            logs.of_puller(case.scene.logs.get(container.name, ""), board, container.name)
 
 
 def _pids_full(files: Any) -> bool:

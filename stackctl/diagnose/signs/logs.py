@@ -77,6 +77,14 @@ def of_server(text: str, board: Board, name: str) -> None:
     _match(text, _SERVER, board, name)
 
 
+_OF_PULLS = ("log.pull", "log.needs_newer", "log.interception", "log.digest", "log.empty_key", "log.disk")
+
+
+def of_puller(text: str, board: Board, name: str) -> None:
+    """Lines of a container that only pulls models."""
+    _match(text, tuple(row for row in _SERVER if row[1].startswith(_OF_PULLS)), board, name)
+
+
 def read(case: Case, board: Board) -> None:
     """Lines of the consumer's log: where it really goes, and what it was answered."""
     if case.container is None:

@@ -2,8 +2,8 @@
 # Standard input: the plan for the shell, then a line `@json`, then what python3 or node read.
 # Runs python3 or node where there is one; else bash's /dev/tcp or nc, getent or nslookup, openssl.
 # Answers are lines of `key<TAB>value…`; bodies in base64 or hexadecimal. No file is written.
-if p=$(command -v python3) && "$p" -c 'import sys,ssl,json;sys.exit(sys.version_info<(3,7))' 2>/dev/null; then
-  exec "$p" -I -c 'import sys
+if p=$(command -v python3) && "$p" -I -B -c 'import sys,ssl,json;sys.exit(sys.version_info<(3,7))' 2>/dev/null; then
+  exec "$p" -I -B -c 'import sys
 d=sys.stdin.buffer.read().decode().split("\n@json\n",1)[1]
 s,PLAN=d.split("\n@plan\n",1)
 exec(compile(s.split("\n@node\n",1)[0],"probe","exec"),{"PLAN":PLAN,"__name__":"probe"})'
@@ -117,6 +117,18 @@ send() {
     bounded "$3" nc -w 4 "$1" "$2" 2>/dev/null
   fi
 }
+# outgoing ASK FORMAT SECONDS: a request; a long one is held open, since a server takes a closed half for a caller that left
+outgoing() {
+  # shellcheck disable=SC2059
+  printf "$2"
+  [ "$1" = generate ] || return 0
+  held=0
+  while [ $held -lt "$3" ]; do
+    sleep 1
+    printf '\r\n' || return 0
+    held=$((held + 1))
+  done
+}
 now; begin=$now budget=1100 quiet=''
 while IFS="$tab" read -r verb a b c d e f g; do
   now
@@ -175,7 +187,7 @@ while IFS="$tab" read -r verb a b c d e f g; do
           elif [ $rc -eq 0 ]; then body=$(printf 'HTTP/1.1 200 OK\r\n\r\n' | pack)
           else body=''; fi
         else
-          body=$(printf "$f" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
+          body=$(outgoing "$a" "$f" "$b" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
         fi
         now; took=$(((now - t0) * 10))
         say ask "$aim" "$a" "$address" "$took" "$body"
