@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CODES = {"ok": "32", "warn": "33", "bad": "31", "dim": "2", "strong": "1", "plain": ""}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NOT_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -192,7 +193,7 @@ class Console:
         """Print an outcome and return its exit code."""
         if self.as_json:
             text = json.dumps(outcome.document(), ensure_ascii=False, indent=2, default=str)
-            _write(sys.stdout, self._hidden_in(text) + "\n")
+            _write(sys.stdout, self._json(text) + "\n")
             return outcome.code
         for block in outcome.blocks:
             if not self.quiet or outcome.code or type(block).__name__ == "Verbatim":
@@ -207,6 +208,10 @@ class Console:
         for value in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], "********")
         return self.redact(text)
+
+    def _json(self, text: str) -> str:
+        """A JSON document with what a terminal may act on escaped: it stays the same document."""
+        return _NOT_IN_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", self._hidden_in(text))
 
     def _block(self, block: object) -> None:
         from stackctl.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)
@@ -250,7 +255,7 @@ class Console:
                 document["problems"] = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
             if steps:
                 document["steps"] = steps
-            _write(sys.stdout, self._hidden_in(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
+            _write(sys.stdout, self._json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
             return error.code
         if problems:
             for problem in problems:

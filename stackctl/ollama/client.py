@@ -21,7 +21,7 @@ from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.listing import Loaded, Model
 from stackctl.ollama.pull import PullProgress, track
 from stackctl.ollama.server import Server
-from stackctl.ollama.text import mapping, plain
+from stackctl.ollama.text import mapping, plain, shallow
 from stackctl.ollama.transport import PLACEHOLDER, Transport
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class OllamaClient:
     def show(self, model: str, *, verbose: bool = False) -> dict[str, Any]:
         """All about a model, as the server sends it."""
         body = {"model": model, **({"verbose": True} if verbose else {})}
-        return mapping(self._json("POST", "/api/show", body))
+        return mapping(shallow(self._json("POST", "/api/show", body)))
 
     def detailed(self, model: Model) -> Model:
         """The model with context length and capabilities, asked for where the listing lacks them."""

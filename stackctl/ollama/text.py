@@ -38,6 +38,15 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def shallow(value: Any, depth: int = 12) -> Any:
+    """JSON data with what lies deeper than ``depth`` left out: a server may send more than a writer can write."""
+    if isinstance(value, dict):
+        return {key: shallow(item, depth - 1) for key, item in value.items()} if depth else None
+    if isinstance(value, list):
+        return [shallow(item, depth - 1) for item in value] if depth else None
+    return value
+
+
 def number(value: Any) -> int:
     """``value`` where it is a whole number of sane size, otherwise 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -74,7 +74,7 @@ def reader(data: bytes, at_most: int = 1 << 30) -> Callable[[memoryview], int]:
 def packed(store: dict[str, bytes], *wanted: str, form: int = tarfile.GNU_FORMAT, at_most: int = 1 << 30) -> bytes:
     out = io.BytesIO()
     pack(
-        reader(tar(store, form), at_most), lambda pieces: out.writelines(pieces), wanted=wanted, created="now", mtime=1,
+        reader(tar(store, form), at_most), out.writelines, wanted=wanted, created="now", mtime=1,
         say=lambda _done, _total: None,
     )  # fmt: skip
     return out.getvalue()
@@ -174,7 +174,7 @@ def test_a_forged_manifest_writes_nowhere_else(path: str) -> None:
     text = b"evil"
     forged = Contents({path: File(4, hashlib.sha256(text).hexdigest())})
     out = io.BytesIO()
-    writer = FrameWriter(lambda pieces: out.writelines(pieces))
+    writer = FrameWriter(out.writelines)
     manifest = forged.to_json()
     for name, data in (("stackctl-backup.json", manifest), (path, text)):
         writer.add(tarstream.header(name, len(data), 0) + data + tarstream.padding(len(data)))
@@ -191,12 +191,16 @@ def test_peek_reads_the_manifest_alone() -> None:
     assert head.tell() < 300_000
 
 
+def _half(write: Callable[[list[bytes]], None]) -> None:
+    write([b"half"])
+    raise RuntimeError
+
+
 class TestFile:
     def test_there_only_when_whole(self, tmp_path: Path) -> None:
         path = tmp_path / "b"
         with pytest.raises(RuntimeError), backupfile.writing(path) as write:
-            write([b"half"])
-            raise RuntimeError
+            _half(write)
         assert list(tmp_path.iterdir()) == []
         path.write_bytes(b"old")
         with backupfile.writing(path) as write:
@@ -224,8 +228,7 @@ class TestFile:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=True)
         try:
             with pytest.raises(ExpectedFailure, match="disk is full"), backupfile.writing(small / "b") as write:
-                for _ in range(4):
-                    write([bytes(1 << 20)])
+                write([bytes(1 << 20)] * 4)
             assert list(small.iterdir()) == []
         finally:
             subprocess.run(["umount", str(small)], check=True)

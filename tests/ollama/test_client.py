@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import threading
@@ -187,8 +188,8 @@ class TestTls:
                 client.tags()
 
 
-HOSTILE = ("endless-headers", "slow-loris", "slow-body", "huge-body", "gzip-bomb", "invalid-utf8", "deep-json", "garbage",
-           "wrong-length", "silent", "ansi")  # fmt: skip
+HOSTILE = ("endless-headers", "slow-loris", "slow-body", "huge-body", "gzip-bomb", "invalid-utf8", "deep-json",
+           "garbage", "wrong-length", "silent", "ansi")  # fmt: skip
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -268,6 +269,18 @@ def test_what_is_no_http_is_an_error_of_ours(answer: bytes) -> None:
     with scripted(answer) as port:
         error = failing(Server("it", OllamaUrl("http", "127.0.0.1", port), timeout=2.0))
     assert "\x1b" not in error.message + error.hint
+
+
+@pytest.mark.parametrize("depth", [10, 100, 500, 900, 20000])
+def test_what_show_sends_can_always_be_written(depth: int) -> None:
+    body = b'{"model_info": {"x": ' + b"[" * depth + b"1" + b"]" * depth + b"}}"
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with scripted(head + body) as port, OllamaClient(Server("it", OllamaUrl("http", "127.0.0.1", port))) as client:
+        try:
+            document = client.show("m")
+        except OllamaError:
+            document = {"refused": depth > 500}
+        assert json.dumps(document, indent=2) != json.dumps({"refused": False}, indent=2)
 
 
 def test_a_chat_that_ends_without_done_is_a_failure(double: Double) -> None:

@@ -162,7 +162,6 @@ class WayPool(Pool):
         answer = self.clients[url].send(request)
         return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
 
-
     @contextlib.contextmanager
     def full(self, server: Contracted) -> Iterator[None]:
         """As ``tests.contract.arrange`` fills the queue, but asked in this way: one load, and one call waiting."""
