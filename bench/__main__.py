@@ -17,6 +17,7 @@ MODULES = {
     "up": "bench.upping",
     "downtime": "bench.downtime",
     "models": "bench.models",
+    "gateway": "bench.gateway",
 }
 
 
