@@ -127,6 +127,8 @@ def group(
     profile = config.profiles.get(target.name)
     names = [n for n in target.instances if n != target.fallback] or list(target.instances)
     fallback = target.fallback if target.fallback and target.fallback not in names else None
+    if fallback in config.instances and not config.instances[fallback].enabled:
+        fallback = None
     return Group(
         profile=target.name,
         policy=profile.policy if profile else "priority",

@@ -106,6 +106,19 @@ def test_a_fallback_that_is_a_member_too_is_the_fallback() -> None:
     assert found.fallback.name == "a"
 
 
+def test_a_fallback_that_is_disabled_is_none() -> None:
+    instances = {"a": {"url": "http://a:1"}, "b": {"url": "http://b:1", "enabled": False}}
+    config = StackConfig.model_validate(
+        {
+            "version": 1,
+            "gateway": True,
+            "instances": instances,
+            "profiles": {"p": {"use": ["a"], "fallback": "b"}},
+        }
+    )
+    assert group(config, resolve(config, "p")).fallback is None
+
+
 def test_a_ca_file_that_was_not_read_is_an_error(config: StackConfig) -> None:
     with pytest.raises(UsageError, match="the ca_file of behind-proxy was not read"):
         group(config, resolve(config, "behind-proxy"))
