@@ -162,6 +162,27 @@ def test_a_repair_that_does_not_help_is_taken_back(lab: Lab) -> None:
         assert json.loads(json.dumps(mended["repairs"]))
 
 
+def test_a_target_that_is_not_applied_is_judged_too(lab: Lab) -> None:
+    """`--profile` tries it from where the consumers are, and names why it would fail."""
+    config = (
+        "version: 1\nconsumers:\n  python: {env: {OLLAMA_BASE_URL: '{url}'}}\n"
+        "instances:\n  off: {url: 'http://10.77.0.97:11434'}\n"
+        "  named: {url: 'http://box.example:11434', address: 10.77.0.2}\n"
+    )
+    made = entry(
+        ollama={},
+        kinds=["python"],
+        config=config,
+        make=[{"double": "lan"}],
+        consumer={"environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}},
+    )
+    with lab.staged(made):
+        assert lab.diagnose(made)["ok"]
+        refused = lab.diagnose(made, "--profile", "off")
+        assert [f["cause"] for f in refused["findings"]] == ["lan-server-off"], shown(refused)
+        assert lab.diagnose(made, "--profile", "named")["ok"], "a pinned name is tried at its address"
+
+
 def test_nothing_of_a_probe_is_left(lab: Lab) -> None:
     """Without any image to probe with, one is made of nothing and taken away again."""
     made = entry(ollama={}, kinds=["none"], consumer={"environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}})

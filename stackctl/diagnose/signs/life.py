@@ -286,10 +286,10 @@ def _blocked(scene: Scene, service: Service, board: Board, who: str) -> None:
         if "host-gateway" in entries and not any(n.get("Name") == "bridge" for n in scene.networks):
             board.note(f"{who}.error.host_gateway", "the engine has no default bridge, and host-gateway is its address")
     _runtime(scene, service, board, who)
-    if service.image and scene.images.get(service.image) is False and not service.raw.get("build"):
-        if said := scene.registry.get(service.image):
-            board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
-            board.note("registry.unreachable", f"asked for {service.image}, its registry: {said}")
+    absent = scene.images.get(service.image) is False and not service.raw.get("build")
+    if absent and (said := scene.registry.get(service.image)):
+        board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
+        board.note("registry.unreachable", f"asked for {service.image}, its registry: {said}")
 
 
 def _runtime(scene: Scene, service: Service, board: Board, who: str) -> None:

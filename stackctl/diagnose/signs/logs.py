@@ -12,11 +12,8 @@ from stackctl.diagnose.signs.board import Board, Case
 
 _SERVER: tuple[tuple[str, str], ...] = (
     (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', "log.entrypoint"),
-    (
-        r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied"
-        r"|ensure path elements are traversable",
-        "log.permission",
-    ),
+    (r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied", "log.permission"),
+    (r"ensure path elements are traversable", "log.permission"),
     (r"bind: cannot assign requested address", "log.bind_absent"),
     (r"bind: address already in use", "log.bind_busy"),
     (r"no space left on device", "log.disk"),

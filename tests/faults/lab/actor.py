@@ -125,7 +125,7 @@ def fixed(
         def do_GET(self) -> None:
             self.answer(status, body.encode(), kind, **(headers or {}))
 
-        do_POST = do_PUT = do_HEAD = do_CONNECT = do_GET
+        do_POST = do_PUT = do_HEAD = do_CONNECT = do_GET  # noqa: N815
 
     _serve(Handler, port, host, cert, key)
 
@@ -183,7 +183,7 @@ def forward(
                 late = "timed out" in str(error)
                 self.answer(504 if late else 502, b"<html><title>502 Bad Gateway</title></html>", "text/html")
 
-        do_POST = do_HEAD = do_DELETE = do_GET
+        do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815
 
     _serve(Handler, port, host, cert, key)
 
@@ -231,7 +231,7 @@ def proxy(port: int, mode: str = "deny", host: str = "0.0.0.0", status: int = 50
                         return
                     (other if side is self.connection else self.connection).sendall(data)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
     _serve(Handler, port, host)
 
@@ -286,7 +286,7 @@ def ollama(
             else:
                 self.answer(404, b"404 page not found", "text/plain")
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
     _serve(Handler, port, host, cert, key, six, v6only)
 
