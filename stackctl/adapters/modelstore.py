@@ -41,8 +41,9 @@ work() {
   if [ -n "$OUT" ]; then exec >"$OUT"; fi
   : >/tmp/.stackctl-open
   # In pieces of 1 MiB where this tar can: by default it reads and writes 10 kB at a time.
-  case "$(tar --version 2>/dev/null)" in *GNU*) set -- -b 2048 "$@";; esac
-  exec tar -cf - --exclude='*-partial*' "$@"
+  case "$(tar --version 2>/dev/null)" in *GNU*) exec tar -b 2048 -cf - --exclude='*-partial*' "$@";; esac
+  # shellcheck disable=SC2046  (names in a store hold no white space)
+  exec tar -cf - $(find "$@" -type f ! -name '*-partial*')
 }
 """
     + _GUARDED

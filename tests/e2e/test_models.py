@@ -207,8 +207,8 @@ def names_of(stack: Project) -> set[str]:
     return {e["name"] for e in stack.stackctl("models", "list", "-i", "local", "--json").ok().json["models"]}
 
 
-def helpers() -> str:
-    return docker("ps", "--all", "--quiet", "--filter", "label=io.stackctl.role=volume-helper")
+def helpers() -> frozenset[str]:
+    return frozenset(docker("ps", "--all", "--quiet", "--filter", "label=io.stackctl.role=volume-helper").split())
 
 
 def test_a_server_without_a_published_port_and_bound_to_its_own_loopback(stack: Project) -> None:
@@ -278,29 +278,29 @@ def test_a_changed_byte_and_a_cut_file_are_refused_and_nothing_changes(stack: Pr
     assert not stack.exec("ollama", "sh", "-c", "ls -A /root/.ollama/models | grep stackctl || true")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_half_way_leaves_no_half_file(stack: Project, tmp_path: Path, number: signal.Signals) -> None:
     running(stack, OLLAMA_DOUBLE_CATALOGUE=json.dumps(BIG), OLLAMA_DOUBLE_MODELS="big:1")
     folder = tmp_path / "backups"
     folder.mkdir()
     before = helpers()
     process = start_process("models", "backup", str(folder / "m.zst"), cwd=stack.directory)
-    wait_for(lambda: helpers() != before)
+    wait_for(lambda: helpers() - before)
     process.send_signal(number)
     process.wait(30)
     process.communicate()
     if process.returncode:
         assert list(folder.iterdir()) == []
-    wait_for(lambda: helpers() == before)
+    wait_for(lambda: not helpers() - before)
     stack.stackctl("models", "backup", str(folder / "m.zst")).ok()
     # The same for a restore: the store is as it was.
     stack.stackctl("models", "rm", "big:1", "-i", "local", "--yes").ok()
     process = start_process("models", "restore", str(folder / "m.zst"), cwd=stack.directory)
-    wait_for(lambda: helpers() != before)
+    wait_for(lambda: helpers() - before)
     process.send_signal(number)
     process.wait(30)
     process.communicate()
-    wait_for(lambda: helpers() == before)
+    wait_for(lambda: not helpers() - before)
     if process.returncode:
         assert names_of(stack) == set()
         assert not stack.exec("ollama", "sh", "-c", "ls -A /root/.ollama/models | grep stackctl || true")
