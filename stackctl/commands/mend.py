@@ -6,6 +6,7 @@ the user's never does. What needs root, here or elsewhere, is printed only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from stackctl.project.yamltext import Override, Reset, dump
 FIXES = "fixes.yaml"
 HEADER = "# Written by stackctl diagnose --fix, after your own files; remove this file to take its repairs back.\n"
 ROUNDS = 12
+STARTING = frozenset({"ollama-not-running", "startup-race"})
+"""What a server looks like that has been started and does not listen yet."""
 
 
 @dataclass
@@ -98,7 +101,7 @@ def _one_round(
     try:
         with bench.session.reporter.step(says):
             _apply(bench, stage, [r for _, r in batch])
-        after = again()
+        after = _settled(again, {s for _, r in batch for s in r.recreate})
         helped = not _still(after, batch) and _no_worse(found, after)
     except StackctlError as error:
         _take_back(bench, stage, before, [r for _, r in batch])
@@ -114,6 +117,18 @@ def _one_round(
     _take_back(bench, stage, before, [r for _, r in batch])
     bench.log.append(Line(f"{finding.cause}: {says}: did not help, taken back", "warn"))
     return again()
+
+
+def _settled(again: Callable[[], Diagnosis], services: set[str]) -> Diagnosis:
+    """Look again, and once more while a server that was just started has not come up; half a minute at most."""
+    end = time.monotonic() + 30.0
+    after = again()
+    while time.monotonic() < end and any(
+        f.cause in STARTING and f.words.get("target_service") in services for f in after.findings
+    ):
+        time.sleep(0.5)
+        after = again()
+    return after
 
 
 def _still(after: Diagnosis, batch: list[tuple[Finding, Repair]]) -> bool:
@@ -246,8 +261,6 @@ def _up(bench: Bench, stage: Stage, services: list[str], *, force: bool) -> None
 
 def _await_health(bench: Bench, stage: Stage, services: list[str]) -> None:
     """Wait until what was brought up is neither starting nor restarting; at most half a minute."""
-    import time  # noqa: PLC0415
-
     end = time.monotonic() + 30.0
     while time.monotonic() < end:
         mine = [c for c in bench.session.engine.containers(stage.scene.project.name) if c.service in services]

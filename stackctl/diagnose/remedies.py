@@ -29,7 +29,7 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     if told.url is None:
         return
     url = told.url
-    tail = "/v1" if told.suffix == "/v1" or "client.openai" in told.marks else ""
+    tail = "/v1" if "client.openai" in told.marks or {"url.v1", "template.v1"} <= told.marks else ""
     words["bare"] = f"{url}{tail}"
     words["bare_root"] = str(url)
     for key, other in (

@@ -33,7 +33,7 @@ def test_fault(lab: Lab, entry: Entry) -> None:
 
 
 def mended_kinds(entry: Entry) -> list[str]:
-    """The consumers to repair: one kind an entry, another in each, so that all get their turn; all with FAULT_LAB=all."""
+    """The consumers to repair: one kind an entry, each in its turn; all of them with FAULT_LAB=all."""
     if entry.get("whole") or os.environ.get("FAULT_LAB") == "all":
         return []
     return [entry.kinds[zlib.crc32(entry.name.encode()) % len(entry.kinds)]]

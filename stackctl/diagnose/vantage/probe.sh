@@ -117,11 +117,11 @@ send() {
     bounded "$3" nc -w 4 "$1" "$2" 2>/dev/null
   fi
 }
-# outgoing ASK FORMAT SECONDS: a request; a long one is held open, since a server takes a closed half for a caller that left
+# outgoing ASK FORMAT SECONDS: a request; with nc a long one is held open: a closed half means a caller that left
 outgoing() {
   # shellcheck disable=SC2059
   printf "$2"
-  [ "$1" = generate ] || return 0
+  [ "$1$raw" = generatenc ] || return 0
   held=0
   while [ $held -lt "$3" ]; do
     sleep 1
