@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.ollama.ways import authority
 from tests.support.cli import start_process
 from tests.support.double import Double
 from tests.support.double import double as started
+from tests.support.netlab import bridge_address
 from tests.support.project import BUSYBOX, Project, backend, docker
 
 TOKEN = "canary-e2e-51b7"
@@ -235,3 +237,18 @@ def test_json_holds_what_a_script_needs(plain: Project) -> None:
     keys = {"name", "url", "state", "latency_ms", "version", "models", "loaded", "checked", "cause", "message", "hint"}
     assert set(document["instances"][0]) == keys
     assert json.loads(json.dumps(document)) == document
+
+
+def test_tls_end_to_end_through_a_consumer(stack: Project, tmp_path: Path) -> None:
+    made = authority(tmp_path / "ca", "ollama.example.com")
+    stack.compose({"small": {"image": BUSYBOX, "command": ["sleep", "600"]}})
+    (stack.directory / "ca.pem").write_bytes(made.ca.read_bytes())
+    with started(tmp_path / "double", host=bridge_address(), tls=(made.certificate, made.key)) as secured:
+        url = f"https://localhost:{secured.port}"
+        tls = {"ca_file": "ca.pem", "server_name": "ollama.example.com"}
+        stack.config(consumers={}, instances={"good": {"url": url, "tls": tls}, "bad": {"url": url}})
+        docker("compose", "--project-directory", str(stack.directory), "up", "--detach")
+        found = stack.stackctl("instances", "test", "--from", "small", "--json").ended(1).json["instances"]
+    assert {e["name"]: (e["state"], e["cause"]) for e in found} == {
+        "good": ("healthy", None), "bad": ("misconfigured", "tls"),
+    }  # fmt: skip
