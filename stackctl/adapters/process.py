@@ -84,7 +84,11 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
             pass_fds=tuple(HELD),
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no thread runs yet)
         )
-        return Completed(process.wait())
+        try:
+            return Completed(process.wait())
+        except BaseException:
+            process.terminate()  # a signal that only we were sent
+            raise
     finally:
         signal.signal(signal.SIGINT, previous)
 

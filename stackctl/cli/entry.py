@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -20,5 +23,10 @@ def main() -> None:
     except KeyboardInterrupt:
         # While the program still loads, and nothing is there yet that could say it better.
         sys.stderr.write("error: interrupted\n")
-        code = 130
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        # Questions to an engine that hangs may be open in other threads, and Python would wait for their ends.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

@@ -71,5 +71,12 @@ def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def together() -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
     """Start functions side by side; their results are the futures'."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    pool = ThreadPoolExecutor(max_workers=8)
+    wait = True
+    try:
         yield pool.submit
+    except KeyboardInterrupt:
+        wait = False  # for an engine that hangs, that would be a long time
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=not wait)
