@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.adopt import FileReader, compose_files
-from stackctl.commands.asking import trust_text
 from stackctl.commands.observe import read_state
 from stackctl.commands.prepare import Prepared, choose_profile, prepare
 from stackctl.commands.resolving import active_services
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
-from stackctl.config.models import Instance, StackConfig
+from stackctl.commands.telling import told_of
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose import told as reading
 from stackctl.diagnose.questions import number
 from stackctl.diagnose.scene import Scene, Told
 from stackctl.errors import ComposeFileError, StackctlError, UsageError
-from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+from stackctl.ports import Completed, ComposeCall, Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery import images
 from stackctl.project.discovery.discover import discover
@@ -32,8 +29,6 @@ from stackctl.project.discovery.source import Source
 from stackctl.project.location import read_env_file
 
 LOG_LINES = 120
-_URLISH = re.compile(r"OLLAMA|OPEN_?AI|LLM", re.IGNORECASE)
-_MODEL = re.compile(r"OLLAMA.*MODEL|^LLM_MODEL$|^MODEL_NAME$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,14 +67,14 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         mine, others = _split(containers, project.name)
         prepared, name = _prepared(session, stack, state, profile)
         found = _findings(session, call, project, stack)
-        told = _told(session, stack, project, mine, found, prepared, profile)
+        told = told_of(session, stack, project, mine, found, prepared, profile)
         consumers = _chosen(services, told, project)
         scene = Scene(
             project=project,
             containers=mine,
             others=others,
             networks=tuple(networks.result()),
-            info=_info(info.result()),
+            info=info.result(),
             told=tuple(number(t for t in told if t.consumer in consumers)),
             compose=_spoken(session, stack, call),
             logs=_by_container(logs.result(), mine),
@@ -94,10 +89,6 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     return Stage(
         scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
     )
-
-
-def _info(info: EngineInfo) -> EngineInfo:
-    return info
 
 
 def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
@@ -208,172 +199,6 @@ def _servers(project: ComposeProject, stack: Stack | None, found: Findings | Non
     return tuple(dict.fromkeys(names))
 
 
-def _told(
-    session: Session,
-    stack: Stack | None,
-    project: ComposeProject,
-    containers: Sequence[Container],
-    found: Findings | None,
-    prepared: Prepared | None,
-    profile: str | None,
-) -> list[Told]:
-    """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too."""
-    told: list[Told] = []
-    for name, templates in _variables(stack, project, found).items():
-        environment, source = _environment(project, containers, name)
-        models = _models(stack, prepared, templates, environment)
-        for variable, template in templates.items():
-            if not re.search(r"\{(?:url|host)\}", template):
-                continue
-            if variable not in environment:
-                continue
-            # What discovery reads off the value only copies its faults; a configuration is somebody's word.
-            meant = template if found is None else ""
-            for one in reading.read(name, variable, environment[variable] or "", source=source, template=meant):
-                told.append(_with_instance(session, stack, replace(one, models=models)))
-        told += _fixed(name, found, models)
-        told += _not_injected(session, project, name, templates, environment)
-    if profile and prepared is not None:
-        told += _would_be(session, stack, prepared)
-    return told
-
-
-def _variables(stack: Stack | None, project: ComposeProject, found: Findings | None) -> dict[str, dict[str, str]]:
-    if stack is not None and stack.config.consumers:
-        return {name: dict(c.env) for name, c in stack.config.consumers.items() if name in project.services}
-    if found is None:
-        return {}
-    out: dict[str, dict[str, str]] = {}
-    for consumer in found.consumers:
-        if consumer.role in ("app", "gateway"):
-            out[consumer.service] = {
-                s.name: s.template or "{url}" for s in consumer.settings if s.name and s.kind in ("env", "env_file")
-            }
-    for service in project:
-        if images.is_ollama(service.image):
-            continue
-        for variable in service.environment:
-            known = out.get(service.name, {})
-            if (
-                variable not in known
-                and re.search(r"OLLAMA", variable)
-                and reading.URLISH.search(variable)
-                and not _MODEL.search(variable)
-            ):
-                out.setdefault(service.name, {})[variable] = "{url}"
-    return out
-
-
-def _environment(
-    project: ComposeProject, containers: Sequence[Container], name: str
-) -> tuple[Mapping[str, str | None], str]:
-    mine = [c for c in containers if c.service == name]
-    container = next((c for c in mine if c.state == "running"), mine[0] if mine else None)
-    if container is not None:
-        return container.environment, "container"
-    service = project.services.get(name)
-    return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
-
-
-def _models(
-    stack: Stack | None, prepared: Prepared | None, templates: Mapping[str, str], environment: Mapping[str, str | None]
-) -> tuple[str, ...]:
-    own = [environment.get(v) or "" for v, t in templates.items() if t == "{model}"]
-    own += [v or "" for k, v in environment.items() if _MODEL.search(k) and k not in templates and len(v or "") < 120]
-    wanted = list(prepared.target.models) if prepared else list(stack.config.models) if stack else []
-    return tuple(dict.fromkeys(m for m in [*own, *wanted] if m and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*", m)))
-
-
-def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
-    """Credentials and TLS of the instance that this URL is."""
-    if stack is None or told.url is None:
-        return told
-    for instance in stack.config.instances.values():
-        if (instance.url.host, instance.url.port) == (told.url.host, told.url.port):
-            return replace(
-                told,
-                headers=_headers(session, stack, instance),
-                trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
-            )
-    return told
-
-
-def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
-    resolve = session.secrets(stack.variables, session.config_path.parent)
-    found: dict[str, str] = {}
-    try:
-        for name, value in instance.headers.items():
-            found[name] = resolve(value).reveal() if value.startswith("${") else value
-        if instance.auth and instance.auth.bearer:
-            found["Authorization"] = f"Bearer {resolve(str(instance.auth.bearer)).reveal()}"
-        elif instance.auth and instance.auth.basic:
-            import base64  # noqa: PLC0415
-
-            pair = f"{instance.auth.basic.user}:{resolve(str(instance.auth.basic.password)).reveal()}"
-            found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    except StackctlError:
-        return found
-    session.hide([v.rpartition(" ")[2] for k, v in found.items() if k == "Authorization"])
-    return found
-
-
-def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[Told]:
-    """Addresses in commands and files, which an override cannot reach and a probe can."""
-    consumer = found.consumer(name) if found else None
-    out: list[Told] = []
-    for setting in consumer.settings if consumer else ():
-        if (
-            setting.kind in ("command", "entrypoint", "config_file", "hardcoded")
-            and setting.value
-            and "://" in setting.value
-        ):
-            match = re.search(r"https?://[^\s\"',;]+", setting.value)
-            if match:
-                out += [
-                    # Whoever writes a whole endpoint into a command means it.
-                    replace(t, models=models, marks=t.marks - {"url.endpoint", "url.v1", "url.api", "url.openai_bare"})
-                    for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")
-                ]
-    return out
-
-
-def _not_injected(
-    session: Session,
-    project: ComposeProject,
-    name: str,
-    templates: Mapping[str, str],
-    environment: Mapping[str, str | None],
-) -> list[Told]:
-    """A variable that ``.env`` holds and nobody passes on."""
-    call_directory = Path(project.directory)
-    data = session.files.read(call_directory / ".env")
-    dotenv = read_env_file(data.decode("utf-8", "replace")) if data else {}
-    return [
-        Told(name, variable, "", None, marks=frozenset({"value.absent"}), source="compose")
-        for variable in templates
-        if variable in dotenv and variable not in environment
-    ]
-
-
-def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[Told]:
-    out = []
-    for consumer, url in prepared.override.told.items():
-        pin = prepared.target.pins.get(url.host, "")
-        addresses = (pin,) if pin and pin != "host-gateway" else ()
-        one = Told(
-            consumer,
-            "--profile",
-            str(url),
-            url,
-            source="profile",
-            addresses=addresses,
-            models=prepared.target.models,
-            marks=frozenset({"client.native"}),
-        )
-        out.append(_with_instance(session, stack, one))
-    return out
-
-
 def _chosen(services: Sequence[str], told: Sequence[Told], project: ComposeProject) -> tuple[str, ...]:
     known = tuple(dict.fromkeys(t.consumer for t in told))
     for service in services:
@@ -433,8 +258,3 @@ def texts_of(session: Session, call: ComposeCall) -> dict[str, str]:
                 if content is not None:
                     found[f"env_file:{name}:{file}"] = content
     return found
-
-
-def is_configured(config: StackConfig | None) -> bool:
-    """Whether a configuration names consumers."""
-    return config is not None and bool(config.consumers)

@@ -12,7 +12,7 @@ import stackctl.diagnose
 from stackctl.diagnose.catalogue import entries
 from stackctl.diagnose.causes import recognised, table
 from stackctl.diagnose.causes.model import Cause
-from stackctl.diagnose.repair import _MAKERS
+from stackctl.diagnose.repairs import MAKERS
 from stackctl.diagnose.signs.board import Board
 from stackctl.diagnose.verdict import fold, of_consumer, of_scope
 
@@ -48,7 +48,7 @@ def test_row_is_found_by_its_signs(row: Cause) -> None:
 
 
 def test_repairs_named_are_made() -> None:
-    assert {row.fix for row in ROWS if row.fix} <= set(_MAKERS)
+    assert {row.fix for row in ROWS if row.fix} <= set(MAKERS)
 
 
 def test_at_least_25_causes_can_be_repaired() -> None:
@@ -58,7 +58,7 @@ def test_at_least_25_causes_can_be_repaired() -> None:
 def test_every_sign_is_made_somewhere() -> None:
     text = "\n".join(p.read_text() for p in [*ROOM.rglob("signs/*.py"), ROOM / "told.py"])
     text += (ROOM.parent / "commands" / "diagnose.py").read_text()
-    made = {m for m in re.findall(r"[\"']([a-z0-9_]+(?:\.[a-z0-9_]+)*)[\"']", text)}
+    made = set(re.findall(r"[\"']([a-z0-9_]+(?:\.[a-z0-9_]+)*)[\"']", text))
     prefixes = (
         "status.",
         "target.",

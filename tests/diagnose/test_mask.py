@@ -8,8 +8,8 @@ from stackctl.diagnose.mask import Masker
 def test_secrets_and_addresses() -> None:
     mask = Masker(["sesame-open-1"])
     text = mask(
-        "token sesame-open-1 at http://user:pass@192.168.1.5:11434, Authorization: Bearer abcdefgh, OPENAI_API_KEY=sk-1234567, fd00:1:2::3, "
-        "02:42:ac:11:00:02, 127.0.0.1"
+        "token sesame-open-1 at http://user:pass@192.168.1.5:11434, Authorization: Bearer abcdefgh, "
+        "OPENAI_API_KEY=sk-1234567, fd00:1:2::3, 02:42:ac:11:00:02, 127.0.0.1"
     )
     for secret in ("sesame", "user:pass", "192.168.1.5", "abcdefgh", "sk-1234567", "fd00:1:2::3", "02:42"):
         assert secret not in text
