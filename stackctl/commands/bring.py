@@ -26,8 +26,8 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.localollama import server_port
 from stackctl.transaction.apply import Transaction, apply
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed
-from stackctl.transaction.plan import EnsureModels, Plan, SaveState, VerifyConsumers, Wanted, plan_apply
+from stackctl.transaction.observed import Observed, changes
+from stackctl.transaction.plan import ComposeUp, EnsureModels, Plan, SaveState, VerifyConsumers, Wanted, plan_apply
 from stackctl.transaction.state import State
 
 
@@ -131,7 +131,7 @@ def bring(
                 return bring(session, stack, project, "local", state, options)
             degraded = verdict.reason
             session.reporter.warn(f"coming up degraded: {degraded}")
-    work = _work(session, stack, project, prepared, how, hashes, state, options, degraded)
+    work = _work(session, stack, project, prepared, how, hashes, state, options, degraded, observed, plan)
     _apply(session, work, plan, observed, options)
     return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
 
@@ -209,7 +209,7 @@ def _unchanged(
     if not bad:
         stale = state is None or state.verified is None or state.profile != prepared.target.name
         if state is None or stale or dict(state.call) != remember(stack.call):
-            work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None)
+            work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None, observed, Plan())
             saved = work.make_state(session.engine.containers(project.name))
             session.files.write(session.state_directory / STATE, saved.to_json().encode())
             state = saved
@@ -217,7 +217,7 @@ def _unchanged(
     if wanted.local_service and wanted.models and all(v.reach.failed and v.reach.failed.id == "model" for v in bad):
         models = EnsureModels("one of them is not there", wanted.local_service, wanted.models)
         plan = Plan((models, VerifyConsumers("the models have changed", tuple(told)), SaveState("verified")))
-        work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None)
+        work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None, observed, plan)
         _apply(session, work, plan, observed, options)
         return Brought(prepared, plan, work.verified, read_state(session))
     reason = verify_message(bad)
@@ -242,8 +242,16 @@ def _work(
     state: State | None,
     options: Options,
     degraded: str | None,
+    observed: Observed,
+    plan: Plan,
 ) -> Work:
     target = prepared.target
+    # What differs and is left alone by a switch still differs afterwards: its hash is not recorded as in force.
+    left = set(changes(project, hashes, observed)) - {
+        s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services
+    }
+    before = state.computed if state else {}
+    computed = {s: h for s, h in hashes.items() if s not in left} | {s: before[s] for s in left if s in before}
 
     def make_state(containers: Sequence[Container]) -> State:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(session.clock()))
@@ -259,7 +267,7 @@ def _work(
             override=prepared.override.digest,
             degraded=degraded,
             pins=dict(target.pins),
-            computed=dict(hashes),
+            computed=computed,
             labels={c.service: c.config_hash for c in containers},
             previous=previous,
             call=remember(stack.call),
