@@ -87,9 +87,6 @@ class LazyGroup(TyperGroup):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"stackctl.cli.{VERBS[cmd_name][0]}")
-        if hasattr(module, "begin"):
-            # Reading the options takes typer as long as Compose takes to read a project.
-            module.begin(ctx, ctx.meta.get("stackctl.arguments", []))
         verb: typer.Typer = module.verbs[cmd_name] if hasattr(module, "verbs") else module.verb
         command = typer.main.get_command(verb)
         light(command.get_help_option(ctx))
@@ -114,7 +111,6 @@ class LazyGroup(TyperGroup):
             raise UsageError(
                 f'no verb "{args[0]}"', hint=f"did you mean `stackctl {close[0]}`?" if close else "stackctl --help"
             )
-        ctx.meta["stackctl.arguments"] = args[1:]
         return super().resolve_command(ctx, args)
 
     def get_help(self, ctx: Any) -> str:  # noqa: ARG002

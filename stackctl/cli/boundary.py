@@ -7,12 +7,20 @@ import signal
 import sys
 from typing import Any
 
-from stackctl.cli.globals import console_of, hoist
+from stackctl.cli.globals import Settings, console_of, hoist
 from stackctl.errors import Interrupted, StackctlError, UsageError
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line to its exit code."""
+    try:
+        settings, rest = hoist(arguments)
+    except UsageError as error:
+        return console_of(Settings(json="--json" in arguments)).error(error)
+    if rest[:1] == ["init"]:
+        from stackctl.cli.early import begin  # noqa: PLC0415
+
+        begin(settings, rest[1:])
     import typer  # noqa: PLC0415  (after the fast way out of `--version`)
 
     from stackctl.cli.app import app  # noqa: PLC0415
@@ -21,7 +29,6 @@ def run(arguments: list[str]) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
 
         completion_init()
-    settings, rest = hoist(arguments)
     signals = _listen()
     try:
         try:

@@ -7,10 +7,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from stackctl.cli.wiring import present, session
+from stackctl.cli.wiring import present, session, settings_of
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
-READING = "stackctl.reading"
 
 
 class _Files(TyperOption):
@@ -31,28 +30,6 @@ class _Command(TyperCommand):
                 parameter.__class__ = _Files
 
 
-def begin(ctx: Any, arguments: list[str]) -> None:
-    """Let Compose read the project while the options are read; nothing where they do not name one."""
-    from stackctl.commands.adopt import start  # noqa: PLC0415
-
-    if not {"-h", "--help"} & set(arguments):
-        here = session(ctx)
-        ctx.meta[READING] = (here, start(here, files_in(arguments)))
-
-
-def files_in(arguments: list[str]) -> list[str]:
-    """The values of ``-f`` and ``--file``, in all the ways in which an option takes its value."""
-    found: list[str] = []
-    for index, word in enumerate(arguments):
-        if word in ("-f", "--file"):
-            found += arguments[index + 1 : index + 2]
-        elif word.startswith("--file="):
-            found.append(word.removeprefix("--file="))
-        elif word.startswith("-f"):
-            found.append(word.removeprefix("-f"))
-    return found
-
-
 @verb.command(
     cls=_Command, epilog="Examples:  stackctl init   ·   stackctl init -f compose.yaml -f compose.gpu.yaml --dry-run"
 )
@@ -68,5 +45,5 @@ def init(
     """
     from stackctl.commands.init import init as command  # noqa: PLC0415
 
-    here, reading = ctx.meta.get(READING) or (session(ctx), None)
+    here, reading = settings_of(ctx).begun or (session(ctx), None)
     present(ctx, command(here, files=file, yes=yes, dry_run=dry_run, reading=reading))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
-
 from stackctl.cli.globals import Settings, console_of
 
 if TYPE_CHECKING:
+    import typer
+
     from stackctl.adapters.docker import DockerEngine
     from stackctl.commands.session import Session
     from stackctl.config.secrets import Secret
@@ -29,13 +29,17 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 def session(ctx: typer.Context) -> Session:
     """A session over the real world, for the directory and options of this run."""
+    return session_of(settings_of(ctx))
+
+
+def session_of(settings: Settings) -> Session:
+    """The same from the options themselves; typer need not be there yet."""
     from stackctl.adapters.docker import DockerEngine  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
     from stackctl.commands.session import Session  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
-    settings = settings_of(ctx)
     console = console_of(settings)
     directory = Path(settings.directory).expanduser().absolute()
     if not directory.is_dir():
@@ -73,6 +77,8 @@ def _into(engine: DockerEngine, container: Container, port: int) -> Any:
 
 def present(ctx: typer.Context, outcome: Outcome) -> None:
     """Print the outcome and end with its code."""
+    import typer  # noqa: PLC0415  (a session is made before typer is loaded)
+
     code = console_of(settings_of(ctx)).present(outcome)
     if code:
         raise typer.Exit(code)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli.init import files_in
+from stackctl.cli.early import files_in
 from stackctl.config import loading
 from tests.support.cli import ROOT, Ran, environment, run_here
 
