@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Ran
+from tests.support.cli import Ran, start_process
 from tests.support.project import Project, backend, docker
 
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
@@ -62,6 +63,28 @@ def test_no_permission(verb: list[str], plain: Project, tmp_path: Path) -> None:
         path.chmod(0o600)
         ran = plain.process(*verb, env={"DOCKER_HOST": f"unix://{path}"}, prefix=WITHOUT_CAPABILITIES)
     unusable(ran, "no permission on the Docker socket", "usermod -aG docker")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_does_not_wait_for_an_engine_that_hangs(
+    number: signal.Signals, plain: Project, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "docker.sock"))
+        listener.listen()
+        listener.settimeout(60)
+        process = start_process("up", cwd=plain.directory, env={"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"})
+        try:
+            hanging, _ = listener.accept()
+            with hanging:
+                assert hanging.recv(4)
+                process.send_signal(number)
+                out, err = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert (out, err) == ("", "error: interrupted\n")
+    assert sorted(p.name for p in plain.directory.iterdir()) == ["compose.yaml", "stackctl.yaml"]
 
 
 def test_no_compose(plain: Project, tmp_path: Path) -> None:

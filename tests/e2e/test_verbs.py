@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 
+from tests.support.cli import start_process
 from tests.support.double import Double
 from tests.support.project import BUSYBOX, MODEL, VOLUMES, Project, backend, docker, ollama
 
@@ -28,6 +29,13 @@ def test_composes_own_verbs(stack: Project, host_double: Double) -> None:
     assert again[1] != started[1]
     assert stack.process("compose", "--", "config", "--services").ok().out.split() == ["backend"]
     assert stack.process("compose", "--", "nonsense").code not in (0, 3)
+
+    following = start_process("logs", "--follow", "backend", cwd=stack.directory)
+    assert following.stdout is not None
+    assert "backend" in following.stdout.readline()
+    following.terminate()
+    assert following.wait(20) == 130
+    following.communicate(timeout=20)  # ends where Compose has ended too
 
     stack.process("down").ok()
     assert stack.containers() == {}
