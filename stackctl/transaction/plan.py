@@ -201,17 +201,11 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
     if not wanted.everything:
         concerned = _concerned(project, wanted)
         todo = {name: cause for name, cause in todo.items() if name in concerned}
-    steps += _bring_up(todo, wanted, observed)
-    if wanted.gateway_service and wanted.gateway_text is not None:
-        running = observed.gateway[0] if observed.gateway else None
-        new = wanted.gateway_service in todo
-        if new or running != wanted.gateway_digest or wanted.gateway_secrets_moved:
-            cause = (
-                "it is new"
-                if new or running is None
-                else ("a secret differs" if running == wanted.gateway_digest else "the upstreams differ")
-            )
-            steps.append(ReloadGateway(cause, wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest))
+    reload = _reload(todo, wanted, observed)
+    new_gateway = reload if reload and reload.service in todo else None
+    steps += _bring_up(todo, wanted, observed, new_gateway)
+    if reload and not new_gateway:
+        steps.append(reload)
     stale = [
         RemoveContainer(f"{c.service} is switched off by this target", c.service, c.name)
         for c in observed.containers
@@ -222,6 +216,21 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
     return Plan((*steps, *stale, SaveState("verified"))) if steps or stale else Plan()
 
 
+def _reload(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> ReloadGateway | None:
+    if not wanted.gateway_service or wanted.gateway_text is None:
+        return None
+    running = observed.gateway[0] if observed.gateway else None
+    new = wanted.gateway_service in todo
+    if not new and running == wanted.gateway_digest and not wanted.gateway_secrets_moved:
+        return None
+    cause = (
+        "it is new"
+        if new or running is None
+        else ("a secret differs" if running == wanted.gateway_digest else "the upstreams differ")
+    )
+    return ReloadGateway(cause, wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest)
+
+
 def _concerned(project: ComposeProject, wanted: Wanted) -> set[str]:
     """Services that a switch may touch: those that are told, what carries their network, the server itself."""
     names = set(wanted.consumers) | {project.network_owner(c) for c in wanted.consumers}
@@ -229,7 +238,9 @@ def _concerned(project: ComposeProject, wanted: Wanted) -> set[str]:
     return names | {n for n in (wanted.local_service, wanted.gateway_service) if n}
 
 
-def _bring_up(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> list[Step]:
+def _bring_up(
+    todo: Mapping[str, str], wanted: Wanted, observed: Observed, new_gateway: ReloadGateway | None = None
+) -> list[Step]:
     if not todo:
         return []
     steps: list[Step] = []
@@ -244,6 +255,15 @@ def _bring_up(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> li
         steps += [ComposeUp(todo[local], first, alone=True), WaitHealthy("consumers need it to answer", first), *ensure]
         names = tuple(n for n in names if n != local)
         ensure = []
+    if new_gateway:
+        # A consumer that asks as it starts must not meet a gateway that leads nowhere yet.
+        gateway = (new_gateway.service,)
+        steps += [
+            ComposeUp(todo[new_gateway.service], gateway, alone=True),
+            WaitHealthy("consumers need it to answer", gateway),
+            new_gateway,
+        ]
+        names = tuple(n for n in names if n != new_gateway.service)
     if names:
         steps.append(ComposeUp(_causes(todo, names), names, rest=wanted.everything))
         steps.append(WaitHealthy("started or replaced", names))
