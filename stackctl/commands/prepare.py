@@ -56,17 +56,26 @@ def prepare(
     target = target.with_pins(host_pins(session, target, pins or {}))
     gateway = gatewaying.build(session, stack, project, target) if stack.config.gateway else None
     part = gateway.part if gateway else None
-    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part)
     warnings: list[str] = list(gateway.warnings) if gateway else []
-    if target.needs_local and stack.config.local.gpu != "none":
-        gpu, said = choose(stack.config, project, session.engine.info(), session.names, stack.locate(("local", "gpu")))
-        warnings += said
-        facts = Facts(gpu=gpu, default_image=DEFAULT_IMAGE, gateway=part)
+    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part)
+    if target.needs_local or gateway is not None:
+        info = session.engine.info()
+        facts = replace(facts, start_interval=_knows_start_interval(info.version))
+        if target.needs_local and stack.config.local.gpu != "none":
+            gpu, said = choose(stack.config, project, info, session.names, stack.locate(("local", "gpu")))
+            warnings += said
+            facts = replace(facts, gpu=gpu)
     override = render(project, stack.config, target, facts, stack.locate)
     variables = {**compose_variables(session, stack, target, override), **(gateway.variables if gateway else {})}
     if gateway is not None:
         target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
     return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
+
+
+def _knows_start_interval(version: str) -> bool:
+    """Since Engine 25 (API 1.44); a version that is no number counts as newer."""
+    major = version.partition(".")[0]
+    return not major.isdigit() or int(major) >= 25
 
 
 def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> dict[str, str]:

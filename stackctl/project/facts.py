@@ -47,3 +47,5 @@ class Facts:
     gpu: Gpu = field(default_factory=Gpu)
     default_image: str = "ollama/ollama:latest"
     gateway: GatewayPart | None = None
+    start_interval: bool = True
+    """Whether the engine knows ``healthcheck.start_interval`` (25 and later); Compose refuses it on an older one."""

@@ -131,6 +131,8 @@ class _Renderer:
         if self.target.needs_local:
             self.local()
         self.network()
+        if not self.facts.start_interval:
+            self.without_start_interval()
         document: dict[str, Any] = {}
         if services := {n: self.services[n] for n in self.ordered() if self.services[n]}:
             document["services"] = services
@@ -144,6 +146,13 @@ class _Renderer:
             token_variable=token_variable(self.target),
             warnings=tuple(self.warnings),
         )
+
+    def without_start_interval(self) -> None:
+        for service in self.services.values():
+            check = service.get("healthcheck")
+            values = check.value if isinstance(check, Replaced) else check
+            if isinstance(values, dict):
+                values.pop("start_interval", None)
 
     def ordered(self) -> list[str]:
         """The project's own order, then what is added."""
