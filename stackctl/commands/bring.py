@@ -96,6 +96,9 @@ def bring(
         hashes = known if known is not None else hashes_of(session, stack, prepared)
         observed: Observed = seen.result()
         early: list[Verified] | None = asked.result() if asked else None
+    if _is_own_server(stack, project, prepared, observed):
+        session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
+        return bring(session, stack, project, "local", state, options)
     active = [c for c in stack.config.consumers if c in hashes]
     moved = prepared.gateway is not None and gatewaying.secrets_moved(session, stack, observed.containers)
     wanted = _wanted(stack, prepared, hashes, active, options, secrets_moved=moved)
@@ -134,6 +137,15 @@ def bring(
     work = _work(session, stack, project, prepared, how, hashes, state, options, degraded, observed, plan)
     _apply(session, work, plan, observed, options)
     return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
+
+
+def _is_own_server(stack: Stack, project: ComposeProject, prepared: Prepared, observed: Observed) -> bool:
+    """Whether an address elsewhere is answered by the container that this very target would switch off."""
+    local = stack.config.local.service
+    if prepared.target.kind != "instance" or stack.config.network.shared or not observed.of(local):
+        return False
+    own = project.services.get(local)
+    return prepared.target.url.host in ({local} | (own.answers_to() if own else set()))
 
 
 def _likely_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:

@@ -52,7 +52,7 @@ def status(session: Session) -> Outcome:
     )
     with together() as start:
         asked = start(lambda: consumers(session, stack, observed.containers, state))
-        drift = _drift(session, stack, project, observed, state, name)
+        drift, told = _drift(session, stack, project, observed, state, name)
         if (
             stack.config.gateway
             and state is not None
@@ -60,6 +60,8 @@ def status(session: Session) -> Outcome:
         ):
             drift.append(notice)
         seen: list[Seen] = [_off(s, project) for s in asked.result()]
+    if not stack.config.gateway:
+        seen = [replace(s, reaches=name) if s.reaches and _as_told(s, told) else s for s in seen]
     drift += (
         []
         if stack.config.gateway
@@ -70,9 +72,16 @@ def status(session: Session) -> Outcome:
             and s.configured
             and name_of(stack.config, s.configured) not in (state.profile, name, "gateway")
             and str(s.configured) != state.url
+            and not _as_told(s, told)
         ]
     )
     return _outcome(stack, project, observed, state, name, seen, drift)
+
+
+def _as_told(seen: Seen, told: Mapping[str, OllamaUrl]) -> bool:
+    """Whether it is told what the override says; a consumer on the host's network has an address of its own."""
+    wanted, found = told.get(seen.service), seen.configured
+    return bool(wanted and found and (wanted.host, wanted.port) == (found.host, found.port))
 
 
 def consumers(session: Session, stack: Stack, containers: Sequence[Container], state: State | None) -> list[Seen]:
@@ -139,17 +148,17 @@ def _seen(
 
 def _drift(
     session: Session, stack: Stack, project: ComposeProject, observed: Observed, state: State | None, name: str
-) -> list[str]:
+) -> tuple[list[str], Mapping[str, OllamaUrl]]:
     found: list[str] = []
     if pending := unfinished(session):
         found.append(f"{describe(pending, session.clock())}: `stackctl rollback` undoes it")
     if state is None:
-        return found
+        return found, {}
     text = read_text(session, OVERRIDE)
     try:
         prepared = prepare(session, stack, project, name, pins=state.pins)
     except StackctlError as error:
-        return [*found, f"{name} cannot be prepared any more: {error.message}"]
+        return [*found, f"{name} cannot be prepared any more: {error.message}"], {}
     if text is None:
         found.append("the override is gone")
     elif prepared.override.digest != state.override and text == prepared.override.text:
@@ -163,7 +172,7 @@ def _drift(
         for c in observed.containers
         if c.service in prepared.override.off and c.state == "running"
     ]
-    return found
+    return found, prepared.override.told
 
 
 def _digest(text: str) -> str:
