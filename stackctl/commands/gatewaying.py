@@ -173,7 +173,9 @@ def under_way(session: Session, containers: Sequence[Container], server: Contain
     gateway = container_of(containers)
     addresses = [
         str(network[key])
-        for network in server.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if network.get(key)
+        for network in server.networks.values()
+        for key in ("IPAddress", "GlobalIPv6Address")
+        if network.get(key)
     ]
     if gateway is None or gateway.id == server.id or not addresses:
         return 0
