@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import double
 from tests.support.double import Double
 from tests.support.netlab import Elsewhere
-from tests.support.project import MODEL, VOLUMES, Project, backend, docker, ollama
+from tests.support.project import BACKEND, MODEL, VOLUMES, Project, backend, docker, ollama
 
 NAME = "gpu-box.sct.test"
 HEALTHY = {"ollama": {"condition": "service_healthy"}}
@@ -125,3 +128,40 @@ def test_a_dry_run_touches_nothing(stack: Project, host_double: Double) -> None:
     assert f"stop and remove container {stack.name}-ollama-1" in plan
     assert stack.marks() == marks
     assert stack.files() == files
+
+
+def test_the_address_of_the_stacks_own_server_is_local(stack: Project) -> None:
+    """Taken for a server elsewhere, it would be switched off after it had answered."""
+    stack.compose({"ollama": ollama(container_name=f"{stack.name}-llm"), "backend": backend()}, volumes=VOLUMES)
+    stack.config()
+    stack.stackctl("up").ok()
+    marks = stack.marks()
+    for name in ("ollama", f"{stack.name}-llm"):
+        ran = stack.stackctl("switch", f"http://{name}:11434").ok()
+        assert "is this stack's own Ollama container: the profile `local`" in ran.err
+        assert "uses local already; nothing to do" in ran.out
+        assert stack.marks() == marks
+
+
+def test_a_consumer_on_the_hosts_network(stack: Project, tmp_path: Path) -> None:
+    """It is told the host itself, by either profile, and ``status`` finds nothing odd about that."""
+    port = free_port()
+    sleeper = {"image": BACKEND, "network_mode": "host", "init": True, "entrypoint": ["sleep", "600"]}
+    stack.compose({"ollama": ollama(), "backend": {**sleeper, "environment": ["OLLAMA_URL=x"]}}, volumes=VOLUMES)
+    stack.config(local={"gpu": "none", "publish": f"127.0.0.1:{port}"})
+    with double.double(tmp_path / "lo", name="on-loopback", models=[MODEL]) as server:
+        for target, told, reaches in (
+            ("local", f"http://127.0.0.1:{port}", "local"),
+            (f"http://localhost:{server.port}", f"http://127.0.0.1:{server.port}", f"http://localhost:{server.port}"),
+        ):
+            stack.stackctl("up", target).ok()
+            status = stack.stackctl("status", "--json").ok().json
+            assert status["drift"] == []
+            assert [(c["configured"], c["reaches"], c["ok"]) for c in status["consumers"]] == [(told, reaches, True)]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
