@@ -142,6 +142,9 @@ def _reaches(scene: Scene) -> dict[tuple[str, str], Reach]:
 
 def _second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:
     """Look again where something failed: from the consumer, from the servers' own networks, from the host."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        info, networks = pool.submit(session.engine.info), pool.submit(session.engine.networks, None)
+        scene = replace(scene, info=info.result(), networks=tuple(networks.result()))
     local = scene.info is not None and scene.info.local and not scene.info.desktop
     asked = questions.host_question(scene)
     with ThreadPoolExecutor(max_workers=6) as pool:

@@ -20,7 +20,7 @@ from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import number
 from stackctl.diagnose.scene import Scene, Told
 from stackctl.errors import ComposeFileError, StackctlError, UsageError
-from stackctl.ports import Completed, ComposeCall, Container
+from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery import images
 from stackctl.project.discovery.discover import discover
@@ -55,8 +55,8 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     with ThreadPoolExecutor(max_workers=8) as pool:
         configured = pool.submit(_config, session, call)
         everything = pool.submit(_containers, session)
-        networks = pool.submit(session.engine.networks, None)
-        info = pool.submit(session.engine.info)
+        info = pool.submit(_info, session)
+        preparing = pool.submit(_prepared, session, stack, state, profile)
         raw, warnings = configured.result()
         project = ComposeProject.from_config(
             raw, directory=str(call.directory), active=active_services(raw, call.profiles)
@@ -65,15 +65,17 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         logs = pool.submit(_logs, session, call)
         containers = everything.result()
         mine, others = _split(containers, project.name)
-        prepared, name = _prepared(session, stack, state, profile)
+        prepared, name = preparing.result()
         found = _findings(session, call, project, stack)
         told = told_of(session, stack, project, mine, found, prepared, profile)
         consumers = _chosen(services, told, project)
+        running = {c.service for c in mine if c.state == "running"}
         scene = Scene(
             project=project,
             containers=mine,
             others=others,
-            networks=tuple(networks.result()),
+            # Where all consumers run, networks say nothing that is needed before something fails.
+            networks=() if set(consumers) <= running else tuple(session.engine.networks(None)),
             info=info.result(),
             told=tuple(number(t for t in told if t.consumer in consumers)),
             compose=_spoken(session, stack, call),
@@ -88,6 +90,29 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     meant = dict(prepared.override.told) if prepared else {}
     return Stage(
         scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
+    )
+
+
+def _info(session: Session) -> EngineInfo:
+    """What one call tells; versions and the whereabouts of the engine are asked for when something failed."""
+    done = session.engine.cli(["info", "--format", "{{json .}}"])
+    try:
+        raw = json.loads(done.text)
+    except ValueError:
+        return session.engine.info()
+    if not isinstance(raw, dict) or not raw.get("ServerVersion"):
+        return session.engine.info()
+    devices = tuple(str(d.get("ID")) for d in raw.get("DiscoveredDevices") or [] if d.get("Source") == "cdi")
+    security = " ".join(raw.get("SecurityOptions") or [])
+    return EngineInfo(
+        version=str(raw["ServerVersion"]),
+        compose_version="",
+        local=True,
+        rootless="rootless" in security,
+        desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
+        runtimes=tuple(raw.get("Runtimes") or ()),
+        cdi_devices=devices,
+        raw=raw,
     )
 
 
