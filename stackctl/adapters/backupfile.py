@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
     descriptor, temporary = _unnamed(path)
     try:
         written = begun = 0
+        flusher = _Flusher(descriptor)
 
         def write(pieces: Sequence[Buffer]) -> None:
             nonlocal written, begun
@@ -36,11 +38,13 @@ def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
                 if count:
                     left[0] = left[0][count:]
             if written - begun >= FLUSH_EVERY:
-                # Begins to write it out now, so that the sync at the end finds little to do.
-                os.posix_fadvise(descriptor, begun, written - begun, os.POSIX_FADV_DONTNEED)
                 begun = written
+                flusher.wake()
 
-        yield write
+        try:
+            yield write
+        finally:
+            flusher.stop()
         os.fsync(descriptor)
         _publish(descriptor, temporary, path)
     except OSError as error:
@@ -49,6 +53,35 @@ def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
         os.close(descriptor)
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+class _Flusher:
+    """Begins early to write out, in a thread of its own, so that the sync at the end finds little to do."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="flush")
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is more to write out."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after what is under way."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._wake.wait() and not self._stopped:
+            self._wake.clear()
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError:  # the sync at the end meets it again, and tells
+                return
 
 
 def _unnamed(path: Path) -> tuple[int, Path | None]:
@@ -82,18 +115,17 @@ def _publish(descriptor: int, temporary: Path | None, path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[tuple[Callable[[int], bytes], int]]:
+def reading(path: Path) -> Iterator[tuple[Callable[[list[memoryview]], int], int]]:
     """A way to read a file from its start, and its size in bytes."""
     try:
         with path.open("rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             size = os.fstat(file.fileno()).st_size
 
-            def read(count: int) -> bytes:
-                data = file.read(count)
-                return data if data is not None else b""
+            def readv(views: list[memoryview]) -> int:
+                return os.readv(file.fileno(), views)
 
-            yield read, size
+            yield readv, size
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
     except IsADirectoryError:

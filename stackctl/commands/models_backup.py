@@ -55,7 +55,7 @@ class BackupFiles(Protocol):
     def writing(self, path: Path) -> AbstractContextManager[Callable[[Sequence[Buffer]], None]]:
         """A file that is there whole or not at all."""
 
-    def reading(self, path: Path) -> AbstractContextManager[tuple[Callable[[int], bytes], int]]:
+    def reading(self, path: Path) -> AbstractContextManager[tuple[Callable[[list[memoryview]], int], int]]:
         """Its bytes from the start, and its size."""
 
     def tail(self, path: Path, count: int) -> bytes:

@@ -112,43 +112,52 @@ class FrameWriter:
         self._length += len(data)
 
 
-Read = Callable[[int], bytes]
-"""Up to that many bytes; empty at the end."""
+ReadV = Callable[[list[memoryview]], int]
+"""Fills views in order and returns how many bytes came; 0 at the end."""
 
 
-def read_frames(read: Read, size: int) -> Iterator[Buffer]:
-    """The pieces of a file of ``size`` bytes, ``read`` standing at its start. Raises :class:`Damaged`."""
+def read_frames(readv: ReadV, size: int) -> Iterator[Buffer]:
+    """The pieces of a file of ``size`` bytes, ``readv`` standing at its start. Raises :class:`Damaged`."""
     unpacker = zstandard.ZstdDecompressor()
     crc = length = 0
     while length < size - TRAILER_SIZE:
-        head = _exactly(read, _HEAD.size)
+        head = _exactly(readv, _HEAD.size)
         magic, note, kind, stored = _HEAD.unpack(head)
         if magic != _NOTE or note != 8 or kind not in (_RAW, _PACKED) or not 0 < stored <= CHUNK + 4096:
             raise Damaged("the file is damaged: a frame's mark is wrong")
         crc, length = zlib.crc32(head, crc), length + len(head)
-        if kind == _PACKED:
-            frame = _exactly(read, stored)
-            crc, length = zlib.crc32(frame, crc), length + stored
-            try:
-                yield unpacker.decompress(frame, max_output_size=CHUNK)
-            except zstandard.ZstdError as error:
-                raise Damaged(f"the file is damaged: {error}") from None
+        if kind == _RAW:
+            piece, guards = _raw_frame(readv, stored)
+            crc, length = zlib.crc32(guards, crc), length + len(guards) + stored
+            yield piece
             continue
-        start = _exactly(read, _ZSTD.size)
-        crc, length = zlib.crc32(start, crc), length + len(start)
-        if _ZSTD.unpack(start) != (_MAGIC, _RAW_DESCRIPTOR, stored):
-            raise Damaged("the file is damaged: a frame's head is wrong")
-        for at in range(0, stored, BLOCK):
-            mark = _exactly(read, 3)
-            crc = zlib.crc32(mark, crc)
-            part = min(BLOCK, stored - at)
-            if int.from_bytes(mark, "little") != (part << 3 | (at + BLOCK >= stored)):
-                raise Damaged("the file is damaged: a block's head is wrong")
-            yield _exactly(read, part)
-            length += 3 + part
-    trailer = _exactly(read, TRAILER_SIZE)
-    if _TRAILER.unpack(trailer) != (_END, _TRAILER.size - 8, _SIGN, crc, length) or read(1):
+        frame = _exactly(readv, stored)
+        crc, length = zlib.crc32(frame, crc), length + stored
+        try:
+            yield unpacker.decompress(frame, max_output_size=CHUNK)
+        except zstandard.ZstdError as error:
+            raise Damaged(f"the file is damaged: {error}") from None
+    trailer = _exactly(readv, TRAILER_SIZE)
+    if _TRAILER.unpack(trailer) != (_END, _TRAILER.size - 8, _SIGN, crc, length) or readv([memoryview(bytearray(1))]):
         raise Damaged("the file is damaged or was cut: its check sum does not fit")
+
+
+def _raw_frame(readv: ReadV, stored: int) -> tuple[bytearray, bytes]:
+    """The bytes of a raw frame, read to where they belong in one go, and the heads between them."""
+    piece = bytearray(stored)
+    blocks = [memoryview(piece)[at : at + BLOCK] for at in range(0, stored, BLOCK)]
+    heads = memoryview(bytearray(_ZSTD.size + 3 * len(blocks)))
+    views = [heads[: _ZSTD.size]]
+    for number, block in enumerate(blocks):
+        at = _ZSTD.size + 3 * number
+        views += [heads[at : at + 3], block]
+    _fill(readv, views)
+    wanted = _ZSTD.pack(_MAGIC, _RAW_DESCRIPTOR, stored)
+    for number, block in enumerate(blocks):
+        wanted += (block.nbytes << 3 | (number + 1 == len(blocks))).to_bytes(3, "little")
+    if heads != wanted:
+        raise Damaged("the file is damaged: a frame's head is wrong")
+    return piece, wanted
 
 
 def check_trailer(trailer: bytes, size: int) -> None:
@@ -159,16 +168,18 @@ def check_trailer(trailer: bytes, size: int) -> None:
         raise Damaged("the file was cut, or something was put into it")
 
 
-def _exactly(read: Read, size: int) -> bytes:
-    data = read(size)
-    if len(data) == size:
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing and data:
-        data = read(missing)
-        parts.append(data)
-        missing -= len(data)
-    if missing:
-        raise Damaged("the file was cut")
-    return b"".join(parts)
+def _exactly(readv: ReadV, size: int) -> bytes:
+    view = memoryview(bytearray(size))
+    _fill(readv, [view])
+    return bytes(view)
+
+
+def _fill(readv: ReadV, views: list[memoryview]) -> None:
+    while views:
+        count = readv(views)
+        if not count:
+            raise Damaged("the file was cut")
+        while views and count >= views[0].nbytes:
+            count -= views.pop(0).nbytes
+        if count:
+            views[0] = views[0][count:]

@@ -13,7 +13,7 @@ from stackctl.ollama.backup.contents import COMPLETE, MANIFEST, MAX_MANIFESTS, C
 from stackctl.ollama.backup.frames import Buffer, Damaged
 from stackctl.ollama.text import plain
 
-AHEAD = 64
+AHEAD = 8
 
 
 def peek(pieces: Iterable[Buffer]) -> Contents:
