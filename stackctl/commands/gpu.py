@@ -94,4 +94,5 @@ def _explicit(driver: str, wanted: GpuDevice, info: EngineInfo, names: HostNames
             hint="install the amdgpu driver (ROCm); `ls -l /dev/kfd /dev/dri` shows the devices",
             where=where,
         )
-    return _amd(names)
+    # The groups of this machine mean nothing to an engine elsewhere.
+    return _amd(names) if info.local else Gpu("amd")

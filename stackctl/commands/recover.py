@@ -29,10 +29,11 @@ def describe(found: Pending, now: float) -> str:
     return f"unfinished: {found.purpose} ({who}), begun {max(0.0, now - found.since):.0f} s ago"
 
 
-def recover(session: Session, stack: Stack, project: ComposeProject) -> bool:
+def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run: bool = False) -> bool:
     """Undo what a killed process began; True where there was something. The caller holds the lock.
 
-    Raises :class:`RollbackFailed` where undoing fails; the journal then stays,
+    Raises :class:`ExpectedFailure` where nothing may be touched, and
+    :class:`RollbackFailed` where undoing fails; the journal then stays,
     and the next command tries again.
     """
     found = unfinished(session)
@@ -40,6 +41,11 @@ def recover(session: Session, stack: Stack, project: ComposeProject) -> bool:
     if found is None:
         session.files.remove(journal)
         return False
+    if dry_run:
+        raise ExpectedFailure(
+            f"{describe(found, session.clock())}; it must be undone before anything else can be planned",
+            hint="stackctl rollback",
+        )
     session.reporter.note(describe(found, session.clock()))
     if found.saved:
         session.reporter.note("it was verified and kept; only its end was not written down")

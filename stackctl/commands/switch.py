@@ -30,8 +30,8 @@ def switch(
     stack = load(session, environment=state.environment if state else None)
     project, stack = resolve_project(session, stack)
     with workspace(session, f"switch {name}"):
-        if recover(session, stack, project):
-            state = read_state(session)
+        recover(session, stack, project, dry_run=dry_run)
+        state = read_state(session)
         return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes, deep)
 
 

@@ -31,10 +31,13 @@ def up(
         "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable
     )
     with workspace(session, f"up {profile or ''}".strip()):
-        recovered = recover(session, stack, project)
-        state = read_state(session) if recovered else state
+        recovered = recover(session, stack, project, dry_run=dry_run)
+        # Another stackctl may have come and gone before the lock was ours.
+        before, state = state, read_state(session)
         name = choose_profile(stack, project, state, profile)
-        result = bring(session, stack, project, name, state, options, ahead=None if recovered else ahead)
+        result = bring(
+            session, stack, project, name, state, options, ahead=None if recovered or state != before else ahead
+        )
     target = result.prepared.target
     where = f"{project.name} is up on {target.name}"
     return report.brought(

@@ -106,6 +106,9 @@ def test_killed_and_undone_by_the_next_command(stack: Project, host_double: Doub
         process.communicate()
     drift = stack.stackctl("status", "--json").ok().json["drift"]
     assert any("unfinished: switch" in line and "which is gone" in line for line in drift)
+    left = stack.marks()
+    assert "it must be undone before anything else can be planned" in stack.stackctl("up", "--dry-run").ended(1).err
+    assert stack.marks() == left
     undone = stack.stackctl("up").ok()
     assert "undone: the stack is as it was before it" in undone.err
     assert settings(stack) == before
