@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.config.made import made
+from tests.host.lab import need
 from tests.support.cli import Ran, run_here, run_process
 
 TABLE = yaml.safe_load(Path(__file__).with_name("malformed.yaml").read_text())
@@ -195,4 +196,22 @@ def test_a_wrong_compose_file(text: str, project: Path) -> None:
         ran = run_here("-C", project, *verb).ended(2)
         assert "Compose cannot read this project" in ran.err
         assert "Traceback" not in ran.err
+    assert listing(project) == before
+
+
+def test_files_that_nobody_may_read(project: Path) -> None:
+    """Even root may not, without its capabilities."""
+    need("setpriv")
+    without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    (project / "some.env").write_text("A=b\n")
+    put(project, b"version: 1\ncompose: {env_files: [some.env]}\n")
+    (project / "some.env").chmod(0)
+    ran = run_process("status", cwd=project, prefix=without).ended(2)
+    assert f"stackctl.yaml:2:23: {project}/some.env cannot be read: Permission denied\n" in ran.err
+    (project / "stackctl.yaml").chmod(0)
+    before = listing(project)
+    for verb in (["up"], ["status", "--json"], ["render"]):
+        ran = run_process(*verb, cwd=project, prefix=without).ended(2)
+        assert f"{project}/stackctl.yaml cannot be read: Permission denied" in ran.text
+        assert f"ls -l {project}/stackctl.yaml" in ran.text
     assert listing(project) == before
