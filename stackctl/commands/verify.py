@@ -165,7 +165,8 @@ def preflight(
         aims = [aim, *_present(session, stack, name, url, containers.get(name))]
         budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
         stand = containers.get(name)
-        where = _bridge(name) if anywhere and stand is None else _standpoint(session, project, name, stand)
+        shared = stack.config.network.shared
+        where = _bridge(name) if anywhere and stand is None else _standpoint(session, project, name, stand, shared)
         jobs.append((where, ProbePlan(tuple(aims), budget=budget)))
     with Prober(session.engine, images=[s.image for s in project if s.image]) as prober:
         seen = prober.probe(jobs)
@@ -225,8 +226,15 @@ def _no_token(seen: Seen, aim: Aim) -> str | None:
     return f"the model gave no token: {got.error or (last[-1][:200] if last else answer.end)}"
 
 
-def _standpoint(session: Session, project: ComposeProject, name: str, container: Container | None) -> Standpoint:
+def _standpoint(
+    session: Session, project: ComposeProject, name: str, container: Container | None, shared: str | None
+) -> Standpoint:
     service = project.services[name]
+    owner = project.services[project.network_owner(name)]
+    joins = shared is not None and not owner.network_mode and (container is None or shared not in container.networks)
+    if shared is not None and joins and session.engine.network(shared) is not None:
+        # It is not on the shared network yet, where the server's name may be known only.
+        return Standpoint(name, network=shared, image=service.image)
     if container is not None:
         return Standpoint(name, container.id, image=service.image)
     if service.network_mode == "host":
