@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stackctl.commands.asking import trust_text
+from stackctl.commands.asking import how_to_ask
 from stackctl.commands.prepare import Prepared
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
-from stackctl.config.models import Instance
+from stackctl.config.target import Target
 from stackctl.diagnose import told as reading
 from stackctl.diagnose.scene import Told
 from stackctl.errors import StackctlError
@@ -102,34 +101,24 @@ def _models(
 
 
 def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
-    """Credentials and TLS of the instance that this URL is."""
+    """Credentials, TLS and own paths of the instance that this URL is."""
     if stack is None or told.url is None:
         return told
-    for instance in stack.config.instances.values():
+    for name, instance in stack.config.instances.items():
         if (instance.url.host, instance.url.port) == (told.url.host, told.url.port):
+            try:
+                how = how_to_ask(session, stack, Target("instance", name, instance.url, instances=(name,)))
+            except StackctlError:  # a secret that is not there: what it opens will say so
+                return told
             return replace(
                 told,
-                headers=_headers(session, stack, instance),
-                trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
+                headers=how.headers,
+                trust=how.trust,
+                server_name=how.server_name,
+                verify=how.check_certificate,
+                paths=how.paths,
             )
     return told
-
-
-def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
-    resolve = session.secrets(stack.variables, session.config_path.parent)
-    found: dict[str, str] = {}
-    try:
-        for name, value in instance.headers.items():
-            found[name] = resolve(value).reveal() if value.startswith("${") else value
-        if instance.auth and instance.auth.bearer:
-            found["Authorization"] = f"Bearer {resolve(str(instance.auth.bearer)).reveal()}"
-        elif instance.auth and instance.auth.basic:
-            pair = f"{instance.auth.basic.user}:{resolve(str(instance.auth.basic.password)).reveal()}"
-            found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    except StackctlError:
-        return found
-    session.hide([v.rpartition(" ")[2] for k, v in found.items() if k == "Authorization"])
-    return found
 
 
 def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[Told]:

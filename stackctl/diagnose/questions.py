@@ -41,15 +41,16 @@ def first_plan(scene: Scene, consumer: str, *, deep: bool = False) -> ProbePlan:
         if told.consumer != consumer or told.url is None or told.aim in aims:
             continue
         case = Case.of(scene, told)
+        # No CA is handed over here: what counts is whether the consumer's own store knows it.
         aim = ladder(
             told.url,
             aim=told.aim,
             headers=told.headers,
             models=told.models,
             addresses=told.addresses,
-            trust=told.trust,
             server_name=told.server_name,
             verify=told.verify,
+            paths=told.paths,
         )
         proxy = chosen(case.environment, told.url)
         if proxy is not None:

@@ -37,6 +37,7 @@ class Told:
     trust: str = field(default="", repr=False)
     server_name: str = ""
     verify: bool = True
+    paths: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     template: str = ""
 
