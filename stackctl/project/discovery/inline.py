@@ -11,6 +11,7 @@ from stackctl.project.discovery.address import Address, addresses, template_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
 from stackctl.project.discovery.source import Place, Source
 
 _FLAG = r"^(--?[A-Za-z][\w.-]*)(?:=|$)"
@@ -31,6 +32,7 @@ def in_command(
         value = service.raw.get(kind)
         argv = [str(a) for a in value] if isinstance(value, list) else str(value).split() if value else []
         braces = any("{" in word or "}" in word for word in argv)
+        reason = BRACES.format(kind=kind) if braces else COPIES if looks_secret(" ".join(argv)) else ""
         words = list(argv)
         for index, word in enumerate(argv):
             mine = [(a, at) for a in addresses(word) if (at := _calls(argv, index, word, a, service, land))]
@@ -42,15 +44,15 @@ def in_command(
                     Setting(
                         kind,
                         flag,
-                        text,
-                        None if braces else address.template(),
+                        redacted(text),
+                        None if reason else address.template(),
                         _at(source, raw.key(service.name, kind)),
-                        BRACES.format(kind=kind) if braces else "",
+                        reason,
                         "",
                         at,
                     ),
                 )
-        if words != argv and not braces:
+        if words != argv and not reason:
             arguments.append((kind, tuple(words)))
     return _first_of_each(list(found.values())), tuple(arguments)
 
@@ -109,7 +111,9 @@ def in_build(service: Service, source: Source, raw: RawProject, land: Landscape)
                 else ("a build argument, and a path of the app's own front end: it is none to switch")
             )
             found.append(
-                Setting("build_arg", name, text, None, _at(source, place), reason, "", "ollama" if mine else "")
+                Setting(
+                    "build_arg", name, redacted(text), None, _at(source, place), reason, "", "ollama" if mine else ""
+                )
             )
     return found
 

@@ -13,6 +13,7 @@ from stackctl.project.discovery.envfile import is_example_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.secrecy import redacted
 from stackctl.project.discovery.source import Source
 
 _CONFIG = (
@@ -157,7 +158,7 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
     if "://" not in text and "11434" not in text and not any(host in text for host in land.servers):
         return []
     code = path.lower().endswith(_CODE)
-    found: dict[tuple[str | None, str], Setting] = {}
+    found: dict[tuple[str | None, str | None], Setting] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if re.match(_COMMENT, line) or (code and re.search(_FROM_ENVIRONMENT, line)):
             continue
@@ -169,7 +170,7 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
                 continue
             before = re.search(_ASSIGNED, line[: address.start])
             name = (before[1] if before else None) if code else source.shown(path)
-            value = line[address.start : address.end]
+            value = redacted(line[address.start : address.end])
             reason = (
                 f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable"
                 if code

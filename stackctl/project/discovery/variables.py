@@ -16,6 +16,7 @@ from stackctl.project.discovery.findings import Kind, Setting
 from stackctl.project.discovery.landscape import Landscape
 from stackctl.project.discovery.pullers import bind_port
 from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
 from stackctl.project.discovery.source import Place, Source
 
 _PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|\d+(?:\.\d+)?|/\S*)$", re.IGNORECASE)
@@ -93,9 +94,13 @@ def _told(value: str, mine: list[tuple[Address, str]], name: str, original: str)
         template = template.replace("{url}" + first.path, "{url}" + _ollama_path(first.path))
     if template is not None and len({a.base for a in spans}) > 1:
         template = _single(value, spans)
+        if template is not None and looks_secret(re.sub(r"\{(?:url|host|port)\}", "", template)):
+            return Verdict(None, at, reason=COPIES)
         return Verdict(template, at, note=f"it lists {len(spans)} servers; one target takes the place of all of them")
     if template == "{host}" and name.upper().endswith(("URL", "URI")):
         return Verdict(template, at, note="a bare host: a target with https or another port cannot be told")
+    if template is not None and looks_secret(re.sub(r"\{(?:url|host|port)\}", "", template)):
+        return Verdict(None, at, reason=COPIES)
     return Verdict(template, at, reason="" if template is not None else BRACES)
 
 
@@ -116,11 +121,6 @@ def _single(value: str, spans: list[Address]) -> str | None:
 def _blank(name: str) -> str:
     """The template for a variable with no value to go by."""
     return "{url}/v1" if names.is_openai(name) else "{url}"
-
-
-def redacted(value: str | None) -> str | None:
-    """``value`` without the user and password of its URLs."""
-    return re.sub(r"(?<=://)[^\s/@,;|]+@", "", value) if value else value
 
 
 class Variables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.project.discovery.config_text import Choices, render_config
 from tests.project.discovery.conftest import Find, told
 
 APP = """\
@@ -179,3 +180,29 @@ services:
     )
     setting = findings.consumers[0].settings[0]
     assert (setting.value, setting.evidence, setting.form) == ("http://ollama:11434", "compose.yaml:9", "list")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "llama3,http://ollama:11434,${KEY}",
+        "http://ollama:11434/v1?api_key=${KEY}",
+        "http://me:${KEY}@ollama:11434",
+    ],
+)
+def test_a_secret_beside_the_address_is_not_copied(find: Find, value: str) -> None:
+    secret = "sk-" + "Zq7" * 8
+    findings = find(
+        f"""\
+services:
+  app:
+    image: x
+    environment: {{LLM_CONFIG: "{value}"}}
+    command: [--key, "${{KEY}}", --llm, "http://ollama:11434"]
+""",
+        {".env": f"KEY={secret}\n"},
+        server=True,
+    )
+    assert secret not in str(findings.document())
+    assert secret not in render_config(findings, Choices())
+    assert findings.consumers[0].arguments == ()
