@@ -125,7 +125,7 @@ def markdown(found: Diagnosis) -> Outcome:
             + (", rootless" if info.rootless else "")
             + (", Docker Desktop" if info.desktop else ""),
         ]
-    text = mask.text("\n".join(lines) + "\n", mask.secrets_of(found.stage.scene if found.stage else None))
+    text = mask.text(mask.plain("\n".join(lines)) + "\n", mask.secrets_of(found.stage.scene if found.stage else None))
     return Outcome(SCHEMA, document(found), [Verbatim(text)], (), 0 if found.ok else 1)
 
 

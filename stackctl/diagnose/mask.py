@@ -56,6 +56,11 @@ class Masker:
         return self._addresses.setdefault(found, f"<{kind}-{len(self._addresses) + 1}>")
 
 
+def plain(value: str) -> str:
+    """Without control characters but the newline: what a server said must not steer a terminal."""
+    return "".join(c if c == "\n" or (c.isprintable() or c == " ") else "�" for c in value)
+
+
 def text(value: str, hidden: Iterable[str] = ()) -> str:
     """Mask one text."""
     return Masker(hidden)(value)

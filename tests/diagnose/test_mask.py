@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.diagnose.mask import Masker
+from stackctl.diagnose.mask import Masker, plain
 
 
 def test_secrets_and_addresses() -> None:
@@ -19,3 +19,7 @@ def test_secrets_and_addresses() -> None:
 def test_the_same_address_is_the_same_mask() -> None:
     mask = Masker()
     assert mask("10.0.0.7") == mask("10.0.0.7") != mask("10.0.0.8")
+
+
+def test_control_characters_of_a_server_are_taken_out() -> None:
+    assert plain("a\x1b[31mred\x9b2J\nnext\ttab") == "a�[31mred�2J\nnext�tab"
