@@ -138,9 +138,24 @@ def _external(name: str, instance: Instance, config: StackConfig) -> Target:
         pins[HOST_ALIAS] = HOST_GATEWAY
     if instance.address and url.ip is None:
         pins[url.host] = instance.address
+    if extras := _not_told(instance):
+        notes.append(
+            f"consumers are told the address of {name} only, and not of {', '.join(extras)} "
+            "(behind `gateway: true` they need not know)"
+        )
     models = instance.models if instance.models is not None else config.models
     token = instance.auth.bearer if instance.auth else None
     return Target("instance", name, url, tuple(models), token, (name,), None, pins, tuple(notes))
+
+
+def _not_told(instance: Instance) -> list[str]:
+    """Settings of an instance that no variable of a consumer carries."""
+    paths = [value for value in instance.endpoints.model_dump().values() if value]
+    settings = {
+        "its headers": instance.headers, "its CA": instance.tls.ca_file, "tls.server_name": instance.tls.server_name,
+        "tls.verify: false": not instance.tls.verify, "its own paths": paths,
+    }  # fmt: skip
+    return [words for words, there in settings.items() if there]
 
 
 def _profile(config: StackConfig, name: str) -> Target:

@@ -1,0 +1,84 @@
+"""From a name or a URL to the one Ollama that is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stackctl.config.models import StackConfig
+from stackctl.config.target import Target, default_profile, resolve
+from stackctl.errors import UsageError
+
+INSTANCES: dict[str, Any] = {
+    "box": {"url": "http://10.0.0.5:11434", "priority": 2, "models": ["qwen3:32b"]},
+    "near": {"url": "http://localhost:11434", "priority": 1, "enabled": False},
+    "odd": {
+        "url": "https://h", "headers": {"X-A": "b"}, "tls": {"verify": False, "ca_file": "ca.pem"},
+        "endpoints": {"chat": "/api/v1/chat"},
+    },
+}  # fmt: skip
+
+
+def config(**settings: Any) -> StackConfig:
+    whole = {"version": 1, "models": ["qwen3:8b"], "instances": INSTANCES, **settings}
+    return StackConfig.model_validate(whole)
+
+
+def told(target: Target) -> tuple[str, str, tuple[str, ...], dict[str, str]]:
+    return target.kind, str(target.url), target.models, dict(target.pins)
+
+
+def test_names() -> None:
+    assert told(resolve(config(), "local")) == ("local", "http://ollama:11434", ("qwen3:8b",), {})
+    assert told(resolve(config(), "box")) == ("instance", "http://10.0.0.5:11434", ("qwen3:32b",), {})
+
+
+def test_a_url_of_an_instance_is_that_instance() -> None:
+    assert resolve(config(), "http://10.0.0.5:11434/").name == "box"
+    assert resolve(config(), "http://10.0.0.6:11434").name == "http://10.0.0.6:11434"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"])
+def test_this_machine_is_the_host_in_a_container(host: str) -> None:
+    target = resolve(config(), f"http://{host}:1234")
+    assert told(target)[1:] == (
+        "http://host.docker.internal:1234",
+        ("qwen3:8b",),
+        {"host.docker.internal": "host-gateway"},
+    )
+    assert target.notes == (
+        f"http://{host}:1234 means the Docker host, so consumers are told http://host.docker.internal:1234",
+    )
+
+
+def test_what_no_variable_carries_is_said() -> None:
+    (note,) = resolve(config(), "odd").notes
+    assert "not of its headers, its CA, tls.verify: false, its own paths" in note
+    assert "gateway: true" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "hint"),
+    [
+        ("bx", 'no profile "bx"', "did you mean `box`?"),
+        ("zzz", 'no profile "zzz"', "known: local, box, near, odd, dead"),
+        ("10.0.0.9:11434", 'no profile "10.0.0.9:11434"', "write its URL: http://10.0.0.9:11434"),
+        ("near", 'the instance "near" is disabled', "enabled: true"),
+        ("dead", 'every instance of the profile "dead" is disabled', "enable one"),
+        ("ftp://h", "neither http nor https", "write http://h"),
+        ("http://h/api/tags", "is an endpoint", "write http://h"),
+    ],
+)
+def test_refused(name: str, says: str, hint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        resolve(config(profiles={"dead": {"use": ["near"]}}), name)
+    assert says in refused.value.message
+    assert hint in refused.value.hint
+
+
+def test_what_up_means_without_a_name() -> None:
+    assert default_profile(config(), has_local=True) == "local"
+    assert default_profile(config(), has_local=False) == "box"
+    assert default_profile(config(local={"gpu": "none"}), has_local=False) == "local"
+    assert default_profile(config(instances={}), has_local=False) == "local"
