@@ -372,7 +372,7 @@ def test_files_that_manage_the_project_tell_no_address(find: Find) -> None:
 services:
   manager:
     image: example/manager
-    volumes: ["./compose.yaml:/work/compose.yaml:ro", "./.env.example:/work/.env.example:ro"]
+    volumes: ["./compose.yaml:/srv/compose.yaml:ro", "./.env.example:/srv/.env.example:ro"]
   app: {image: x, environment: {AI_URL: "http://ollama:11434"}}
 """,
         {".env.example": "OLLAMA_URL=http://ollama:11434\n"},
