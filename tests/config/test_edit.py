@@ -65,13 +65,13 @@ def test_edit_a_value_keeps_its_comment() -> None:
 def test_edit_adds_below_and_replaces_whole_settings() -> None:
     after = edit_instance(
         TEXT, "gpu-box",
-        {("tls", "ca_file"): "certs/ca.pem", ("auth",): {"basic": {"user": "u", "password": "${P}"}}, ("timeout",): "30s"},
+        {("tls", "ca_file"): "ca.pem", ("auth",): {"basic": {"user": "u", "password": "${P}"}}, ("timeout",): "30s"},
     )  # fmt: skip
     gone, come = changed(TEXT, after)
     assert gone == ['    auth: {bearer: "${T}"}   # from the vault']
     assert "    auth:  # from the vault" in come
-    assert "      ca_file: certs/ca.pem" in come
-    assert data(after)["instances"]["gpu-box"]["tls"] == {"verify": True, "ca_file": "certs/ca.pem"}
+    assert "      ca_file: ca.pem" in come
+    assert data(after)["instances"]["gpu-box"]["tls"] == {"verify": True, "ca_file": "ca.pem"}
 
 
 def test_edit_in_flow_style() -> None:
