@@ -47,7 +47,7 @@ def for_shell(plan: ProbePlan) -> tuple[list[str], bytes]:
 def for_python(plan: ProbePlan, interpreter: str = "python3") -> tuple[list[str], bytes]:
     """Argv for an image known to have python3, and its standard input."""
     body = f"{script('probe.py')}\n@plan\n{_document(plan)}"
-    return [interpreter, "-I", "-B", "-c", PYTHON_LINE], body.encode("utf-8", "surrogateescape")
+    return [interpreter, "-I", "-B", "-S", "-c", PYTHON_LINE], body.encode("utf-8", "surrogateescape")
 
 
 def _document(plan: ProbePlan) -> str:

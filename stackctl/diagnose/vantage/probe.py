@@ -10,7 +10,6 @@ import json
 import os
 import re
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -32,6 +31,7 @@ FILES = (
 )
 SYSTEM_STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 lock = threading.Lock()
+ssl = None  # imported where an aim needs it: it costs as much as the rest of the probe
 
 
 def out(kind, **values):
@@ -187,6 +187,9 @@ def tls(aim, address, timeout):
     out("tls", aim=aim["id"], **first)
     stores = []
     try:
+        import site
+
+        site.main()  # the probe is started without it
         import certifi
 
         if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")):
@@ -267,7 +270,7 @@ def exchange(aim, ask, address, ready):
                 end = "complete"
                 break
     except Exception as error:
-        end = name_of(error) if not isinstance(error, ssl.SSLError) else "SSL:" + str(error.reason)
+        end = name_of(error) if ssl is None or not isinstance(error, ssl.SSLError) else "SSL:" + str(error.reason)
     finally:
         if sock is not None:
             sock.close()
@@ -378,6 +381,9 @@ def extra_connect(address, port, plan):
 
 
 def main(plan):
+    if any(aim["tls"] for aim in plan["aims"]):
+        globals()["ssl"] = __import__("ssl")
+
     def work():
         if plan["facts"]:
             facts(plan["paths"])

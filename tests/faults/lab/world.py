@@ -293,7 +293,13 @@ class World:
             [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.room) in line]
         ):
             run("umount", "-l", mount, check=False)
+        with suppress(AssertionError):
+            until(self._gone, "the removal of the lab's directory", 10)
+
+    def _gone(self) -> bool:
+        """Remove what is left: a layer may be busy for a moment after its engine has ended."""
         shutil.rmtree(self.room, ignore_errors=True)
+        return not self.room.exists()
 
 
 CDI = {
