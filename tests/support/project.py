@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,14 +137,24 @@ class Project:
         }
 
     def clean(self) -> None:
-        """Remove every container, network and volume of the project, and what was named for it."""
+        """Remove every container, network and volume of the project, and what was named for it.
+
+        A Compose whose stackctl a test has killed may still be at work; so until nothing is left.
+        """
         mine = f"label=com.docker.compose.project={self.name}"
-        if ids := docker("ps", "--all", "--quiet", "--filter", mine).split():
-            docker("rm", "--force", "--volumes", *ids, check=False)
-        if ids := docker("network", "ls", "--quiet", "--filter", mine).split():
-            docker("network", "rm", *ids, check=False)
-        if names := docker("volume", "ls", "--quiet", "--filter", mine).split():
-            docker("volume", "rm", "--force", *names, check=False)
+        end = time.monotonic() + 20
+        while True:
+            if ids := docker("ps", "--all", "--quiet", "--filter", mine).split():
+                docker("rm", "--force", "--volumes", *ids, check=False)
+            networks = docker("network", "ls", "--quiet", "--filter", mine).split()
+            if networks:
+                docker("network", "rm", *networks, check=False)
+            volumes = docker("volume", "ls", "--quiet", "--filter", mine).split()
+            if volumes:
+                docker("volume", "rm", "--force", *volumes, check=False)
+            if not (ids or networks or volumes):
+                break
+            assert time.monotonic() < end, f"{self.name} cannot be cleaned up: {ids + networks + volumes}"
         for name in self.networks:
             docker("network", "rm", name, check=False)
 
