@@ -101,7 +101,7 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
     if consumer.templates:
         yield "    env:"
     for setting in consumer.settings:
-        if setting.name in consumer.templates and setting.kind not in ("command", "entrypoint"):
+        if setting.name and setting.template is not None and setting.kind not in ("command", "entrypoint"):
             template = json.dumps(setting.template, ensure_ascii=False)
             yield f"      {quoted(setting.name)}: {template}    # {one_line(_today(setting))}"
     if consumer.companions and choices.companions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackctl.project.discovery.config_text import Choices, render_config
 from tests.project.discovery.conftest import Find, servers, told
 
 
@@ -390,3 +391,19 @@ services:
         server=True,
     )
     assert told(findings) == {"db": {"command:ai.ollama_host": "{url}"}}
+
+
+def test_a_build_argument_of_the_same_name_is_not_written_as_a_variable(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  web:
+    build: {context: ., args: {OLLAMA_BASE_URL: "/ollama"}}
+    environment: {OLLAMA_BASE_URL: "http://ollama:11434"}
+""",
+        server=True,
+    )
+    assert told(findings) == {"web": {"env:OLLAMA_BASE_URL": "{url}", "build_arg:OLLAMA_BASE_URL": None}}
+    text = render_config(findings, Choices())
+    assert text.count("\n      OLLAMA_BASE_URL:") == 1
+    assert "# not reached: build_arg OLLAMA_BASE_URL" in text
