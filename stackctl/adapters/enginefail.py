@@ -14,7 +14,6 @@ OLDEST_COMPOSE = (2, 24, 4)
 
 _ABSENT = re.compile(
     r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
-    r"|connection refused"
 )
 _DENIED = re.compile(r"permission denied while trying to connect|dial unix .*: connect: permission denied")
 _NO_COMPOSE = re.compile(

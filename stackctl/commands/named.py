@@ -17,7 +17,7 @@ DEFAULT_ENV = ".env"
 
 
 def env_variables(session: Session, tree: Tree, environment: str | None) -> tuple[dict[str, str], list[Problem]]:
-    """Variables of the ``env_files`` in force, later ones winning, over those of ``.env`` where Compose reads it too."""
+    """Variables of the ``env_files`` in force, later ones winning, over ``.env`` where Compose reads it too."""
     base = session.config_path.parent
     named = list(loading.named_files(tree, environment, "env_files", session.variables))
     variables: dict[str, str] = {}

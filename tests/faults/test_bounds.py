@@ -73,6 +73,7 @@ def _quickest(work: Callable[[], object], times: int = 3) -> float:
     return min(took)
 
 
+@pytest.mark.timed
 def test_time_of_a_healthy_stack(lab: Lab) -> None:
     """Three consumers within two `docker compose exec` and a second; twenty within three times that, and within 0.35 of
     the same four questions asked by hand, one consumer after the other.
