@@ -12,9 +12,7 @@ from stackctl.errors import EngineUnusable
 
 OLDEST_COMPOSE = (2, 24, 4)
 
-_ABSENT = re.compile(
-    r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
-)
+_ABSENT = re.compile(r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running")
 _DENIED = re.compile(r"permission denied while trying to connect|dial unix .*: connect: permission denied")
 _NO_COMPOSE = re.compile(
     r"'compose' is not a docker command|unknown command: docker compose|unknown shorthand flag: 'p' in -p"

@@ -147,7 +147,8 @@ def test_what_stands_alone_beside_aliases_is_changed() -> None:
 @pytest.mark.parametrize(
     "value",
     ["on", "no", "12:34", "1e3", "0x1F", "~", "", " a", "a: b", "a #b", "#a", "'q'", '"q"', "{x}", "[x]", "*a", "&a",
-     "!t", "- a", "${A}", "ü", "tab\there", "line\nbreak", "%", "@x", "`x`", "yes", "null", ".5", "a:", "5m", "2001-01-01"],
+     "!t", "- a", "${A}", "ü", "tab\there", "line\nbreak", "%", "@x", "`x`", "yes", "null", ".5", "a:", "5m",
+     "2001-01-01"],
 )  # fmt: skip
 def test_any_text_arrives_as_it_was(value: str) -> None:
     after = edit_instance(TEXT, "gpu-box", {("headers", "X-A"): value})
