@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from stackctl.commands.diagnose import Diagnosis
 from stackctl.diagnose import mask
-from stackctl.diagnose.checks import ProbeResult, explain
+from stackctl.diagnose.checks import ProbeResult
 from stackctl.diagnose.verdict import Finding
 from stackctl.outcome import Block, Line, Outcome, Table, Verbatim
 
@@ -184,8 +184,3 @@ def list_causes() -> Outcome:
         [Table(("cause", "layer", "met", "--fix"), cells)],
         ("stackctl explain CAUSE",),
     )
-
-
-def reason_of(check: ProbeResult) -> str:
-    """One line about a check."""
-    return explain(check)

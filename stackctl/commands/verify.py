@@ -15,7 +15,7 @@ from stackctl.config.models import StackConfig
 from stackctl.config.target import HOST_GATEWAY, Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import Seen
-from stackctl.diagnose.checks import ProbeResult, Reach, judge
+from stackctl.diagnose.checks import Reach, judge
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
@@ -262,8 +262,3 @@ def _pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, 
         else:
             found[host] = (address,)
     return found
-
-
-def check_rows(results: Sequence[Verified]) -> list[ProbeResult]:
-    """Every check of every consumer."""
-    return [row for result in results for row in result.reach.checks]
