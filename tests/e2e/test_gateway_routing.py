@@ -135,8 +135,7 @@ def test_what_may_have_been_done_is_not_done_again(lab: Lab, client: httpx.Clien
 
 def test_what_changes_nothing_is_asked_elsewhere(lab: Lab, client: httpx.Client) -> None:
     lab.switch("tokened-then-plain")
-    body = {"options": {"hang_up": "tokened"}}
-    answer = client.request("GET", "/api/tags", json=body)
+    answer = client.get("/api/tags", params={"hang_up": "tokened"})
     assert (answer.status_code, answer.headers["x-stackctl-instance"]) == (200, "plain")
 
 

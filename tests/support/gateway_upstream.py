@@ -99,7 +99,7 @@ async def respond(method, path, headers, body, reader, writer):
     options = json.loads(body).get("options", {}) if json_body else {}
     if status := options.get("status"):
         return answer(writer, status, {"error": f"{NAME} says {status}"})
-    if options.get("hang_up") == NAME or options.get("hang_up") is True:
+    if options.get("hang_up") == NAME or options.get("hang_up") is True or f"hang_up={NAME}" in path:
         writer.transport.abort()
         return None
     if first := options.get("first"):

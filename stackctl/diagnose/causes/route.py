@@ -151,7 +151,7 @@ ROWS = (
         "a firewall on the way refuses {address}:{port} with an ICMP message",
         "Open {port}/tcp on the machine {host}.",
         ("sudo firewall-cmd --permanent --add-port={port}/tcp",),
-        without=("net.host",),
+        without=("net.host", "host.neighbour_down"),
     ),
     Cause(
         "wsl2-windows-host",
@@ -188,7 +188,17 @@ ROWS = (
     Cause(
         "lan-server-off",
         "connect",
-        (_LAN, "connect.unreachable.slow", "host.neighbour_down|host.try_ehostunreach"),
+        (_LAN, "connect.unreachable", "host.neighbour_down"),
+        "nobody answers at {address}: the machine is off, asleep, or has another address",
+        "Wake it, or correct the address.",
+        ("ping -c1 {address}", "ip neigh show {address}"),
+        without=("address.in_docker_subnet",),
+        evidence=("host.try_bad",),
+    ),
+    Cause(
+        "lan-server-off",
+        "connect",
+        (_LAN, "connect.unreachable.slow", "host.try_ehostunreach"),
         "nobody answers at {address}: the machine is off, asleep, or has another address",
         "Wake it, or correct the address.",
         ("ping -c1 {address}", "ip neigh show {address}"),

@@ -14,7 +14,7 @@ from stackctl.ports import Container
 
 FAST = 2000.0
 """ms. Below it an unreachable host was answered by a rule (at the second SYN, 1 s, where ICMP is rate-limited); ARP
-gives up after about 3050 ms (measured)."""
+gives up after about 3050 ms (measured), sooner for who joins a try under way: the neighbour table then decides."""
 
 
 def read(case: Case, board: Board) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ollama_double import VERSION, hostaddr
-from ollama_double.command.main import CliError
+from ollama_double.command import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import VERSION
+from ollama_double.command import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,10 +33,6 @@ Flags:
   -h, --help      help for ollama
   -v, --version   Show version information
 """
-
-
-class CliError(Exception):
-    """Ends the command with `Error: text` and status 1."""
 
 
 def main(argv: Sequence[str]) -> int:
