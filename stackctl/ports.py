@@ -153,6 +153,9 @@ class Engine(Protocol):
     def compose_version(self) -> str:
         """Compose's version; raises ``EngineUnusable`` where it is absent or older than 2.24.4."""
 
+    def get_ready(self) -> None:
+        """Load what acting on containers needs, side by side with what runs."""
+
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 

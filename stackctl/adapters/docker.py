@@ -1,10 +1,10 @@
 """The Docker engine and Compose, behind :class:`stackctl.ports.Engine`.
 
-Reading goes through the ``docker`` command itself, because a second ``up`` that
-changes nothing must not pay for what it does not use; acting on containers,
-networks, volumes and images goes through python-on-whales, imported when first
-needed. Compose always runs through one gate here: python-on-whales keeps
-neither its standard error nor an environment of its own.
+Reading goes through the ``docker`` command itself and the engine's socket,
+because a second ``up`` that changes nothing must not pay for what it does not
+use; acting on containers, networks, volumes and images goes through
+:mod:`stackctl.adapters.whales`. Compose always runs through one gate here:
+python-on-whales keeps neither its standard error nor an environment of its own.
 """
 
 from __future__ import annotations
@@ -15,18 +15,16 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from stackctl.adapters import enginefail, process
 from stackctl.adapters.api import ApiUnavailable, EngineApi, socket_path
-from stackctl.errors import ComposeFileError, EngineUnusable, StepFailed
+from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
+from stackctl.adapters.whales import Whales
+from stackctl.errors import EngineUnusable, StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 
-if TYPE_CHECKING:
-    from python_on_whales import DockerClient
-
 T = TypeVar("T")
-READ_TIMEOUT = 60.0
 LONGEST_SHOWN = 300
 
 
@@ -127,6 +125,14 @@ class DockerEngine:
             raise enginefail.no_client() from error
         except OSError as error:
             raise EngineUnusable(f"the command `docker` cannot be run ({error.strerror})") from error
+
+    @cached_property
+    def _whales(self) -> Whales:
+        return Whales(self._argv()[0], self._context, self._say)
+
+    def get_ready(self) -> None:
+        """Load what acting on containers needs, side by side with what runs."""
+        threading.Thread(target=self._whales.load, daemon=True).start()
 
     # -- what it is ------------------------------------------------------
 
@@ -292,15 +298,15 @@ class DockerEngine:
 
     def stop(self, container: str, *, timeout: int = 10) -> None:
         """Stop a container."""
-        self._whale(lambda d: d.container.stop(container, time=timeout), f"stop {container}")
+        self._whales.act(lambda d: d.container.stop(container, time=timeout), f"stop {container}")
 
     def remove(self, container: str, *, force: bool = False) -> None:
         """Remove a container."""
-        self._whale(lambda d: d.container.remove(container, force=force), f"remove {container}")
+        self._whales.act(lambda d: d.container.remove(container, force=force), f"remove {container}")
 
     def start(self, container: str) -> None:
         """Start a container."""
-        self._whale(lambda d: d.container.start(container), f"start {container}")
+        self._whales.act(lambda d: d.container.start(container), f"start {container}")
 
     def logs(self, container: str, *, tail: int = 100) -> str:
         """The last lines, both streams."""
@@ -321,22 +327,22 @@ class DockerEngine:
 
     def create_network(self, name: str, *, labels: Mapping[str, str]) -> None:
         """Create a bridge network."""
-        self._whale(lambda d: d.network.create(name, labels=dict(labels)), f"create the network {name}")
+        self._whales.act(lambda d: d.network.create(name, labels=dict(labels)), f"create the network {name}")
 
     def remove_network(self, name: str) -> None:
         """Remove a network."""
-        self._whale(lambda d: d.network.remove(name), f"remove the network {name}")
+        self._whales.act(lambda d: d.network.remove(name), f"remove the network {name}")
 
     def connect_network(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """Attach a container."""
         flags = [flag for alias in aliases for flag in ("--alias", alias)]
         done = self.cli(["network", "connect", *flags, network, container])
-        if done.code and not _says_gone(done.error_text):
-            raise StepFailed(f"cannot connect {container} to {network}: {_last_line(done.error_text)}")
+        if done.code and not says_gone(done.error_text):
+            raise StepFailed(f"cannot connect {container} to {network}: {last_line(done.error_text)}")
 
     def disconnect_network(self, network: str, container: str) -> None:
         """Detach a container."""
-        self._whale(lambda d: d.network.disconnect(network, container), f"disconnect {container} from {network}")
+        self._whales.act(lambda d: d.network.disconnect(network, container), f"disconnect {container} from {network}")
 
     def volume(self, name: str) -> dict[str, Any] | None:
         """Inspect a volume."""
@@ -349,7 +355,7 @@ class DockerEngine:
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume."""
-        self._whale(lambda d: d.volume.remove(name), f"remove the volume {name}")
+        self._whales.act(lambda d: d.volume.remove(name), f"remove the volume {name}")
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Inspect an image."""
@@ -370,33 +376,12 @@ class DockerEngine:
 
     def remove_image(self, reference: str) -> None:
         """Remove an image."""
-        self._whale(lambda d: d.image.remove(reference), f"remove the image {reference}")
-
-    # -- python-on-whales ------------------------------------------------
-
-    @cached_property
-    def _whales(self) -> DockerClient:
-        from python_on_whales import DockerClient  # noqa: PLC0415  (0.2 s)
-
-        return DockerClient(context=self._context, client_call=[self._argv()[0]], client_type="docker")
-
-    def _whale(self, action: Callable[[DockerClient], object], doing: str) -> None:
-        from python_on_whales.exceptions import DockerException  # noqa: PLC0415  (0.2 s)
-
-        self._say(f"# {doing}")
-        try:
-            action(self._whales)
-        except DockerException as error:
-            # Its subclasses are guessed from words in stderr, so the words are judged here.
-            text = error.stderr or ""
-            if _says_gone(text):
-                return
-            raise enginefail.classify(text) or StepFailed(f"cannot {doing}: {_last_line(text)}") from None
+        self._whales.act(lambda d: d.image.remove(reference), f"remove the image {reference}")
 
     @staticmethod
     def _must(done: Completed, doing: str) -> None:
         if done.code:
-            reason = "no answer in time" if done.timed_out else _last_line(done.error_text)
+            reason = "no answer in time" if done.timed_out else last_line(done.error_text)
             raise EngineUnusable(f"cannot {doing}: {reason}")
 
 
@@ -411,26 +396,3 @@ def shown(arguments: Sequence[str]) -> str:
 
 def _by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:
     return {"label": [f"{k}={v}" for k, v in labels.items()]} if labels else {}
-
-
-def compose_error(done: Completed) -> ComposeFileError:
-    """Compose's own reason and, where it names one, its place."""
-    import re  # noqa: PLC0415
-
-    if done.timed_out:
-        return ComposeFileError(f"docker compose config gave no answer within {READ_TIMEOUT:.0f} s")
-    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
-    text = "\n".join(lines) or f"docker compose ended with code {done.code}"
-    place = re.search(r"(?:parsing |validating |in )?((?:/|\./)[^\s:]+\.ya?ml)(?::? *(?:yaml: )?line (\d+))?", text)
-    where = place[1] + (f":{place[2]}" if place[2] else "") if place else None
-    return ComposeFileError(f"Compose cannot read this project: {text}", where=where)
-
-
-def _says_gone(stderr: str) -> bool:
-    lower = stderr.lower()
-    return "no such" in lower or "not found" in lower or ("removal of container" in lower and "in progress" in lower)
-
-
-def _last_line(stderr: str) -> str:
-    lines = [line for line in stderr.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no reason given"

@@ -1,4 +1,4 @@
-"""From what the Docker client prints to why the engine cannot be used, and the command that mends it.
+"""From what the Docker client and Compose print to why something cannot be done, and the command that mends it.
 
 Texts are those of Docker CLI 20.10 to 28 and of Compose 2; seen on real engines.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import re
 
-from stackctl.errors import EngineUnusable
+from stackctl.errors import ComposeFileError, EngineUnusable
+from stackctl.ports import Completed
 
+READ_TIMEOUT = 60.0
+"""Seconds that Compose may take to read a project."""
 OLDEST_COMPOSE = (2, 24, 4)
 
 _ABSENT = re.compile(r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running")
@@ -66,3 +69,26 @@ def check_compose(version: str) -> None:
             hint="upgrade the package docker-compose-plugin, or put a newer plugin at "
             "~/.docker/cli-plugins/docker-compose",
         )
+
+
+def compose_error(done: Completed) -> ComposeFileError:
+    """Compose's own reason and, where it names one, its place."""
+    if done.timed_out:
+        return ComposeFileError(f"docker compose config gave no answer within {READ_TIMEOUT:.0f} s")
+    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
+    text = "\n".join(lines) or f"docker compose ended with code {done.code}"
+    place = re.search(r"(?:parsing |validating |in )?((?:/|\./)[^\s:]+\.ya?ml)(?::? *(?:yaml: )?line (\d+))?", text)
+    where = place[1] + (f":{place[2]}" if place[2] else "") if place else None
+    return ComposeFileError(f"Compose cannot read this project: {text}", where=where)
+
+
+def says_gone(stderr: str) -> bool:
+    """Whether what was to be acted on is not there (any more)."""
+    lower = stderr.lower()
+    return "no such" in lower or "not found" in lower or ("removal of container" in lower and "in progress" in lower)
+
+
+def last_line(stderr: str) -> str:
+    """The line that says what is wrong."""
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no reason given"

@@ -1,4 +1,4 @@
-"""Questions asked ahead of time: a second ``up`` asks them again as the first did, while the program still loads.
+"""Questions asked ahead of time: while the program still loads. A second ``up`` asks them again as the first did.
 
 What comes back is used only where the question turns out to be the same.
 Nothing heavy is imported here; that is the point.
@@ -30,6 +30,11 @@ class Ahead:
     def ask(self, question: Callable[[], Any]) -> Future[Any]:
         """Ask something side by side with what runs."""
         return self._pool.submit(question)
+
+    def ask_config(self, engine: Engine, call: ComposeCall) -> None:
+        """Let Compose read the project of ``call``."""
+        self.call = call
+        self.asked_config = self.ask(lambda: engine.config(call, all_profiles=True))
 
     def config(self, call: ComposeCall) -> dict[str, Any] | None:
         """The resolved project, where exactly this call was asked."""
@@ -91,8 +96,8 @@ def start(engine: Engine, state_directory: Path, *, project_call: bool = True) -
         return ahead
     if not project_call:
         return ahead
-    ahead.call, ahead.override = call, override
-    ahead.asked_config = ahead.ask(lambda: engine.config(call, all_profiles=True))
+    ahead.ask_config(engine, call)
+    ahead.override = override
     ahead.asked_containers = ahead.ask(lambda: engine.containers(str(call.project)))
     if b"${" not in override:
         merged = replace(call, files=(*call.files, str(state_directory / "override.yaml")))

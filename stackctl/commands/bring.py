@@ -27,7 +27,17 @@ from stackctl.project.localollama import server_port
 from stackctl.transaction.apply import Transaction, apply
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed, changes
-from stackctl.transaction.plan import ComposeUp, EnsureModels, Plan, SaveState, VerifyConsumers, Wanted, plan_apply
+from stackctl.transaction.plan import (
+    ComposeUp,
+    CreateNetwork,
+    EnsureModels,
+    Plan,
+    RemoveContainer,
+    SaveState,
+    VerifyConsumers,
+    Wanted,
+    plan_apply,
+)
 from stackctl.transaction.state import State
 
 
@@ -314,6 +324,8 @@ def _apply(session: Session, work: Work, plan: Plan, observed: Observed, options
     )
     outcome = "failed"
     begun = session.clock()
+    if any(isinstance(step, RemoveContainer | CreateNetwork) for step in plan.steps):
+        session.engine.get_ready()
     try:
         apply(transaction, StackExecutor(work), session.files, session.clock)
         outcome = "degraded" if work.tolerate_unreachable else "verified"

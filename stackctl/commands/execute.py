@@ -29,6 +29,9 @@ from stackctl.transaction.undo import plan_undo
 
 NETWORK_LABELS = {"io.stackctl.role": "network"}
 POLL = 0.15
+LOOK = 0.05
+"""Seconds between two looks at the containers; longer where a look itself takes long, so that it never costs more
+than a quarter of a core."""
 DRAIN = 10.0
 """Seconds that a server which is to go may take to finish what the gateway has under way there."""
 VERIFY_FOR = 20.0
@@ -310,10 +313,12 @@ def wait_healthy(session: Session, project: ComposeProject, services: Sequence[s
 
     Raises :class:`StepFailed` with the end of its log where one cannot get there.
     """
-    end = time.monotonic() + timeout
+    end, said = time.monotonic() + timeout, ""
     with session.reporter.step(f"waiting for {', '.join(services)}"):
         while True:
+            begun = time.monotonic()
             containers = [c for c in session.engine.containers(project.name) if c.service in services]
+            took = time.monotonic() - begun
             lost = next((c for c in containers if _hopeless(c)), None)
             if lost is not None:
                 raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
@@ -327,8 +332,10 @@ def wait_healthy(session: Session, project: ComposeProject, services: Sequence[s
                     f"{slow.service} is still {state} after {timeout:.0f} s{_last_health(slow)}",
                     hint=f"stackctl logs {slow.service}",
                 )
-            session.reporter.detail(", ".join(f"{c.service}: {c.health or c.state}" for c in waiting))
-            time.sleep(POLL)
+            if (states := ", ".join(f"{c.service}: {c.health or c.state}" for c in waiting)) != said:
+                said = states
+                session.reporter.detail(said)
+            time.sleep(max(LOOK, 3 * took))
 
 
 def _ready(container: Container) -> bool:

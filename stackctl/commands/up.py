@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from stackctl.commands import report
 from stackctl.commands.ahead import Ahead
-from stackctl.commands.bring import Options, bring
 from stackctl.commands.observe import read_state
-from stackctl.commands.prepare import choose_profile
-from stackctl.commands.recover import recover
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project
-from stackctl.commands.workspace import workspace
 from stackctl.outcome import Outcome
 
 
@@ -24,8 +19,17 @@ def up(
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
     ahead = ahead or Ahead()
+    if ahead.call is None:
+        ahead.ask_config(session.engine, stack.call)
     if stack.config.local.gpu == "auto":
         ahead.ask(session.engine.info)
+    # What follows takes as long to load as Compose takes to read the project.
+    from stackctl.commands import report  # noqa: PLC0415
+    from stackctl.commands.bring import Options, bring  # noqa: PLC0415
+    from stackctl.commands.prepare import choose_profile  # noqa: PLC0415
+    from stackctl.commands.recover import recover  # noqa: PLC0415
+    from stackctl.commands.workspace import workspace  # noqa: PLC0415
+
     project, stack = resolve_project(session, stack, ahead)
     options = Options(
         "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable

@@ -155,6 +155,9 @@ class World:
     def compose_version(self) -> str:
         return "2.40.3"
 
+    def get_ready(self) -> None:
+        pass
+
     def info(self) -> EngineInfo:
         return EngineInfo("28.5.2", "2.40.3", True, False, False, (), ())
 
