@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -22,14 +23,16 @@ def archive() -> Path:
     ids = [run("docker", "image", "inspect", "-f", "{{.Id}}", image).stdout.strip() for image in _BASES]
     digest = hashlib.sha256("\n".join([*ids, Path(__file__).read_text()]).encode()).hexdigest()[:12]
     target = Path(tempfile.gettempdir()) / f"stackctl-fault-lab-{digest}.tar"
-    if target.exists():
-        return target
-    with tempfile.TemporaryDirectory(prefix="stackctl-lab-images-") as room:
-        names = _make(Path(room))
-        partial = target.with_suffix(".partial")
-        run("docker", "save", "-o", str(partial), *names)
-        partial.rename(target)
-    run("docker", "image", "rm", *[n for n in names if not n.startswith("stackctl.local/")])
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another lab may be about to make them too
+        if target.exists():
+            return target
+        with tempfile.TemporaryDirectory(prefix="stackctl-lab-images-") as room:
+            names = _make(Path(room))
+            partial = target.with_suffix(".partial")
+            run("docker", "save", "-o", str(partial), *names)
+            partial.rename(target)
+        run("docker", "image", "rm", *[n for n in names if not n.startswith("stackctl.local/")])
     return target
 
 
