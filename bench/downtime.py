@@ -37,6 +37,7 @@ name: sct-bench-downtime
 services:
   backend:
     image: stackctl.local/backend:dev
+    init: true
     environment: {{OLLAMA_URL: "${{OLLAMA_URL:-http://ollama:11434}}", OLLAMA_MODEL: "llama3.2:1b"}}
     extra_hosts: ["host.docker.internal:host-gateway"]
     ports: ["127.0.0.1:{port}:8000"]
