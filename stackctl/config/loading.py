@@ -82,25 +82,34 @@ def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:
     try:
         config = StackConfig.model_validate(tree.data)
     except ValidationError as error:
-        for problem in _translate(error, tree, file):
-            if (problem.line, problem.column) not in blamed:
+        for problem, more in _translate(error, tree, file):
+            if more or (problem.line, problem.column) not in blamed:
                 problems.append(problem)
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     return config
 
 
-def _translate(error: ValidationError, tree: Tree, file: str) -> list[Problem]:
-    found: dict[Path, Problem] = {}
+def _translate(error: ValidationError, tree: Tree, file: str) -> list[tuple[Problem, bool]]:
+    """Pydantic's errors as ours; with each, whether it says what no rule says: a key that is missing or unknown."""
+    found: dict[Path, tuple[Problem, bool]] = {}
     for item in error.errors(include_url=False):
         path, is_key = _path(item["loc"], tree.data)
-        if path in found:
+        absent = item["type"] == "missing"
+        place = (*path, item["loc"][-1]) if absent else path
+        if place in found:
             continue
-        line, column = tree.position(path, key=item["type"] in ("extra_forbidden", "missing") or is_key)
+        line, column = tree.position(path, key=absent or is_key or item["type"] == "extra_forbidden")
         message, hint = _wording(item, path, is_key)
-        found[path] = Problem(file, line, column, message, hint)
-    # Of a value that may be a word or a mapping, the mapping's own problems say enough.
-    return [p for path, p in found.items() if not any(len(o) > len(path) and o[: len(path)] == path for o in found)]
+        found[place] = Problem(file, line, column, message, hint), absent or item["type"] == "extra_forbidden"
+    meant = {(*path[:-1], near) for path in found if path and (near := _near_key(path))}
+    # Of a value that may be a word or a mapping, the mapping's own problems say enough; of a key that is
+    # missing because it is misspelt, the misspelling does.
+    return [
+        problem
+        for path, problem in found.items()
+        if path not in meant and not any(len(o) > len(path) and o[: len(path)] == path for o in found)
+    ]
 
 
 def _path(loc: tuple[int | str, ...], data: Any) -> tuple[Path, bool]:
@@ -137,7 +146,7 @@ def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
         return _unknown_key(path)
     if kind == "missing":
         missing = str(item["loc"][-1])
-        return f'{where}the key "{missing}" is missing', f"add `{missing}: …`"
+        return f'{where}the key "{missing}" is missing', f"add `{missing}: {'1' if missing == 'version' else '…'}`"
     if is_key:
         return f"{dotted(path[:-1])}: {_shown(path[-1])} is no valid name", ""
     if kind == "value_error":
@@ -147,7 +156,8 @@ def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
         expected = str(context["expected"])
         return f"{where}{_shown(item['input'])} is not one of {expected}", _nearest(str(item["input"]), expected)
     if kind == "string_pattern_mismatch":
-        return f"{where}{_shown(item['input'])} does not fit {context['pattern']}", _hints().get(str(path[-1]), "")
+        wanted = _wanted_at(path)
+        return f"{where}{_shown(item['input'])} is no {wanted}", _hints().get(str(path[-1]), "")
     return f"{where}{_plainly(kind, item, context)}", ""
 
 
@@ -195,6 +205,22 @@ def _shown(value: Any) -> str:
     return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'
 
 
+def _wanted_at(path: Path) -> str:
+    """What a text at ``path`` is to be, in words, where a pattern says it."""
+    words = {
+        "project": "name of a Compose project",
+        "http": "URL with http:// or https://",
+        "models": "name of a model",
+        "publish": "port, nor ADDRESS:PORT",
+        "address": "IP address, nor `host-gateway`",
+        "keep_alive": "duration such as 30m or 24h, nor -1 for ever",
+        "load_timeout": "duration such as 5m",
+        "server_name": "host name",
+        "endpoints": "path that begins with a slash",
+    }
+    return next((words[str(part)] for part in reversed(path) if part in words), "valid name")
+
+
 def _hints() -> dict[str, str]:
     return {
         "publish": "publish: 127.0.0.1:11434",
@@ -207,13 +233,20 @@ def _hints() -> dict[str, str]:
 
 def _unknown_key(path: Path) -> tuple[str, str]:
     known = known_keys(path[:-1])
-    key = str(path[-1])
     parent = dotted(path[:-1])
-    message = f"unknown key {_shown(key)}" + (f" in {parent}" if parent else "")
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in known if k.startswith(key)]
-    if close:
-        return message, f'did you mean "{close[0]}"?'
+    message = f"unknown key {_shown(str(path[-1]))}" + (f" in {parent}" if parent else "")
+    if near := _near_key(path):
+        return message, f'did you mean "{near}"?'
     return message, f"valid here: {', '.join(known)}" if known else ""
+
+
+def _near_key(path: Path) -> str:
+    """The valid key that a wrong one was probably meant to be; empty where none is near, or it is a valid one."""
+    known, key = known_keys(path[:-1]), str(path[-1])
+    if key in known:
+        return ""
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in known if k.startswith(key)]
+    return close[0] if close else ""
 
 
 def _nearest(value: str, expected: str) -> str:

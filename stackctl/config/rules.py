@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from stackctl.config.secrets import SHAPED
 from stackctl.config.tree import Path, Tree
 from stackctl.errors import Problem
 
 PLACEHOLDERS = ("url", "scheme", "host", "port", "model", "token")
-SECRET_HEADERS = re.compile(r"authorization|token|secret|password|api-?key|cookie", re.IGNORECASE)
+SECRET_HEADERS = re.compile(r"authorization|token|secret|password|api[-_]?key|cookie", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -43,6 +44,7 @@ def _all(data: dict[str, Any]) -> Iterator[_Found]:
     yield from _instances(data)
     yield from _profiles(data)
     yield from _local(data)
+    yield from _own_server(data)
     yield from _credentials(data)
 
 
@@ -71,9 +73,22 @@ def _consumers(data: dict[str, Any]) -> Iterator[_Found]:
                         if word
                         else "known: {" + "}, {".join(PLACEHOLDERS) + "}",
                     )
+            if SECRET_HEADERS.search(str(place[-1])) and _is_literal_secret(template):
+                variable = re.sub("[^A-Z0-9]+", "_", f"{name}_{place[-1]}".upper())
+                yield (
+                    (*path, *place),
+                    False,
+                    f'a literal secret in the variable "{place[-1]}" is refused',
+                    f"{place[-1]}: ${{{variable}}}",
+                )
         verify = consumer.get("verify") if isinstance(consumer, dict) else None
         if isinstance(verify, dict) and ("http" in verify) == ("exec" in verify):
             yield (*path, "verify"), False, "verify takes one of `http` and `exec`", ""
+
+
+def _is_literal_secret(template: str) -> bool:
+    """Whether it has the shape of a secret; apps without one are often given a word such as ``ollama`` or ``none``."""
+    return "{" not in template and bool(re.search(r"\d", template)) and bool(re.search(SHAPED, template))
 
 
 def _templates(consumer: Any) -> Iterator[tuple[Path, str]]:
@@ -173,16 +188,22 @@ def _local(data: dict[str, Any]) -> Iterator[_Found]:
         yield ("local", "gpu"), False, "gpu takes one of `count` and `device_ids`", ""
 
 
+def _own_server(data: dict[str, Any]) -> Iterator[_Found]:
+    service = _section(data, "local").get("service", "ollama")
+    if isinstance(service, str) and service in _section(data, "consumers"):
+        yield (
+            ("consumers", service),
+            True,
+            f'"{service}" is the Ollama container of this stack, and cannot be its own consumer',
+            "take it out of `consumers`, or say which service is the Ollama container: `local: {service: …}`",
+        )
+
+
 def _credentials(data: dict[str, Any]) -> Iterator[_Found]:
     if data.get("gateway"):
         return
     consumers = _section(data, "consumers")
-    templates = [
-        template
-        for consumer in consumers.values()
-        for template in _section(consumer, "env").values()
-        if isinstance(template, str)
-    ]
+    templates = [template for consumer in consumers.values() for _, template in _templates(consumer)]
     carried = any("{token}" in template for template in templates)
     for name, instance in _section(data, "instances").items():
         auth = instance.get("auth") if isinstance(instance, dict) else None

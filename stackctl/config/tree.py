@@ -36,6 +36,8 @@ class Tree:
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    references: dict[Path, str] = field(default_factory=dict)
+    """Templates of consumers with a ``${NAME}`` in them, as they were written."""
 
     def position(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Where ``path`` stands, or its nearest parent; the key itself with ``key``."""
@@ -75,7 +77,8 @@ def parse(text: str, file: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         context = f" {error.context}" if error.context else ""
-        tree.problems.append(builder.problem(mark, f"not valid YAML: {error.problem or 'syntax error'}{context}"))
+        message = f"not valid YAML: {error.problem or 'syntax error'}{context}"
+        tree.problems.append(builder.problem(mark, message, _mend(text, mark)))
         return tree
     except yaml.reader.ReaderError as error:
         line, column = _offset(text, error.position)
@@ -84,6 +87,16 @@ def parse(text: str, file: str) -> Tree:
     if root is not None:
         _spread(root, (), tree)
     return tree
+
+
+def _mend(text: str, mark: Any) -> str:
+    """How to mend what YAML stumbles over most: a tab that indents, a sign that text may not begin with."""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    at = line[mark.column : mark.column + 1] if mark else ""
+    if at == "\t":
+        return "indent with spaces: YAML allows no tab here"
+    return f"put text that begins with {at} in quotes" if at in ("@", "`") and at else ""
 
 
 def _offset(text: str, position: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 DEFAULT_PORT = 11434
+MAX_PORT = 65535
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
 HOST_ALIAS = "host.docker.internal"
 
@@ -85,6 +86,8 @@ def _parse(text: str) -> OllamaUrl:
         if not cleaned:
             raise UrlError("the URL is empty", "http://ollama.example:11434")
         raise UrlError("the URL holds white space or control characters", _corrected(cleaned))
+    if "\\" in text:
+        raise UrlError("the URL holds a backslash", _corrected(text.replace("\\", "/")))
     if "://" not in text:
         raise UrlError("the URL has no scheme", _corrected(_with_scheme(text)))
     scheme, rest = text.split("://", 1)
@@ -95,7 +98,6 @@ def _parse(text: str) -> OllamaUrl:
         raise UrlError(f'the scheme "{scheme}" is neither http nor https', _corrected(f"{guess}://{rest}"))
     try:
         parts = urlsplit(text)
-        port = parts.port
         host = parts.hostname or ""
     except ValueError as error:
         raise UrlError(f"the URL cannot be read ({error})") from None
@@ -119,8 +121,7 @@ def _parse(text: str) -> OllamaUrl:
             ipaddress.IPv4Address(host)
         except ValueError:
             raise UrlError(f'"{host}" is not an IPv4 address') from None
-    if port == 0:
-        raise UrlError("port 0 is not a port", _corrected(text.replace(":0", f":{DEFAULT_PORT}", 1)))
+    port = _port(parts.netloc, text)
     if parts.query or parts.fragment or text.endswith(("?", "#")):
         raise UrlError(
             "the URL has a query or a fragment", _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
@@ -134,6 +135,22 @@ def _parse(text: str) -> OllamaUrl:
     if path and ("//" in path or re.search(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/-]", path)):
         raise UrlError(f'"{parts.path}" is not a path prefix')
     return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], path)
+
+
+def _port(netloc: str, text: str) -> int | None:
+    """The port behind the host's colon, or None where there is none."""
+    digits = netloc.rpartition("]")[2].partition(":")[2]
+    if not digits:
+        return None
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not 0 < int(digits) <= MAX_PORT:
+        meant = text.replace(netloc, f"{netloc.removesuffix(f':{digits}')}:{DEFAULT_PORT}", 1)
+        raise UrlError(f'"{digits}" is not a port', _corrected(meant) if re.fullmatch(r"[0-9:-]+", digits) else "")
+    return int(digits)
+
+
+def without_credentials(text: str) -> str:
+    """``text`` with the user and the password of a URL in it masked."""
+    return re.sub(r"(?:(?<=//)|^)[^\s/]+@", "********@", text)
 
 
 def _with_scheme(text: str) -> str:
