@@ -12,7 +12,7 @@ from typing import Any
 from stackctl.commands.asking import How
 from stackctl.commands.gatewaying import reload, under_way
 from stackctl.commands.observe import OVERRIDE, STATE, observe
-from stackctl.commands.prepare import compose_secrets
+from stackctl.commands.prepare import compose_environment
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.commands.verify import Verified, containers_of, verify
@@ -154,7 +154,7 @@ class StackExecutor:
             base.project,
             base.env_files,
             base.profiles,
-            {**compose_secrets(self._session, work.stack), **work.variables},
+            {**compose_environment(self._session, work.stack), **work.variables},
         )
 
     def _create_network(self, step: steps.CreateNetwork) -> None:

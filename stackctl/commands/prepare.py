@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from stackctl.commands import gatewaying
 from stackctl.commands.gpu import choose
 from stackctl.commands.session import Session
-from stackctl.commands.stack import Stack
+from stackctl.commands.stack import Stack, secret_reader
+from stackctl.config.interpolate import names_in
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile, resolve
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError
@@ -57,7 +58,8 @@ def prepare(
     gateway = gatewaying.build(session, stack, project, target) if stack.config.gateway else None
     part = gateway.part if gateway else None
     warnings: list[str] = list(gateway.warnings) if gateway else []
-    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part)
+    references = {path[1:]: text for path, text in stack.tree.references.items()}
+    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part, references=references)
     if target.needs_local or gateway is not None:
         info = session.engine.info()
         facts = replace(facts, start_interval=_knows_start_interval(info.version))
@@ -98,13 +100,20 @@ def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> di
 
 
 def compose_variables(session: Session, stack: Stack, target: Target, override: OverrideFile) -> dict[str, str]:
-    """What Compose must find in its environment: the token behind ``{token}``, where a consumer carries it."""
+    """What Compose must find in its environment: the token behind ``{token}``, and what templates refer to."""
+    named = template_variables(stack)
     variable = override.token_variable
     if variable is None or target.token is None or f"${{{variable}}}" not in override.text:
-        return {}
-    value = session.secrets(stack.variables, session.config_path.parent)(str(target.token)).reveal()
+        return named
+    value = secret_reader(session, stack)(str(target.token)).reveal()
     session.hide([value])
-    return {variable: value}
+    return {**named, variable: value}
+
+
+def template_variables(stack: Stack) -> dict[str, str]:
+    """What the templates of consumers refer to, with the values that stackctl sees: Compose is to see the same."""
+    names = {name for text in stack.tree.references.values() for name in names_in(text)}
+    return {name: stack.variables[name] for name in sorted(names) if name in stack.variables}
 
 
 def every_token(session: Session, stack: Stack) -> dict[str, str]:
@@ -117,7 +126,7 @@ def every_token(session: Session, stack: Stack) -> dict[str, str]:
         target = Target("instance", name, instance.url, token=instance.auth.bearer)
         variable = token_variable(target)
         try:
-            value = session.secrets(stack.variables, session.config_path.parent)(str(instance.auth.bearer)).reveal()
+            value = secret_reader(session, stack)(str(instance.auth.bearer)).reveal()
         except StackctlError:
             continue
         session.hide([value])
@@ -132,9 +141,14 @@ def compose_secrets(session: Session, stack: Stack) -> dict[str, str]:
     return {**found, **gatewaying.variables(session, stack)} if stack.config.gateway else found
 
 
+def compose_environment(session: Session, stack: Stack) -> dict[str, str]:
+    """All that an override of this configuration may refer to, secrets and plain variables."""
+    return {**template_variables(stack), **compose_secrets(session, stack)}
+
+
 def secret_values(session: Session, stack: Stack) -> list[str]:
     """Every secret of the configuration that can be read now, for redaction; those that cannot are left out."""
-    resolve_text = session.secrets(stack.variables, session.config_path.parent)
+    resolve_text = secret_reader(session, stack)
     found: list[str] = []
     for instance in stack.config.instances.values():
         references = [v for v in instance.headers.values() if "${" in v]

@@ -14,7 +14,7 @@ from stackctl.config.tree import Path, Tree
 from stackctl.errors import Problem
 
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<op>:?[-?])(?P<default>[^}]*))?\}"
+    r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<op>:?[-?])(?P<default>(?:[^{}]|\{[^{}]*\})*))?\}"
     r"|\{(?P<file>(?:file|cmd):[^}]*)\}|(?P<bad>\{[^}]*\}?))"
 )
 
@@ -22,6 +22,16 @@ _VARIABLE = re.compile(
 def is_secret_place(path: Path) -> bool:
     """Whether the value at ``path`` is one that keeps its references."""
     return len(path) >= 3 and path[0] == "instances" and path[2] in ("auth", "headers")
+
+
+def is_template(path: Path) -> bool:
+    """Whether the value at ``path`` is a template of a consumer."""
+    return len(path) >= 4 and path[0] == "consumers" and path[2] in ("env", "command", "entrypoint")
+
+
+def names_in(text: str) -> set[str]:
+    """The variables that ``text`` refers to."""
+    return {match["name"] for match in _VARIABLE.finditer(text) if match["name"]}
 
 
 def interpolate(tree: Tree, environment: Mapping[str, str], file: str) -> None:
@@ -36,6 +46,10 @@ def _walk(value: Any, path: Path, tree: Tree, environment: Mapping[str, str], fi
         return [_walk(v, (*path, i), tree, environment, file) for i, v in enumerate(value)]
     if not isinstance(value, str) or "$" not in value or is_secret_place(path):
         return value
+
+    if is_template(path) and names_in(value):
+        # What it stands for may be a secret, and the override is a file: there it stays a reference.
+        tree.references[path] = value
 
     def replace(match: re.Match[str]) -> str:
         if match["escaped"]:

@@ -47,5 +47,7 @@ class Facts:
     gpu: Gpu = field(default_factory=Gpu)
     default_image: str = "ollama/ollama:latest"
     gateway: GatewayPart | None = None
+    references: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
+    """Templates that refer to variables, as written, by their place below ``consumers``; Compose reads them."""
     start_interval: bool = True
     """Whether the engine knows ``healthcheck.start_interval`` (25 and later); Compose refuses it on an older one."""

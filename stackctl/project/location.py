@@ -39,7 +39,7 @@ def read_env_file(text: str) -> dict[str, str]:
     Compose reads the file on its own.
     """
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         stripped = line.strip().removeprefix("export ").lstrip()
         name, equals, value = stripped.partition("=")
         name = name.rstrip()

@@ -31,7 +31,8 @@ HEADER = """\
 # What it does: docs/override.md. To be rid of it: stackctl detach
 """
 SHARED_NETWORK = "stackctl-shared"
-_PLACEHOLDER = re.compile(r"\{(url|scheme|host|port|model|token)\}")
+# In Compose's own spelling, where `$$` is a dollar sign and `${NAME` begins a reference.
+_TOKEN = re.compile(r"\$\$|\$\{(?=[A-Za-z_])\w*|\$|\{(url|scheme|host|port|model|token)\}")
 
 
 @dataclass(frozen=True)
@@ -209,23 +210,31 @@ class _Renderer:
         consumer = self.config.consumers[name]
         if consumer.env:
             self.service(name)["environment"] = {
-                variable: Text(self.fill(template, url, name, variable)) for variable, template in consumer.env.items()
+                variable: Text(self.fill(template, url, (name, "env", variable)))
+                for variable, template in consumer.env.items()
             }
         for key, words in (("entrypoint", consumer.entrypoint), ("command", consumer.command)):
             if words is not None:
-                self.service(name)[key] = Replaced([Text(self.fill(word, url, name, key)) for word in words])
+                filled = [Text(self.fill(word, url, (name, key, index))) for index, word in enumerate(words)]
+                self.service(name)[key] = Replaced(filled)
 
-    def fill(self, template: str, url: OllamaUrl, consumer: str, variable: str) -> str:
+    def fill(self, template: str, url: OllamaUrl, place: tuple[str, str, str | int]) -> str:
+        """A template as Compose is to read it; ``place`` is where it stands below ``consumers``."""
+
         def replace(match: re.Match[str]) -> str:
             word = match[1]
+            if word is None:
+                # A dollar sign of the template is meant as such; Compose would take it for a reference.
+                return "$$" if match[0] == "$" else match[0]
             if word == "model":
                 if self.target.model is None:
+                    named = place[2] if place[1] == "env" else place[1]
                     raise UsageError(
-                        f'"{{model}}" stands in {consumer}.{variable}, and no model is named for {self.target.name}',
+                        f'"{{model}}" stands in {place[0]}.{named}, and no model is named for {self.target.name}',
                         hint="models: [qwen3:8b]",
-                        where=self.locate(("consumers", consumer, "env", variable)),
+                        where=self.locate(("consumers", *place)),
                     )
-                return self.target.model
+                return self.target.model.replace("$", "$$")
             if word == "token":
                 variable_name = token_variable(self.target)
                 return f"${{{variable_name}}}" if variable_name else ""
@@ -233,16 +242,10 @@ class _Renderer:
             before, after = match.string[: match.start()], match.string[match.end() :]
             joined = before.endswith("//") or after.startswith((":", "/"))
             host = f"[{url.host}]" if ":" in url.host and joined else url.host
-            return {"url": str(url), "scheme": url.scheme, "host": host, "port": str(url.port)}[word]
+            value = {"url": str(url), "scheme": url.scheme, "host": host, "port": str(url.port)}[word]
+            return value.replace("$", "$$")
 
-        # A dollar sign of the template is meant as such; Compose would take it for a reference.
-        text, end = "", 0
-        for match in _PLACEHOLDER.finditer(template):
-            value = replace(match)
-            text += template[end : match.start()].replace("$", "$$")
-            text += value if match[1] == "token" else value.replace("$", "$$")
-            end = match.end()
-        return text + template[end:].replace("$", "$$")
+        return _TOKEN.sub(replace, self.facts.references.get(place) or template.replace("$", "$$"))
 
     def hosts(self, name: str) -> None:
         owner = self.owner(name)

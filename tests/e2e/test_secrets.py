@@ -39,7 +39,7 @@ def command_lines(seen: set[bytes]) -> Iterator[None]:
 
 def test_the_canary(stack: Project, far: Elsewhere) -> None:
     far.double("far-double", models=[MODEL], env={"OLLAMA_DOUBLE_BEARER": CANARY})
-    env = {"OLLAMA_URL": "{url}", "OLLAMA_MODEL": "{model}", "OLLAMA_API_KEY": "{token}"}
+    env = {"OLLAMA_URL": "{url}", "OLLAMA_MODEL": "{model}", "OLLAMA_API_KEY": "{token}", "OTHER_KEY": "x${OTHER}"}
     stack.compose({"backend": backend()})
     stack.config(
         consumers={**CONSUMERS, "backend": {"env": env}},
@@ -50,7 +50,7 @@ def test_the_canary(stack: Project, far: Elsewhere) -> None:
         },
     )
     (stack.directory / "token").write_text(CANARY + "\n")
-    stack.env["BOX_TOKEN"] = CANARY
+    stack.env |= {"BOX_TOKEN": CANARY, "OTHER": CANARY}
     said: list[str] = []
     lines: set[bytes] = set()
     with command_lines(lines):
@@ -70,7 +70,7 @@ def test_the_canary(stack: Project, far: Elsewhere) -> None:
     assert CANARY not in (stack.directory / ".stackctl" / "audit.log").read_text()
     container = stack.containers()["backend"]
     assert CANARY not in str(container["Config"]["Labels"])
-    assert f"OLLAMA_API_KEY={CANARY}" in container["Config"]["Env"]
+    assert {f"OLLAMA_API_KEY={CANARY}", f"OTHER_KEY=x{CANARY}"} <= set(container["Config"]["Env"])
     assert "This is far-double" in stack.chat()["text"]
 
 
