@@ -20,12 +20,14 @@ CODE = 3
 
 def report(error: BaseException, arguments: list[str], console: Console) -> int:
     """Write the report, say where it is, and return 3."""
+    from stackctl.config.url import without_credentials  # noqa: PLC0415
     from stackctl.errors import StackctlError  # noqa: PLC0415
 
+    command = " ".join(without_credentials(argument) for argument in arguments)
     text = "\n".join(
         [
             f"stackctl {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
-            f"command: stackctl {' '.join(arguments)}",
+            f"command: stackctl {command}",
             "",
             # Frames only: the values in them may be secrets.
             "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
@@ -35,6 +37,7 @@ def report(error: BaseException, arguments: list[str], console: Console) -> int:
     for name, value in os.environ.items():
         if len(value) >= 8 and any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY")):
             text = text.replace(value, "********")
+    text = console.redact(text)
     try:
         descriptor, name = tempfile.mkstemp(prefix="stackctl-bug-", suffix=".txt")
         with os.fdopen(descriptor, "w") as file:

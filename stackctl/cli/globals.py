@@ -69,7 +69,7 @@ def hoist(arguments: list[str]) -> tuple[Settings, list[str]]:
             settings.verbose += 2
         elif name in VALUES and (equals or argument == name):
             if not equals:
-                if index >= len(arguments):
+                if index >= len(arguments) or arguments[index].startswith("--"):
                     raise UsageError(f"{name} needs a value", hint="stackctl --help")
                 value = arguments[index]
                 index += 1

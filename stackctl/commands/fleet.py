@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from stackctl.commands.observe import read_state
 from stackctl.commands.session import Session
-from stackctl.commands.stack import Stack, load, resolve_project
-from stackctl.config.models import Instance
+from stackctl.commands.stack import Stack, load, resolve_project, secret_reader
 from stackctl.config.target import default_profile, resolve
-from stackctl.config.url import HOST_ALIAS, OllamaUrl
-from stackctl.errors import EngineUnusable, ExpectedFailure, StackctlError, UsageError
+from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError, without_credentials
+from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.server import Server
 from stackctl.ports import Container
@@ -121,7 +120,7 @@ def gather(session: Session, *, with_local: bool = True) -> Fleet:
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
     base = session.config_path.parent
-    resolver = session.secrets(stack.variables, base)
+    resolver = secret_reader(session, stack)
 
     def read(text: str) -> Any:
         value = resolver(text)
@@ -142,10 +141,9 @@ def _find_local(fleet: Fleet) -> None:
     service = fleet.stack.config.local.service
     try:
         found = [c for c in fleet.containers() if c.service == service]
-    except EngineUnusable as error:
-        fleet.local_missing = f" ({error.message})"
-        return
     except StackctlError as error:
+        if not fleet.servers:  # then there is nothing else to speak of
+            raise
         fleet.local_missing = f" ({error.message})"
         return
     running = next((c for c in found if c.state == "running"), None)
@@ -158,8 +156,11 @@ def _find_local(fleet: Fleet) -> None:
 
 
 def _of_url(text: str) -> Server:
-    instance = Instance(url=text)  # type: ignore[arg-type]  # pydantic parses the text
-    return Server(text, instance.url)
+    try:
+        return Server(text, OllamaUrl.parse(text))
+    except UrlError as error:
+        hint = f"write {error.corrected}" if error.corrected else ""
+        raise UsageError(f"{without_credentials(text)}: {error.message}", hint=hint) from None
 
 
 def as_consumer_sees(session: Session, server: Server, consumer: Container) -> Server:

@@ -10,7 +10,7 @@ from stackctl.commands.stack import Stack, load
 from stackctl.config import edit, loading
 from stackctl.config.secrets import SecretRef
 from stackctl.config.tree import MAX_BYTES, parse
-from stackctl.config.url import OllamaUrl, UrlError
+from stackctl.config.url import OllamaUrl, UrlError, without_credentials
 from stackctl.errors import ConfigError, Problem, UsageError
 from stackctl.outcome import Line, Outcome
 
@@ -55,7 +55,7 @@ def _url(text: str) -> str:
     try:
         OllamaUrl.parse(text)
     except UrlError as error:
-        raise UsageError(f"{text}: {error.message}", hint=error.corrected) from None
+        raise UsageError(f"{without_credentials(text)}: {error.message}", hint=error.corrected) from None
     return text
 
 

@@ -10,6 +10,7 @@ from stackctl.commands.recover import recover, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.workspace import workspace
+from stackctl.config.target import resolve
 from stackctl.errors import ExpectedFailure
 from stackctl.outcome import Line, Outcome
 from stackctl.project.compose import ComposeProject
@@ -28,6 +29,8 @@ def switch(
     """Point the consumers at ``name``, a profile or a URL; ``timeout`` in seconds bounds the wait for health."""
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
+    # Before the lock says what it is held for: a URL that is refused may hold a password.
+    resolve(stack.config, name)
     project, stack = resolve_project(session, stack)
     with workspace(session, f"switch {name}"):
         recover(session, stack, project, dry_run=dry_run)

@@ -6,6 +6,7 @@ from stackctl.commands.ahead import Ahead
 from stackctl.commands.observe import read_state
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load, resolve_project
+from stackctl.config.target import resolve
 from stackctl.outcome import Outcome
 
 
@@ -18,6 +19,9 @@ def up(
     """
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
+    if profile:
+        # Before the lock says what it is held for: a URL that is refused may hold a password.
+        resolve(stack.config, profile)
     ahead = ahead or Ahead()
     if ahead.call is None:
         ahead.ask_config(session.engine, stack.call)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from stackctl.config.models import Instance, StackConfig
 from stackctl.config.secrets import SecretRef
-from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError
+from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError, without_credentials
 from stackctl.errors import UsageError
 
 GATEWAY_SERVICE = "stackctl-gateway"
@@ -80,7 +80,7 @@ def resolve(config: StackConfig, name: str) -> Target:
     Raises :class:`UsageError` for an unknown name, a disabled instance, or a
     URL that is no base URL of an Ollama.
     """
-    if "://" in name or name.startswith("/"):
+    if "://" in name or name.startswith("/") or "@" in name:
         return _from_url(config, name)
     if name == "local":
         return _gated(config, name, ("local",), None) if config.gateway else _local(config)
@@ -108,7 +108,7 @@ def _from_url(config: StackConfig, text: str) -> Target:
         url = OllamaUrl.parse(text)
     except UrlError as error:
         hint = f"write {error.corrected}" if error.corrected else ""
-        raise UsageError(f"{text}: {error.message}", hint=hint) from None
+        raise UsageError(f"{without_credentials(text)}: {error.message}", hint=hint) from None
     for name, instance in config.instances.items():
         if instance.url == url and instance.enabled:
             return resolve(config, name)
