@@ -38,6 +38,12 @@ class LocalFiles:
             return None
         except IsADirectoryError:
             raise WrongInput(f"{path} is a directory, not a file", where=str(path)) from None
+        except NotADirectoryError:
+            raise WrongInput(
+                f"{path.parent} is a file, not a directory",
+                hint=f"move it away: mv {path.parent} {path.parent}.old",
+                where=str(path.parent),
+            ) from None
         except OSError as error:
             raise WrongInput(
                 f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)

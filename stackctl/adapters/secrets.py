@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from stackctl.adapters import process
 from stackctl.config.secrets import Secret
-from stackctl.config.tree import Tree
 from stackctl.errors import WrongInput
 
 COMMAND_TIMEOUT = 30.0
@@ -26,8 +25,7 @@ class SecretResolver:
 
     ``variables`` are the environment with the ``env_files`` beneath it;
     ``directory`` is that of ``stackctl.yaml``: files are relative to it, and
-    commands run in it. ``locate`` tells where a reference is written. Each
-    source is read once.
+    commands run in it. Each source is read once.
     """
 
     def __init__(
@@ -35,111 +33,77 @@ class SecretResolver:
         variables: Mapping[str, str],
         directory: Path,
         *,
-        locate: Callable[[str], str | None] | None = None,
         timeout: float = COMMAND_TIMEOUT,
     ) -> None:
         self._variables, self._directory, self._timeout = variables, directory, timeout
-        self._locate = locate or (lambda _text: None)
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> Secret:
         """The value of ``text`` with its references replaced; ``WrongInput`` where one cannot be read."""
-        where = self._locate(text)
-        return Secret(_REFERENCE.sub(lambda match: self._value(match, where), text))
+        return Secret(_REFERENCE.sub(self._value, text))
 
-    def _value(self, match: re.Match[str], where: str | None) -> str:
+    def _value(self, match: re.Match[str]) -> str:
         if match["escaped"]:
             return "$"
         if match["name"]:
-            return self._variable(match["name"], match["default"], where)
+            return self._variable(match["name"], match["default"])
         reference = match[0]
         with self._lock:
             if reference not in self._known:
                 argument = match["argument"].strip()
                 read = self._file if match["source"] == "file" else self._command
-                self._known[reference] = read(reference, argument, where)
+                self._known[reference] = read(reference, argument)
             return self._known[reference]
 
-    def _variable(self, name: str, default: str | None, where: str | None) -> str:
+    def _variable(self, name: str, default: str | None) -> str:
         value = self._variables.get(name)
         if value:
             return value
         if default is not None:
             return default
         state = "is not set" if value is None else "is empty"
-        raise WrongInput(
-            f"${{{name}}} {state} in the environment and in the env_files", hint=f"export {name}=…", where=where
-        )
+        raise WrongInput(f"${{{name}}} {state} in the environment and in the env_files", hint=f"export {name}=…")
 
-    def _file(self, reference: str, argument: str, where: str | None) -> str:
+    def _file(self, reference: str, argument: str) -> str:
         path = self._directory / Path(argument).expanduser()
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise WrongInput(
-                f"{reference} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=where
-            ) from None
-        return _text(data, reference, where)
+            raise WrongInput(f"{reference} cannot be read: {error.strerror}", hint=f"ls -l {path}") from None
+        return _text(data, reference)
 
-    def _command(self, reference: str, argument: str, where: str | None) -> str:
+    def _command(self, reference: str, argument: str) -> str:
         try:
             argv = shlex.split(argument)
         except ValueError as error:
-            raise WrongInput(f"{reference} is no command: {error}", hint="close the quotes", where=where) from None
+            raise WrongInput(f"{reference} is no command: {error}", hint="close the quotes") from None
         if not argv:
-            raise WrongInput(f"{reference} names no command", where=where)
+            raise WrongInput(f"{reference} names no command")
         try:
             done = process.run(argv, timeout=self._timeout, cwd=str(self._directory), limit=MAX_BYTES + 1)
         except OSError as error:
             raise WrongInput(
                 f"{reference} cannot be run: {error.strerror}",
                 hint="it is run without a shell; for a pipe, write ${cmd:sh -c '…'}",
-                where=where,
             ) from None
         if done.timed_out:
-            raise WrongInput(f"{reference} gave no answer within {self._timeout:.0f} s", where=where)
+            raise WrongInput(f"{reference} gave no answer within {self._timeout:.0f} s")
         if done.code:
             said = " ".join(done.error_text.split())[:200]
-            raise WrongInput(f"{reference} failed with code {done.code}{': ' + said if said else ''}", where=where)
-        return _text(done.stdout, reference, where)
+            raise WrongInput(f"{reference} failed with code {done.code}{': ' + said if said else ''}")
+        return _text(done.stdout, reference)
 
 
-def _text(data: bytes, reference: str, where: str | None) -> str:
+def _text(data: bytes, reference: str) -> str:
     if len(data) > MAX_BYTES:
-        raise WrongInput(f"{reference} supplies more than {MAX_BYTES >> 10} kB; a secret is short", where=where)
+        raise WrongInput(f"{reference} supplies more than {MAX_BYTES >> 10} kB; a secret is short")
     try:
         value = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise WrongInput(f"{reference} supplies something that is no UTF-8 text", where=where) from None
+        raise WrongInput(f"{reference} supplies something that is no UTF-8 text") from None
     value = value.rstrip("\r\n")
     if not value:
-        raise WrongInput(f"{reference} supplies nothing", where=where)
+        raise WrongInput(f"{reference} supplies nothing")
     return value
-
-
-def locator(tree: Tree, file: str) -> Callable[[str], str | None]:
-    """Find where in the file a text with references is written: ``file:line:column``."""
-
-    def locate(text: str) -> str | None:
-        for path, (line, column) in tree.values.items():
-            if (
-                len(path) >= 3
-                and path[0] == "instances"
-                and path[2] in ("auth", "headers")
-                and _at(tree.data, path) == text
-            ):
-                return f"{file}:{line}:{column}"
-        return None
-
-    return locate
-
-
-def _at(data: object, path: tuple[str | int, ...]) -> object:
-    for part in path:
-        if isinstance(data, dict):
-            data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int):
-            data = data[part]
-    return data

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.commands.resolving import active_services, whole_config
+from stackctl.commands.resolving import active_services, blame, whole_config
 from stackctl.commands.session import Session
 from stackctl.errors import ComposeFileError, StackctlError, UsageError, WrongInput
 from stackctl.ports import ComposeCall, Files
@@ -101,21 +99,14 @@ class Reading:
         Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it.
         """
         self._thread.join()
-        if isinstance(self._answer, ComposeFileError) and not re.search(r":\d+$", self._answer.where or ""):
-            self._answer.where = self._blame(self._answer.message) or self._answer.where
+        if isinstance(self._answer, ComposeFileError):
+            blame(self._session, self.files, self._answer)
         if not isinstance(self._answer, dict):
             raise self._answer or RuntimeError("Compose gave no answer")
         active = active_services(self._answer, self._call.profiles)
         project = ComposeProject.from_config(self._answer, directory=str(self._directory), active=active)
         home = str(self._session.directory)
         return Source(project, self.files, self.reader, home, self.variables)
-
-    def _blame(self, message: str) -> str | None:
-        from stackctl.project.discovery.blame import place_of  # noqa: PLC0415
-
-        place = place_of(message, self.files, self.reader)
-        home = str(self._session.directory)
-        return f"{posixpath.relpath(place.path, home)}:{place.line}" if place else None
 
 
 def _variables(session: Session, directory: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackctl.commands.session import Session
-from stackctl.commands.stack import Stack
+from stackctl.commands.stack import Stack, secret_reader
 from stackctl.config.models import Instance
 from stackctl.config.target import Target
 
@@ -45,7 +45,7 @@ def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
 
 
 def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
-    resolve = session.secrets(stack.variables, session.config_path.parent)
+    resolve = secret_reader(session, stack)
     found = {name: resolve(text).reveal() for name, text in instance.headers.items()}
     if instance.auth and instance.auth.bearer:
         token = resolve(str(instance.auth.bearer)).reveal()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stackctl.commands.session import Session
-from stackctl.commands.stack import Stack
+from stackctl.commands.stack import Stack, secret_reader
 from stackctl.config.secrets import Secret
 from stackctl.config.target import GATEWAY_SERVICE, Target
 from stackctl.config.url import OllamaUrl
@@ -85,7 +85,7 @@ def variables(session: Session, stack: Stack) -> dict[str, str]:
 def _values(session: Session, stack: Stack) -> dict[GatewaySecret, Secret]:
     from stackctl.gateway.credentials import gateway_secrets  # noqa: PLC0415
 
-    read = session.secrets(stack.variables, session.config_path.parent)
+    read = secret_reader(session, stack)
     found = {}
     for secret in gateway_secrets(stack.config):
         try:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stackctl.commands.observe import OVERRIDE, read_state
-from stackctl.commands.prepare import compose_secrets, secret_values
+from stackctl.commands.prepare import compose_environment, compose_secrets, secret_values
 from stackctl.commands.recover import describe, recover, unfinished
+from stackctl.commands.resolving import blame
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
 from stackctl.commands.workspace import workspace
-from stackctl.errors import ExpectedFailure
+from stackctl.errors import ComposeFileError, ExpectedFailure
 from stackctl.outcome import Outcome, Verbatim
 from stackctl.ports import ComposeCall
 
@@ -48,36 +49,57 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
 def _call(session: Session, stack: Stack) -> ComposeCall:
     there = session.files.read(session.state_directory / OVERRIDE, limit=0) is not None
     call = with_override(session, stack) if there else stack.call
-    return replace(call, variables=compose_secrets(session, stack))
+    return replace(call, variables=compose_environment(session, stack))
 
 
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
     call = _call(session, stack)
     if session.as_json:
-        return _as_json(session, call, arguments)
+        return _as_json(session, stack, call, arguments)
     if arguments and arguments[0] in SHOWS_VALUES:
         return _masked(session, stack, call, arguments)
     done = session.engine.compose(call, list(arguments), attached=True)
     if done.code:
-        # Its words went to the terminal. Whether the engine is to blame is a question of its own.
+        # Its words went to the terminal. Whether the engine or a file is to blame is a question of its own.
         session.engine.info()
+        _refused(session, stack, call)
     return Outcome("stackctl.compose/1", {"code": done.code}, code=done.code)
 
 
 def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
     """What prints every variable with its value, secrets redacted."""
-    session.hide([*secret_values(session, stack), *call.variables.values()])
+    session.hide([*secret_values(session, stack), *compose_secrets(session, stack).values()])
     done = session.engine.compose(call, list(arguments))
     for line in done.error_text.splitlines():
         session.reporter.note(line)
     return Outcome("stackctl.compose/1", {"code": done.code}, [Verbatim(done.text)], code=done.code)
 
 
-def _as_json(session: Session, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
+def _refused(session: Session, stack: Stack, call: ComposeCall) -> None:
+    """Raise :class:`ComposeFileError` where Compose cannot read the project at all."""
+    try:
+        session.engine.config(call)
+    except ComposeFileError as error:
+        blame(session, call.files, error)
+        if call.files != stack.call.files and _reads(session, stack.call):
+            error.hint = "your own files are fine: `stackctl up` writes the override anew, `stackctl detach` removes it"
+        raise
+
+
+def _reads(session: Session, call: ComposeCall) -> bool:
+    try:
+        session.engine.config(call)
+    except ComposeFileError:
+        return False
+    return True
+
+
+def _as_json(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
     verb = arguments[0] if arguments else ""
     extra = ["--format", "json"] if verb == "ps" and "--format" not in arguments else []
     done = session.engine.compose(call, [*arguments, *extra])
     if done.code:
+        _refused(session, stack, call)
         reason = done.error_text.strip().splitlines()
         raise ExpectedFailure(f"docker compose {verb} failed: {reason[-1] if reason else done.code}")
     if verb == "ps":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stackctl.commands.session import Session
 from stackctl.errors import ComposeFileError
 from stackctl.ports import ComposeCall, Engine
 
@@ -22,6 +25,27 @@ def whole_config(engine: Engine, call: ComposeCall) -> dict[str, Any]:
     except ComposeFileError:
         engine.config(call)
         return engine.config(replace(call, profiles=("*",)), unchecked=True)
+
+
+def blame(session: Session, files: Sequence[str], error: ComposeFileError) -> None:
+    """Where Compose names no line, the place in ``files`` that its words are about."""
+    if re.search(r":\d+$", error.where or ""):
+        return
+    from stackctl.commands.adopt import FileReader  # noqa: PLC0415  (the finder takes a while to load)
+    from stackctl.project.discovery.blame import place_of  # noqa: PLC0415
+
+    place = place_of(error.message, files, FileReader(session.files))
+    line = re.search(r"\bline (\d+)", error.message)
+    if place is not None:
+        error.where = f"{_near(session, place.path)}:{place.line}"
+    elif len(files) == 1:
+        error.where = _near(session, files[0]) + (f":{line[1]}" if line else "")
+
+
+def _near(session: Session, path: str) -> str:
+    """``path`` as seen from where the user is, where that is not far off."""
+    near = posixpath.relpath(path, str(session.directory))
+    return path if near.startswith("../..") else near
 
 
 def active_services(raw: Mapping[str, Any], profiles: Sequence[str]) -> frozenset[str]:

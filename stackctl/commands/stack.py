@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackctl.commands.ahead import Ahead
 from stackctl.commands.named import env_variables, missing_files
-from stackctl.commands.resolving import active_services, whole_config
+from stackctl.commands.resolving import active_services, blame, whole_config
 from stackctl.commands.session import Session
 from stackctl.config import loading
+from stackctl.config.interpolate import is_secret_place, names_in
 from stackctl.config.models import StackConfig
+from stackctl.config.secrets import Secret
 from stackctl.config.tree import MAX_BYTES, Tree
 from stackctl.config.tree import Path as TreePath
-from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError
+from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError, WrongInput
 from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
 from stackctl.project.location import default_files
@@ -42,6 +44,37 @@ class Stack:
         """``stackctl.yaml:line:column`` of a configuration path."""
         line, column = self.tree.position(path, key=True)
         return f"{self.file}:{line}:{column}"
+
+    def place_of_secret(self, text: str) -> str | None:
+        """Where a text with references is written, in a place for secrets."""
+        for name, instance in self.tree.data.get("instances", {}).items():
+            for path, found in _texts(instance, ("instances", name)):
+                if found == text and is_secret_place(path):
+                    line, column = self.tree.position(path)
+                    return f"{self.file}:{line}:{column}"
+        return None
+
+
+def _texts(value: object, path: TreePath) -> Iterator[tuple[TreePath, object]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, (*path, key))
+    else:
+        yield path, value
+
+
+def secret_reader(session: Session, stack: Stack) -> Callable[[str], Secret]:
+    """Reads references to secrets; one that cannot be read is blamed at the place where it is written."""
+    read = session.secrets(stack.variables, session.config_path.parent)
+
+    def located(text: str) -> Secret:
+        try:
+            return read(text)
+        except WrongInput as error:
+            error.where = error.where or stack.place_of_secret(text)
+            raise
+
+    return located
 
 
 def load(session: Session, *, environment: str | None = None) -> Stack:
@@ -80,8 +113,15 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     call = _call(session, config, chosen, base, variables)
-    session.hide([v for k, v in variables.items() if len(v) >= 8 and any(w in k.upper() for w in SECRET_WORDS)])
+    session.hide([v for k, v in variables.items() if len(v) >= 8 and _is_secret(k)])
+    for place, text in tree.references.items():
+        if _is_secret(str(place[-1])):
+            session.hide([variables[name] for name in names_in(text) if len(variables.get(name, "")) >= 8])
     return Stack(config, tree, chosen, call, variables, session.config_name)
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.upper() for word in SECRET_WORDS)
 
 
 def _call(
@@ -124,7 +164,11 @@ def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) 
     """
     raw = ahead.config(stack.call) if ahead else None
     if raw is None:
-        raw = whole_config(session.engine, stack.call)
+        try:
+            raw = whole_config(session.engine, stack.call)
+        except ComposeFileError as error:
+            blame(session, stack.call.files, error)
+            raise
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )

@@ -12,7 +12,7 @@ from typing import Any
 from stackctl.commands.adopt import FileReader, compose_files
 from stackctl.commands.observe import read_state
 from stackctl.commands.prepare import Prepared, choose_profile, prepare
-from stackctl.commands.resolving import active_services
+from stackctl.commands.resolving import active_services, blame
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.telling import told_of
@@ -146,7 +146,9 @@ def _config(session: Session, call: ComposeCall) -> tuple[dict[str, Any], str]:
     if done.code:
         done = session.engine.compose(call, ["config", "--format", "json"], timeout=60.0)
     if done.code:
-        raise ComposeFileError(f"Compose cannot read this project: {_reason(done)}")
+        refusal = ComposeFileError(f"Compose cannot read this project: {_reason(done)}")
+        blame(session, call.files, refusal)
+        raise refusal
     raw: dict[str, Any] = json.loads(done.text)
     return raw, done.error_text
 

@@ -9,7 +9,7 @@ from stackctl.commands import gatewaying
 from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.prepare import Prepared
 from stackctl.commands.session import Session
-from stackctl.commands.stack import Stack
+from stackctl.commands.stack import Stack, secret_reader
 from stackctl.commands.verify import Verified, containers_of, preflight
 from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
@@ -124,7 +124,7 @@ def _pull(session: Session, stack: Stack, target: Target, missing: Sequence[str]
 
     instance = stack.config.instances.get(name) or Instance.model_validate({"url": name})
     base = session.config_path.parent
-    server = Server.from_instance(name, instance, directory=base, resolve=session.secrets(stack.variables, base))
+    server = Server.from_instance(name, instance, directory=base, resolve=secret_reader(session, stack))
     with session.reporter.step(f"pulling {what} on {name}"), OllamaClient(server) as client:
         ensure_models(client, list(missing), session.reporter)
     return True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stackctl.config.url import OllamaUrl
 from stackctl.errors import WrongInput
 
 SCHEMA = "stackctl.state/1"
@@ -61,12 +62,26 @@ def parse(data: bytes | None, where: str) -> State | None:
             )
         document["networks"] = tuple(document.get("networks") or ())
         state = State(**document)
-        if not isinstance(state.profile, str) or not isinstance(state.override, str):
-            raise TypeError
-    except (ValueError, TypeError, KeyError, AttributeError):
+        _check(state)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise WrongInput(
             f"{where} cannot be read: it was damaged or edited by hand",
             hint=f"remove it (rm {where}); the next `stackctl up` verifies the stack and writes it anew",
             where=where,
         ) from None
     return state
+
+
+def _check(state: State) -> None:
+    """Raise ``TypeError`` or ``ValueError`` where a field holds what no stackctl has written."""
+    texts = (state.project, state.profile, state.override, state.url, *state.networks)
+    optional = (state.environment, state.verified, state.degraded, state.previous)
+    tables = (state.pins, state.computed, state.labels)
+    if not all(isinstance(t, str) for t in texts) or not all(isinstance(t, str | None) for t in optional):
+        raise TypeError
+    if not all(isinstance(t, dict) and all(isinstance(v, str) for v in t.values()) for t in tables):
+        raise TypeError
+    if not isinstance(state.call, dict):
+        raise TypeError
+    if state.url:
+        OllamaUrl.parse(state.url)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.secrets import SecretResolver, locator
-from stackctl.config.tree import parse
+from stackctl.adapters.secrets import SecretResolver
 from stackctl.errors import WrongInput
 
 CANARY = "canary-7f3a"
@@ -79,11 +78,3 @@ def test_a_command_has_no_shell_and_runs_once(tmp_path: Path) -> None:
     assert resolver("${cmd:./count ; rm -rf x}").reveal() == "secret"
     assert resolver("${cmd:./count ; rm -rf x}").reveal() == "secret"
     assert (tmp_path / "seen").read_text() == "x\n"
-
-
-def test_the_place_is_that_of_the_reference(tmp_path: Path) -> None:
-    text = "version: 1\ninstances:\n  a:\n    url: http://a\n    auth: {bearer: '${NOPE}'}\n"
-    resolver = SecretResolver({}, tmp_path, locate=locator(parse(text, "stackctl.yaml"), "stackctl.yaml"))
-    with pytest.raises(WrongInput) as caught:
-        resolver("${NOPE}")
-    assert caught.value.where == "stackctl.yaml:5:20"

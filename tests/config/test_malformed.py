@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,40 @@ instances:
         assert canary not in ran.text
 
 
+def test_a_password_on_the_command_line_is_never_repeated(project: Path) -> None:
+    put(project, b"version: 1\n")
+    before = listing(project)
+    for target in ("http://user:canary@h:1", "user:canary@h", "http://canary@h/api/chat"):
+        for verb in ("switch", "up", "render"):
+            ran = run_here("-C", project, verb, target, "-v").ended(2)
+            assert "canary" not in ran.text
+            assert "→ write http://h" in ran.err
+    assert listing(project) == before
+
+
+def test_a_secret_that_is_not_there_is_blamed_where_it_is_written(project: Path) -> None:
+    put(
+        project,
+        b"""\
+version: 1
+consumers: {backend: {env: {URL: "{url}", KEY: "{token}"}}}
+instances:
+  a: {url: "http://h:1", auth: {bearer: "${NOT_SET_ANYWHERE}"}}
+  b: {url: "http://h:1", auth: {bearer: "${file:nowhere}"}}
+""",
+    )
+    for name, place in (("a", "4:41"), ("b", "5:41")):
+        for verb in ("render", "switch"):
+            ran = run_here("-C", project, verb, name, "--json").ended(2)
+            assert ran.json["where"] == f"stackctl.yaml:{place}"
+    assert not (project / ".stackctl").exists()
+
+
+def test_an_option_is_no_value_of_another(project: Path) -> None:
+    ran = run_here("-C", project, "up", "--env", "--json").ended(2)
+    assert ran.json["message"] == "--env needs a value"
+
+
 def test_unreadable_things_where_a_file_should_be(project: Path) -> None:
     for name in ("stackctl.yaml", ".env"):
         (project / name).mkdir()
@@ -192,9 +227,9 @@ def test_a_wrong_compose_file(text: str, project: Path) -> None:
     put(project, b"version: 1\n")
     (project / "compose.yaml").write_text(text)
     before = listing(project)
-    for verb in (["up"], ["status"], ["render", "--merged"]):
+    for verb in (["up"], ["status"], ["render", "--merged"], ["ps"], ["down"], ["models", "list"], ["diagnose"]):
         ran = run_here("-C", project, *verb).ended(2)
-        assert "Compose cannot read this project" in ran.err
+        assert re.search(r"error: compose\.yaml(:\d+)?: Compose cannot read this project", ran.err)
         assert "Traceback" not in ran.err
     assert listing(project) == before
 
