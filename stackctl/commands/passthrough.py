@@ -53,6 +53,7 @@ def _call(session: Session, stack: Stack) -> ComposeCall:
 
 
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
+    session.engine.compose_version()
     call = _call(session, stack)
     if session.as_json:
         return _as_json(session, stack, call, arguments)

@@ -159,16 +159,20 @@ def _call(
 def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) -> tuple[ComposeProject, Stack]:
     """Ask Compose for the project with every service of it; the stack comes back with the project's name.
 
-    Raises :class:`ComposeFileError` in Compose's own words, and
-    :class:`ConfigError` for consumers that the project has not.
+    Raises :class:`ComposeFileError` in Compose's own words, :class:`EngineUnusable`
+    where it is too old, and :class:`ConfigError` for consumers that the project has not.
     """
-    raw = ahead.config(stack.call) if ahead else None
+    ahead = ahead or Ahead()
+    version = ahead.ask(session.engine.compose_version)
+    raw = ahead.config(stack.call)
     if raw is None:
         try:
             raw = whole_config(session.engine, stack.call)
         except ComposeFileError as error:
+            version.result()  # one that is too old does not understand the files
             blame(session, stack.call.files, error)
             raise
+    version.result()
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )

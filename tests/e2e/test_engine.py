@@ -110,12 +110,14 @@ def test_a_compose_that_is_too_old(version: str, fits: bool, plain: Project, tmp
     real = shutil.which("docker")
     shim.write_text(f'#!/bin/sh\ncase "$*" in "compose version --short") echo {version};; *) exec {real} "$@";; esac\n')
     shim.chmod(0o755)
-    ran = plain.process("up", "--dry-run", env={"PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}"})
-    if fits:
-        ran.ok()
-    else:
-        number = version.strip("v").partition("-")[0]
-        unusable(ran, f"Docker Compose {number} is too old: 2.24.4 or later is needed", "docker-compose-plugin")
+    env = {"PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}"}
+    number = version.strip("v").partition("-")[0]
+    for verb in (["up", "--dry-run"], ["status"], ["ps"], ["detach"]):
+        ran = plain.process(*verb, env=env)
+        if fits:
+            ran.ok()
+        else:
+            unusable(ran, f"Docker Compose {number} is too old: 2.24.4 or later is needed", "docker-compose-plugin")
 
 
 def test_contexts(plain: Project, tmp_path: Path) -> None:
