@@ -288,6 +288,13 @@ def _write(stream: TextIO, text: str) -> None:
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "replace").decode(encoding))
+    except OSError as error:
+        # A full disk behind it; what is left in its buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout:
+            from stackctl.errors import ExpectedFailure  # noqa: PLC0415
+
+            raise ExpectedFailure(f"the output cannot be written: {error.strerror}") from None
 
 
 def _answer(prompt: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import os
 import signal
 import sys
 from typing import Any
 
-from stackctl.cli.globals import Settings, console_of, hoist
-from stackctl.errors import Interrupted, StackctlError, UsageError
+from stackctl.cli.globals import FLAGS, VALUES, Settings, console_of, hoist
+from stackctl.errors import ExpectedFailure, Interrupted, StackctlError, UsageError
 
 
 def run(arguments: list[str]) -> int:
@@ -36,7 +38,7 @@ def run(arguments: list[str]) -> int:
         except typer.TyperException as error:
             if isinstance(error, StackctlError):
                 raise
-            raise UsageError(error.format_message(), hint=_help_hint(error)) from None
+            raise _usage(error) from None
         if signals and result == Interrupted.code:  # typer makes a silent exit of an interrupt
             return console_of(settings).error(Interrupted("interrupted"))
         return result if isinstance(result, int) else 0
@@ -47,6 +49,8 @@ def run(arguments: list[str]) -> int:
     except StackctlError as error:
         return console_of(settings).error(error)
     except Exception as error:  # noqa: BLE001  (this is the boundary)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return console_of(settings).error(ExpectedFailure(f"the output cannot be written: {error.strerror}"))
         from stackctl.cli.bugreport import report  # noqa: PLC0415
 
         return report(error, arguments, console_of(settings))
@@ -66,10 +70,18 @@ def _listen() -> list[int]:
     return come
 
 
-def _help_hint(error: Any) -> str:
-    context = getattr(error, "ctx", None)
+def _usage(error: Any) -> UsageError:
+    """What typer says of the command line, with the nearest option, ours that it does not know among them."""
+    context: Any = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "stackctl"
-    return f"{path} --help"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        verbs = ", ".join(context.command.list_commands(context))
+        return UsageError(f"{path} does nothing by itself; it has: {verbs}", hint=f"{path} --help")
+    name = getattr(error, "option_name", "")
+    possible = getattr(error, "possibilities", None) or difflib.get_close_matches(name, [*FLAGS, *VALUES], n=1)
+    if name and possible:
+        return UsageError(f"{path} has no option {name}", hint=f"did you mean {' or '.join(sorted(possible))}?")
+    return UsageError(error.format_message(), hint=f"{path} --help")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,20 @@ import sys
 INTERRUPTED = 130
 
 
+def _open_streams() -> None:
+    """A closed standard stream becomes an empty one: else the next file opened would be taken for it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            while (descriptor := os.open(os.devnull, os.O_RDWR)) < number:
+                pass
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def main() -> None:
     """Run stackctl and exit with the contract's code."""
+    _open_streams()
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         from stackctl import __version__  # noqa: PLC0415

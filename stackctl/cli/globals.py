@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,9 @@ def hoist(arguments: list[str]) -> tuple[Settings, list[str]]:
                 settings.verbose += 1
             else:
                 setattr(settings, FLAGS[argument], True)
-        elif argument == "-vv":
-            settings.verbose += 2
+        elif re.fullmatch(r"-[qv]{2,}", argument) and verb not in PASSES_ON:
+            settings.quiet = settings.quiet or "q" in argument
+            settings.verbose += argument.count("v")
         elif name in VALUES and (equals or argument == name):
             if not equals:
                 if index >= len(arguments) or arguments[index].startswith("--"):

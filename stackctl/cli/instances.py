@@ -61,7 +61,7 @@ def _settings(**given: Any) -> dict[tuple[str, ...], Any]:
     return found
 
 
-@verb.command("list")
+@verb.command("list", epilog="Example:  stackctl instances list --json")
 def list_(ctx: typer.Context) -> None:
     """List them as the file has them; nobody is asked."""
     from stackctl.commands.instances import list_instances  # noqa: PLC0415
@@ -180,7 +180,7 @@ def edit(
     present(ctx, instances_edit.change(session(ctx), name, changes))
 
 
-@verb.command("remove")
+@verb.command("remove", epilog="Example:  stackctl instances remove gpu-box --yes")
 def remove(
     ctx: typer.Context, name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask")
 ) -> None:

@@ -16,7 +16,7 @@ _YES = typer.Option(False, "--yes", "-y", help="Do not ask")
 _TARGETS = typer.Argument(None, help="Instances and profiles (default: the one in force)", metavar="[TARGET]...")
 
 
-@verb.command("list")
+@verb.command("list", epilog="Example:  stackctl models list --json")
 def list_(ctx: typer.Context, instance: list[str] = _INSTANCES) -> None:
     """Every model: where, how big, what it can do, in memory or not."""
     from stackctl.commands.models import list_models  # noqa: PLC0415
@@ -24,7 +24,7 @@ def list_(ctx: typer.Context, instance: list[str] = _INSTANCES) -> None:
     present(ctx, list_models(session(ctx), instance))
 
 
-@verb.command("show")
+@verb.command("show", epilog="Example:  stackctl models show qwen3:8b")
 def show(
     ctx: typer.Context,
     model: str = typer.Argument(..., help="Such as qwen3:8b", metavar="MODEL"),
@@ -49,7 +49,7 @@ def pull(
     present(ctx, command(session(ctx), models, instance, insecure=insecure))
 
 
-@verb.command("rm")
+@verb.command("rm", epilog="Example:  stackctl models rm qwen3:8b -i gpu-box --yes")
 def remove(ctx: typer.Context, models: list[str] = _MODELS, instance: list[str] = _INSTANCES, yes: bool = _YES) -> None:
     """Remove models."""
     from stackctl.commands.models_change import remove as command  # noqa: PLC0415
@@ -65,7 +65,7 @@ def sync(ctx: typer.Context, targets: list[str] = _TARGETS) -> None:
     present(ctx, command(session(ctx), targets or []))
 
 
-@verb.command("prune")
+@verb.command("prune", epilog="Example:  stackctl models prune --dry-run")
 def prune(
     ctx: typer.Context,
     instance: list[str] = _INSTANCES,

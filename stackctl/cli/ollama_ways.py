@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stackctl.cli.globals import console_of
-from stackctl.cli.wiring import settings_of
+from stackctl.cli.wiring import one_document_only, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +53,7 @@ def model_store(session: Session) -> Callable[[Where], Store]:
 
 def watch(ctx: typer.Context, produce: Callable[[Callable[[], None]], Iterator[Outcome]], interval: float) -> None:
     """Show each outcome in place of the one before, until Ctrl-C."""
-    from stackctl.errors import UsageError  # noqa: PLC0415
-
-    if settings_of(ctx).json:
-        raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
+    one_document_only(settings_of(ctx))
     console = console_of(settings_of(ctx))
     clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     for outcome in produce(lambda: time.sleep(interval)):

@@ -11,7 +11,10 @@ _PASS = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_inters
 
 def _run(ctx: typer.Context, arguments: list[str]) -> None:
     from stackctl.commands.passthrough import passthrough  # noqa: PLC0415
+    from stackctl.errors import UsageError  # noqa: PLC0415
 
+    if arguments == ["exec"]:
+        raise UsageError("exec needs a service and a command", hint="stackctl exec backend sh")
     present(ctx, passthrough(session(ctx), arguments))
 
 

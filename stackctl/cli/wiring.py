@@ -84,8 +84,17 @@ def present(ctx: typer.Context, outcome: Outcome) -> None:
         raise typer.Exit(code)
 
 
+def one_document_only(settings: Settings) -> None:
+    """Refuse ``--watch`` with ``--json``."""
+    from stackctl.errors import UsageError  # noqa: PLC0415
+
+    if settings.json:
+        raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
+
+
 def watching(ctx: typer.Context, look: Callable[[], Outcome], interval: float) -> NoReturn:
     """Show an outcome again and again, in place in a terminal, until Ctrl-C."""
+    one_document_only(settings_of(ctx))
     console = console_of(settings_of(ctx))
     while True:
         outcome = look()
