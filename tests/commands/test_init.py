@@ -24,7 +24,7 @@ services:
     image: example/api
     environment:
       - OLLAMA_BASE_URL=${OLLAMA_URL:-http://ollama:11434}/v1
-      - OPENAI_BASE_URL=${OPENAI_BASE_URL:-}
+      - OPENAI_BASE_URL=${OPENAI_BASE_URL}
     depends_on: [ollama]
   ui:
     image: ghcr.io/open-webui/open-webui:main

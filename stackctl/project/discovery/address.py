@@ -70,9 +70,9 @@ def addresses(value: str, *, whole: bool = False) -> list[Address]:
     found = [_address(match, match["scheme"].lower()) for match in _URL.finditer(value)]
     covered = [(a.start, a.end) for a in found]
     for match in _PAIR.finditer(value):
-        if not any(start <= match.start() < end for start, end in covered):
+        if not match["host"].isdigit() and not any(start <= match.start() < end for start, end in covered):
             found.append(_address(match, ""))
-    if not found and whole and _BARE.match(value):
+    if not found and whole and _BARE.match(value) and not value.isdigit():
         found.append(Address("", value.strip("[]"), None, "", 0, len(value)))
     return sorted(found, key=lambda a: a.start)
 

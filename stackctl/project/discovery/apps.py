@@ -30,6 +30,7 @@ class App:
     elsewhere: tuple[str, ...] = ()
     disabled: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
+    uses: Mapping[str, str] = field(default_factory=dict)
     keeps: str = ""
     heeds: Mapping[str, str] = field(default_factory=dict)
     click: str = ""
@@ -39,6 +40,10 @@ class App:
     def is_off(self, environment: Mapping[str, str | None]) -> bool:
         """Whether the service's own environment switches Ollama off."""
         return any((environment.get(k) or "").strip("'\" ").lower() == v.lower() for k, v in self.disabled.items())
+
+    def is_used(self, environment: Mapping[str, str | None]) -> bool:
+        """Whether what shows its use of Ollama is there, for an app that is otherwise none to ask it."""
+        return not self.uses or any(word in (environment.get(k) or "").lower() for k, word in self.uses.items())
 
     def is_elsewhere(self, environment: Mapping[str, str | None]) -> bool:
         """Whether the service's own environment names another provider's endpoint."""
@@ -71,12 +76,13 @@ def entry(raw: Mapping[str, Any]) -> App:
     return app
 
 
-def app_of(service: Service) -> App | None:
-    """The entry that the service is an instance of, by its image, else by the folder that it is built from."""
-    path = images.repository(service.image) if service.image else ""
-    for app, image in _by_name().get(path.rpartition("/")[2], ()):
-        if path == image or path.endswith("/" + image):
-            return app
+def app_of(service: Service, base: str = "") -> App | None:
+    """The entry that the service is an instance of, by its image, the ``base`` that it is built from, or its folder."""
+    for reference in filter(None, (service.image, base)):
+        path = images.repository(reference)
+        for app, image in _by_name().get(path.rpartition("/")[2], ()):
+            if path == image or path.endswith("/" + image):
+                return app
     build = service.raw.get("build")
     if isinstance(build, Mapping):
         folder = posixpath.basename(str(build.get("context") or "").rstrip("/"))

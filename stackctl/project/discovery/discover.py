@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from stackctl.project.compose import Service
@@ -16,7 +16,8 @@ from stackctl.project.discovery.landscape import Landscape, survey
 from stackctl.project.discovery.mounted import in_mounts, missing_config
 from stackctl.project.discovery.pullers import PULL_TEXT, models_pulled, one_shots, pulls_models, words_of
 from stackctl.project.discovery.raw import RawProject, load
-from stackctl.project.discovery.servers import find_servers
+from stackctl.project.discovery.servers import base_of, dockerfile, find_servers
+from stackctl.project.discovery.shown import Shown
 from stackctl.project.discovery.source import Source
 from stackctl.project.discovery.unset import Unset
 from stackctl.project.discovery.variables import Variables
@@ -54,7 +55,7 @@ class _Discovery:
         self.ambiguous: list[str] = []
         self.pullers: set[str] = set()
         self.ending = one_shots(source.project)
-        self.apps: dict[str, App | None] = {s.name: app_of(s) for s in source.project}
+        self.apps: dict[str, App | None] = {s.name: app_of(s, _base(s, source)) for s in source.project}
         for service in source.project:
             app = self.apps[service.name]
             if images.is_gateway(service.image) or (app is not None and app.role == "gateway"):
@@ -65,11 +66,18 @@ class _Discovery:
     def consumers(self) -> tuple[list[Consumer], list[Helper]]:
         """Every consumer in service order, and the pullers that have no address to switch."""
         visible = {s.name: self._visible(s) for s in self.source.project if s.name not in self.land.servers}
-        by_file = self.variables.from_files(visible)
+        for name in [n for n, server in self.land.servers.items() if server.bundled]:
+            # An image with an Ollama of its own asks another one as soon as a variable says so.
+            if asked := self.variables.of(self.source.project.services[name]):
+                visible[name] = asked
+        by_file = Shown(self.source, self.raw, self.land, self.variables).from_files(visible, self.apps)
         for service in self.source.project:
-            if service.name in visible:
-                known = {s.name for s in visible[service.name]}
-                visible[service.name] += [s for s in by_file(service) if s.name not in known]
+            if service.name in visible and not any(s.template is not None for s in visible[service.name]):
+                shown = by_file(service)
+                if shown:
+                    known = {s.name for s in visible[service.name]}
+                    kept = [s for s in visible[service.name] if s.kind != "hardcoded"]
+                    visible[service.name] = [*kept, *(s for s in shown if s.name not in known)]
         self._fronts(visible)
         consumers: list[Consumer] = []
         helpers: list[Helper] = []
@@ -88,6 +96,8 @@ class _Discovery:
         return consumers, helpers
 
     def _visible(self, service: Service) -> list[Setting]:
+        if images.only_looks_on(service.image):
+            return []
         settings = [
             *self.variables.of(service),
             *in_command(service, self.source, self.raw, self.land)[0],
@@ -195,6 +205,15 @@ class _Discovery:
             other.name != service.name and other.name not in self.ending and mine & set(other.environment)
             for other in self.source.project
         )
+
+
+def _base(service: Service, source: Source) -> str:
+    """The image that a service is built from, where its Dockerfile is there to be read."""
+    build = service.raw.get("build")
+    if not isinstance(build, Mapping):
+        return ""
+    text, _ = dockerfile(build, source)
+    return base_of(build, text) if text else ""
 
 
 def _several_servers(servers: list[OllamaService]) -> list[str]:

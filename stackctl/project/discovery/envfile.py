@@ -41,18 +41,23 @@ def parse_env(text: str) -> list[EnvLine]:
 def _value(text: str) -> str:
     if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
         return text[1:end]
-    return re.split(r"\s+#", text, maxsplit=1)[0].strip()
+    return re.split(r"\s+#|#\s", text, maxsplit=1)[0].strip()
+
+
+def _joint(match: re.Match[str]) -> str:
+    """What is left of the word for an example: the separator where it stood between two."""
+    return match[0][-1] if not match[0][0].isalnum() and not match[0][-1].isalnum() else ""
 
 
 def is_example_of(name: str, path: str) -> bool:
     """Whether a file called ``name`` in the same directory shows what ``path`` is to hold.
 
     ``.env.example``, ``env.sample``, ``.env-template`` and ``env.ollama.example`` show ``.env``;
-    ``.env-docker.sample`` shows ``.env-docker``.
+    ``.env-docker.sample`` shows ``.env-docker``; ``config.example.yaml`` shows ``config.yaml``.
     """
     base = posixpath.basename(path)
     if name == base or not re.search(_EXAMPLE, name):
         return False
     bare = base.lstrip(".")
-    stem = re.sub(_EXAMPLE, "", name).lstrip(".").rstrip("._-")
+    stem = re.sub(_EXAMPLE, _joint, name).lstrip(".").rstrip("._-")
     return stem == bare or (bare == "env" and (stem.startswith(("env.", "env-", "env_")) or stem.endswith(".env")))

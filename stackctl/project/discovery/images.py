@@ -94,6 +94,30 @@ _INFRASTRUCTURE = {
     "portainer",
     "traefik",
 }
+_ONLOOKERS = {
+    "prometheus",
+    "grafana",
+    "loki",
+    "promtail",
+    "alloy",
+    "alertmanager",
+    "blackbox",
+    "otel",
+    "vector",
+    "dashy",
+    "homepage",
+    "homarr",
+    "homer",
+    "heimdall",
+    "glance",
+    "flame",
+    "organizr",
+    "gatus",
+    "kuma",
+    "dozzle",
+    "portainer",
+    "watchtower",
+}
 _GATEWAYS = {
     "litellm",
     "nginx",
@@ -155,6 +179,11 @@ def bundles_ollama(image: str) -> bool:
 def is_infrastructure(image: str) -> bool:
     """Whether the image is a database, a queue, a bare system or the like: it calls no language model."""
     return bool(image) and bool(_INFRASTRUCTURE & set(re.split(r"[-_.]", name(image))))
+
+
+def only_looks_on(image: str) -> bool:
+    """Whether the image watches services or links to them: an address that it holds is none of a model to ask."""
+    return bool(image) and bool(_ONLOOKERS & set(re.split(r"[-_.]", name(image))))
 
 
 def is_gateway(image: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stackctl.project.compose import Service
-from stackctl.project.discovery import names
+from stackctl.project.discovery import images, names
 from stackctl.project.discovery.address import DEFAULT_PORT, Address
 from stackctl.project.discovery.findings import OllamaService
 from stackctl.project.discovery.source import Source
@@ -17,12 +18,16 @@ _WEBSITES = frozenset({"ollama.com", "ollama.ai", "registry.ollama.ai", "github.
 
 @dataclass(frozen=True)
 class Landscape:
-    """Names and ports of the project. ``hosts`` maps a name or address to the service that answers there."""
+    """Names and ports of the project. ``hosts`` maps a name or address to the service that answers there.
+
+    ``others`` are databases and the like: whatever asks them asks no Ollama through them.
+    """
 
     hosts: dict[str, str]
     published: dict[int, str]
     servers: dict[str, OllamaService]
     gateways: set[str] = field(default_factory=set)
+    others: frozenset[str] = frozenset()
 
     def owner(self, host: str) -> str | None:
         """The service that answers to ``host``."""
@@ -34,6 +39,8 @@ class Landscape:
         if owner in self.servers:
             server = self.servers[owner]
             return OLLAMA if address.port in (None, server.port, DEFAULT_PORT) else f"service:{owner}"
+        if owner in self.others:
+            return ""
         if owner is not None:
             fronts = owner in self.gateways or address.port == DEFAULT_PORT
             return f"gateway:{owner}" if fronts else f"service:{owner}"
@@ -42,7 +49,7 @@ class Landscape:
             if through is not None and through.active:
                 return OLLAMA
             return HOST if through is not None or address.port == DEFAULT_PORT else ""
-        if address.host.lower().removeprefix("www.") in _WEBSITES:
+        if _is_website(address):
             return ""
         if address.port == DEFAULT_PORT or _called_ollama(address.host):
             return EXTERNAL
@@ -54,6 +61,15 @@ def calls_ollama(address: Address, at: str) -> bool:
     if at.startswith("gateway:"):
         return address.port == DEFAULT_PORT
     return bool(at) and not at.startswith("service:")
+
+
+def is_page(address: Address) -> bool:
+    """Whether it is a page or a download of Ollama's own site: ``https://ollama.com`` alone is its cloud API."""
+    return _is_website(address) and not re.match(r"/?$|/(?:api|v1)(?:/|$)", address.path)
+
+
+def _is_website(address: Address) -> bool:
+    return address.host.lower().removeprefix("www.") in _WEBSITES
 
 
 def _called_ollama(host: str) -> bool:
@@ -81,7 +97,12 @@ def survey(source: Source, servers: Iterable[OllamaService]) -> Landscape:
         if owner != service.name and service.name in by_name:
             for host in _names(source.project.services[owner], source.project.name):
                 hosts[host.lower()] = service.name
-    return Landscape(hosts, published, by_name)
+    others = frozenset(
+        s.name
+        for s in source.project
+        if s.name not in by_name and images.is_infrastructure(s.image) and not images.is_gateway(s.image)
+    )
+    return Landscape(hosts, published, by_name, others=others)
 
 
 def _names(service: Service, project: str) -> list[str]:

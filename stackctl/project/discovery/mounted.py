@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackctl.project.compose import Service
+from stackctl.project.discovery import programs
 from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.envfile import is_example_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
+from stackctl.project.discovery.pullers import words_of
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.secrecy import redacted
 from stackctl.project.discovery.source import Source
@@ -39,25 +41,27 @@ _CONFIG = (
     ".example",
     ".sample",
 )
-_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".sh", ".lua", ".pl")
 _COMMENT = r"^\s*(?:#|//|;|--|\*|/\*)"
-_FROM_ENVIRONMENT = (
-    r"getenv|environ|process\.env|ENV\[|\$\{[A-Za-z_]\w*(?::?[-?]|\})|import\.meta\.env|\$ENV|lookup_env|env\("
+# In a folder of an app's source or data, what is named like its configuration is it; workflows and the like are data.
+_SETS_UP = re.compile(
+    r"(?i)(?:^|[/._-])(?:config|configs|conf|cfg|settings?|application|properties|litellm|llms?|providers?|models?|"
+    r"endpoints?|librechat)(?:[/._-]|$)"
 )
-_ASSIGNED = (
-    r"(?:^|[\s,{(])(?:export\s+|const\s+|let\s+|var\s+|self\.)?['\"]?([A-Za-z_][\w.-]*)['\"]?"
-    r"\s*(?::\s*\w+\s*)?[:=]\s*[fr]?['\"`]?$"
-)
+_DEFINED = r"(?m)^\s*(?:upstream|backend|cluster)\s+([\w.-]+)\s*\{?\s*$"
 _MAX_IN_FOLDER = 60
 
 
 def in_mounts(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
     """Addresses of an Ollama in mounted files of the project."""
     found: list[Setting] = []
-    for path in _files(service, source):
+    told = False
+    for path in dict.fromkeys(_files(service, source)):
         text = source.reader.text(path)
         if text is not None:
+            told = told or (programs.is_code(path) and programs.takes_from_environment(text))
             found += _in_text(path, text, source, land, service.name)
+    if told:
+        found = [s for s in found if s.kind != "hardcoded"]
     return found + _inline(service, source, raw, land)
 
 
@@ -109,14 +113,14 @@ def _files(service: Service, source: Source) -> Iterator[str]:
         lower = path.lower()
         if _is_of_the_project(path, source):
             continue
-        if lower.endswith((*_CONFIG, *_CODE)):
+        if lower.endswith((*_CONFIG, *programs.CODE)):
             if source.reader.text(path) is not None:
                 yield path
             else:
                 folder = posixpath.dirname(path)
                 yield from (posixpath.join(folder, n) for n in source.reader.names(folder) if is_example_of(n, path))
         elif _inside(path, source) and posixpath.normpath(path) != posixpath.normpath(source.home):
-            yield from _folder(path, source, 0)
+            yield from _folder(path, service, source)
 
 
 def _is_of_the_project(path: str, source: Source) -> bool:
@@ -143,33 +147,66 @@ def _inside(path: str, source: Source) -> bool:
     )
 
 
-def _folder(path: str, source: Source, depth: int) -> list[str]:
+def _folder(root: str, service: Service, source: Source) -> list[str]:
+    """What of a mounted folder may tell the app its Ollama."""
+    context = posixpath.normpath(str((service.raw.get("build") or {}).get("context") or "/-"))
+    is_source = (
+        root == context or context.startswith(root + "/") or programs.is_program_folder(source.reader.names(root))
+    )
+    command = words_of(service)
     found: list[str] = []
+    for path in _below(root, source, 0):
+        inside, lower = posixpath.relpath(path, root), path.lower()
+        if programs.is_aside(inside) or _is_of_the_project(path, source):
+            continue
+        if lower.endswith(".sh"):
+            if programs.is_run(path, command):
+                found.append(path)
+        elif (
+            lower.endswith(programs.CODE)
+            or not (is_source or lower.endswith((".json", ".xml")))
+            or _SETS_UP.search(inside)
+        ):
+            found.append(path)
+    return found[:_MAX_IN_FOLDER]
+
+
+def _below(path: str, source: Source, depth: int) -> Iterator[str]:
     for name in source.reader.names(path):
         if name.endswith("/"):
             if depth < 1 and not name.startswith((".", "node_modules", "__pycache__")):
-                found += _folder(posixpath.join(path, name.rstrip("/")), source, depth + 1)
-        elif name.lower().endswith((*_CONFIG, *_CODE)) and not name.lower().endswith((".example", ".sample")):
-            found.append(posixpath.join(path, name))
-    return found[:_MAX_IN_FOLDER]
+                yield from _below(posixpath.join(path, name.rstrip("/")), source, depth + 1)
+        elif name.lower().endswith((*_CONFIG, *programs.CODE)) and not name.lower().endswith((".example", ".sample")):
+            yield posixpath.join(path, name)
+
+
+def _listens(host: str, before: str) -> bool:
+    """Whether a bare address is one to listen on, by the host or by what stands before it."""
+    return host in ("0.0.0.0", "::") or bool(re.search(r"(?i)\b(?:listen|bind)", before))  # noqa: S104  (compared)
 
 
 def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) -> list[Setting]:
     if "://" not in text and "11434" not in text and not any(host in text for host in land.servers):
         return []
-    code = path.lower().endswith(_CODE)
+    code = programs.is_code(path)
+    lines = text.splitlines()
+    defined = set(re.findall(_DEFINED, text)) if not code else set()
     found: dict[tuple[str | None, str | None], Setting] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if re.match(_COMMENT, line) or (code and re.search(_FROM_ENVIRONMENT, line)):
+    for number, line in enumerate(lines, 1):
+        if re.match(_COMMENT, line) or (code and programs.is_default(lines, number - 1)):
             continue
         for address in addresses(line):
             at = land.points_at(address)
-            if not calls_ollama(address, at) or land.owner(address.host) == own:
+            before = line[: address.start]
+            if not calls_ollama(address, at) or land.owner(address.host) == own or address.host in defined:
                 continue
-            if not code and re.search(_FROM_ENVIRONMENT, line[: address.start]):
+            if not address.scheme and _listens(address.host, before):
                 continue
-            before = re.search(_ASSIGNED, line[: address.start])
-            name = (before[1] if before else None) if code else source.shown(path)
+            if not code and programs.interpolated(before):
+                continue
+            name = programs.assigned_to(before) if code else source.shown(path)
+            if code and not programs.is_called(name, line):
+                continue
             value = redacted(line[address.start : address.end])
             reason = (
                 f"it is written in the program itself ({source.shown(path)}:{number}); let the program read a variable"

@@ -144,6 +144,12 @@ def is_address(name: str) -> bool:
     return bool(set(parts) & _ANYWHERE) and not set(parts) & _NEVER
 
 
+def may_be_address(name: str) -> bool:
+    """Whether nothing in the name speaks against an address, where its value is a URL: ``OLLAMA_PRIMARY``."""
+    parts = _trimmed(name)
+    return bool(parts) and parts[0] not in _NOT_FIRST and not set(parts) & _NEVER and not is_noise(name)
+
+
 def is_port(name: str) -> bool:
     """Whether the name is one of a port alone."""
     parts = _trimmed(name)

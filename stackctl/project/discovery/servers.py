@@ -61,19 +61,24 @@ def _built_from(service: Service, source: Source) -> list[str]:
     text, name = dockerfile(build, source)
     if text is None:
         return []
-    arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
-    defaults: dict[str, str] = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
-    stages = re.findall(_FROM_OLLAMA, text)
-    final = (
-        re.sub(r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), stages[-1])
-        if stages
-        else ""
-    )
+    final = base_of(build, text)
     if images.is_ollama(final):
         return [f"built from {final} ({name})"]
     if re.search(_INSTALLS, text) and (re.search(_STARTS, text) or _SERVER_NAME.match(service.name)):
         return [f"{name} installs Ollama and starts it"]
     return []
+
+
+def base_of(build: Mapping[str, Any], text: str) -> str:
+    """The image that the last stage of a Dockerfile is made from, its arguments filled in; empty where none is seen."""
+    arguments = {str(k): str(v) for k, v in (build.get("args") or {}).items() if v is not None}
+    defaults: dict[str, str] = dict(re.findall(r"^\s*ARG\s+(\w+)=(\S+)", text, re.MULTILINE | re.IGNORECASE))
+    stages = re.findall(_FROM_OLLAMA, text)
+    if not stages:
+        return ""
+    return re.sub(
+        r"\$\{?(\w+)(?::-[^}]*)?\}?", lambda m: arguments.get(m[1], str(defaults.get(m[1], ""))), str(stages[-1])
+    )
 
 
 def dockerfile(build: Mapping[str, Any], source: Source) -> tuple[str | None, str]:

@@ -58,6 +58,8 @@ class Unset:
     def _known(self, service: Service, app: App) -> list[Setting]:
         if app.is_off(service.environment) or app.is_elsewhere(service.environment):
             return []
+        if not app.is_used(service.environment):
+            return []
         if app.config and any(str(v.get("source") or "").endswith(app.config) for v in service.volumes):
             return []  # it is told there, and what is there was read
         config = self._example_config(service, app)
@@ -96,8 +98,15 @@ class Unset:
         )
 
     def _hinted(self, service: Service) -> bool:
-        """Whether the project shows that Ollama is meant: a server in it, or the host's name given to this service."""
-        return bool(self.land.servers) or any(host in HOST_NAMES for host in service.extra_hosts)
+        """Whether the project shows that Ollama is meant.
+
+        By a server in it, one that is commented out, the host's name given to this service, or a network of that name.
+        """
+        if self.land.servers or any(host in HOST_NAMES for host in service.extra_hosts):
+            return True
+        if any(names.says_ollama(network) for network in service.raw.get("networks") or {}):
+            return True
+        return any(re.search(r"(?m)^\s*#.*\bollama/ollama\b", self.raw.texts.get(f, "")) for f in self.source.files)
 
     def _documented(self, service: Service, known: dict[str, str] | None) -> Setting | None:
         """A line that is commented out in the service's block, or one in the project's example of ``.env``.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import posixpath
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from stackctl.project.compose import Service
-from stackctl.project.discovery import images, names
+from stackctl.project.discovery import names
 from stackctl.project.discovery.address import DEFAULT_PORT, Address, addresses, template_of
-from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
+from stackctl.project.discovery.envfile import EnvLine, parse_env
 from stackctl.project.discovery.findings import Kind, Setting
-from stackctl.project.discovery.landscape import Landscape
+from stackctl.project.discovery.landscape import Landscape, is_page
 from stackctl.project.discovery.pullers import bind_port
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
@@ -38,8 +36,9 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     if names.is_noise(name):
         return None
     text = (value or "").strip()
-    named = names.says_ollama(name) and names.is_address(name)
     unquoted = text.strip("'\"")
+    whole = re.fullmatch(r"https?://\S+", unquoted)
+    named = names.says_ollama(name) and (names.is_address(name) or (bool(whole) and names.may_be_address(name)))
     found = addresses(unquoted, whole=names.is_host(name) or named)
     found = [a for a in found if a.scheme or a.host not in ("0.0.0.0", "::")]  # noqa: S104  (a bind address, none to call)
     mine = [(a, at) for a in found if (at := _target(a, land, named=named, own=own))]
@@ -51,9 +50,12 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
         return Verdict(_blank(name), note="")
     if _PLAIN.match(unquoted) or (_binds(name) and bind_port(unquoted) is not None):
         return None
-    if found and not found[0].scheme and found[0].port is None and found[0].is_host_machine:
-        return Verdict(found[0].template(), "host")
-    if found and all(land.owner(a.host) == own for a in found):
+    if found and not found[0].scheme and found[0].port is None and land.owner(found[0].host) is None:
+        if found[0].is_host_machine:
+            return Verdict(found[0].template(), "host")
+        if names.is_host(name):
+            return Verdict(found[0].template(), "external")
+    if found and all(land.owner(a.host) in {own, *land.others} or is_page(a) for a in found):
         return None
     if found or re.search(r"[{}$]", text):
         return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
@@ -67,7 +69,8 @@ def _binds(name: str) -> bool:
 
 def _target(address: Address, land: Landscape, *, named: bool, own: str) -> str:
     at = land.points_at(address)
-    if land.owner(address.host) == own:
+    owner = land.owner(address.host)
+    if owner == own or owner in land.others or is_page(address):
         return ""
     if at.startswith("service:"):
         return at.replace("service:", "gateway:", 1) if named and (address.scheme or address.port) else ""
@@ -142,7 +145,7 @@ class Variables:
             self._partner(service, name, found)
         if found and any(names.says_ollama(n) for n in found):
             for name, value in environment.items():
-                if name not in found and names.is_openai(name) and self._is_open(service, name):
+                if name not in found and names.is_openai(name) and self._is_handed_in(service, name):
                     found[name] = self._possible(service, name, value)
         if not found:
             found = self._generic(service)
@@ -177,6 +180,12 @@ class Variables:
         written = self.raw.environment(service.name, name)
         pure = written is not None and re.fullmatch(r"\$\{?\w+\}?", (written.text or "").strip())
         return bool(pure) and not addresses(value)
+
+    def _is_handed_in(self, service: Service, name: str) -> bool:
+        """Whether it is open because the user is to give it: written empty, it means the provider's own endpoint."""
+        written = self.raw.environment(service.name, name)
+        text = (written.text if written is not None else "") or ""
+        return bool(re.fullmatch(r"\s*\$(?:\w+|\{\w+\})\s*", text)) and self._is_open(service, name)
 
     def _possible(self, service: Service, name: str, value: str | None) -> Setting:
         return self.setting(
@@ -213,18 +222,19 @@ class Variables:
         written = self.raw.environment(service.name, name)
         if written is not None:
             form = "list" if self.raw.list_form(service.name) else "map"
-            return self._make("env", name, value, verdict, written.place, form)
+            return self.make("env", name, value, verdict, written.place, form)
         for entry in reversed(self.raw.env_files(service.name)):
             for line in self.lines(entry.text or ""):
                 if line.name == name and not line.commented:
-                    return self._make("env_file", name, value, verdict, Place(entry.text or "", line.line), "")
+                    return self.make("env_file", name, value, verdict, Place(entry.text or "", line.line), "")
         files = self.raw.env_files(service.name)
         place = self.raw.key(service.name, "environment", "env_file")
-        return self._make("env_file" if files else "env", name, value, verdict, place, "")
+        return self.make("env_file" if files else "env", name, value, verdict, place, "")
 
-    def _make(
+    def make(
         self, kind: Kind, name: str, value: str | None, verdict: Verdict, place: Place | None, form: str
     ) -> Setting:
+        """A variable with what is known of it."""
         evidence = f"{self.source.shown(place.path)}:{place.line}" if place else ""
         return Setting(
             kind,
@@ -243,56 +253,3 @@ class Variables:
         if path not in self._files:
             self._files[path] = parse_env(self.source.reader.text(path) or "")
         return self._files[path]
-
-    def documented(self, service: Service, files: list[str] | None = None) -> list[tuple[EnvLine, str, Verdict]]:
-        """Variables that an env file of the service, or the example of one, shows and the container has not.
-
-        A commented line counts where its value is an address of an Ollama, or its name says so.
-        """
-        paths = files if files is not None else [e.text or "" for e in self.raw.env_files(service.name)]
-        found: dict[str, tuple[EnvLine, str, Verdict]] = {}
-        for path in paths:
-            for where in [path, *self.examples(path)]:
-                for line in self.lines(where):
-                    if line.commented and not names.is_address(line.name):
-                        continue  # prose: "# USE: http://…"
-                    bare = names.says_ollama(line.name) and names.is_address(line.name)
-                    if line.name in service.environment or (line.commented and not addresses(line.value, whole=bare)):
-                        continue
-                    verdict = judge(line.name, line.value, self.land, own=service.name)
-                    before = found.get(line.name)
-                    # An example may show several ways; the project's own server is the likeliest of them.
-                    if verdict and (before is None or (before[2].points_at != verdict.points_at == "ollama")):
-                        found[line.name] = (line, where, verdict)
-        return list(found.values())
-
-    def examples(self, path: str) -> list[str]:
-        """Example files beside an environment file."""
-        folder = posixpath.dirname(path)
-        return [posixpath.join(folder, n) for n in self.source.reader.names(folder) if is_example_of(n, path)]
-
-    def from_files(self, found: dict[str, list[Setting]]) -> Callable[[Service], list[Setting]]:
-        """For services with an ``env_file``: what its example shows, where they are the ones that it is for."""
-        candidates: dict[str, list[Setting]] = {}
-        for service in self.source.project:
-            if service.name in self.land.servers or images.is_infrastructure(service.image):
-                continue
-            shown = [
-                self._make("env_file", line.name, None, verdict, Place(where, line.line), "")
-                for line, where, verdict in self.documented(service)
-            ]
-            if shown:
-                candidates[service.name] = shown
-        told = frozenset(name for name, settings in found.items() if settings)
-        return lambda service: candidates.get(service.name, []) if self._is_for(service, candidates, told) else []
-
-    def _is_for(self, service: Service, candidates: dict[str, list[Setting]], told: frozenset[str]) -> bool:
-        """Of services that load one file, it is for those that need Ollama, else those that ask no other of them."""
-        sharing = [self.source.project.services[name] for name in candidates]
-        direct = [s.name for s in sharing if set(s.depends_on) & set(self.land.servers) or s.name in told]
-        if direct:
-            return service.name in direct
-        return not any(
-            name in candidates and edge.get("condition") != "service_completed_successfully"
-            for name, edge in service.depends_on.items()
-        )

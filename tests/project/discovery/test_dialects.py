@@ -157,7 +157,7 @@ services:
     image: example/app
     environment:
       OLLAMA_BASE_URL: http://ollama:11434
-      OPENAI_BASE_URL: ${OPENAI_BASE_URL:-}
+      OPENAI_BASE_URL: ${OPENAI_BASE_URL}
 """,
         server=True,
     )
