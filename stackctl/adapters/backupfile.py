@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.errors import ExpectedFailure, UsageError
@@ -114,24 +115,45 @@ def _publish(descriptor: int, temporary: Path | None, path: Path) -> None:
         os.close(directory)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A file that is read from several threads. ``stamp`` is what it was when it was opened."""
+
+    handle: int
+    size: int
+    stamp: tuple[int, ...]
+
+    def read_at(self, views: list[memoryview], at: int) -> int:
+        """Fill views in order from a place in the file; 0 at its end."""
+        try:
+            return os.preadv(self.handle, views, at)
+        except OSError as error:
+            raise ExpectedFailure(f"the backup cannot be read: {error.strerror}") from None
+
+    def unchanged(self) -> bool:
+        """Whether nobody has written to it since it was opened."""
+        return _stamp(self.handle) == self.stamp
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[tuple[Callable[[list[memoryview]], int], int]]:
-    """A way to read a file from its start, and its size in bytes."""
+def reading(path: Path) -> Iterator[Reading]:
+    """A file open for reading."""
     try:
         with path.open("rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            size = os.fstat(file.fileno()).st_size
-
-            def readv(views: list[memoryview]) -> int:
-                return os.readv(file.fileno(), views)
-
-            yield readv, size
+            handle = file.fileno()
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            yield Reading(handle, os.fstat(handle).st_size, _stamp(handle))
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}") from None
     except IsADirectoryError:
         raise UsageError(f"{path} is a directory, not a backup") from None
     except PermissionError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from None
+
+
+def _stamp(handle: int) -> tuple[int, ...]:
+    found = os.fstat(handle)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def tail(path: Path, count: int) -> bytes:

@@ -177,8 +177,17 @@ class DockerEngine:
         return EngineApi(self._argv(), self._context)
 
     @once
+    def _raw_info(self) -> dict[str, Any]:
+        return dict(self._list("/info", {}))
+
+    @property
+    def is_desktop(self) -> bool:
+        """Whether it is Docker Desktop's, which runs in a virtual machine of its own."""
+        return "Docker Desktop" in str(self._raw_info().get("OperatingSystem"))
+
+    @once
     def _info(self) -> EngineInfo:
-        raw = self._list("/info", {})
+        raw = self._raw_info()
         if not raw.get("ServerVersion"):
             raise EngineUnusable("the Docker engine does not say what it is")
         security = " ".join(raw.get("SecurityOptions") or [])
@@ -187,7 +196,7 @@ class DockerEngine:
             compose_version=self.compose_version(),
             local=self.is_local,
             rootless="rootless" in security,
-            desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
+            desktop=self.is_desktop,
             runtimes=tuple(raw.get("Runtimes") or ()),
             cdi_devices=tuple(d["ID"] for d in raw.get("DiscoveredDevices") or [] if d.get("Source") == "cdi"),
             raw=raw,

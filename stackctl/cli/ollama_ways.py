@@ -40,9 +40,8 @@ def model_store(session: Session) -> Callable[[Where], Store]:
     from stackctl.adapters.modelstore import ModelStore, Place  # noqa: PLC0415
 
     near = session.engine.is_local and sys.platform == "linux"  # type: ignore[attr-defined]
-    if near:
-        # Docker Desktop's engine is in a virtual machine, and a named pipe does not reach into that.
-        near = "Desktop" not in session.engine.cli(["info", "--format", "{{.OperatingSystem}}"]).text
+    # A named pipe does not reach into a virtual machine.
+    near = near and not session.engine.is_desktop  # type: ignore[attr-defined]
 
     def opened(where: Where) -> Store:
         place = Place(where.mount, where.path, where.image)

@@ -12,13 +12,14 @@ from stackctl.commands.stack import Stack, load, resolve_project, secret_reader
 from stackctl.config.target import default_profile, resolve
 from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError, without_credentials
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
-from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.server import Server
 from stackctl.ports import Container
 from stackctl.project.compose import Service
 from stackctl.project.localollama import server_port
 
 if TYPE_CHECKING:
+    from stackctl.ollama.client import OllamaClient
+    from stackctl.project.compose import ComposeProject
     from stackctl.transaction.state import State
 
 LOCAL = "local"
@@ -37,9 +38,12 @@ class Fleet:
     local: Container | None = None
     local_missing: str = ""
     _containers: list[Container] | None = field(default=None, repr=False)
+    _project: tuple[ComposeProject, Stack] | None = field(default=None, repr=False)
 
     def connect(self, server: Server) -> OllamaClient:
         """Talk to a server from this machine; to the local one through its container's network."""
+        from stackctl.ollama.client import OllamaClient  # noqa: PLC0415  (0.2 s, and a backup asks no server)
+
         if server.name == LOCAL and self.local is not None:
             return OllamaClient(server, backend=self.session.into_container(self.local, server.url.port))
         return OllamaClient(server)
@@ -99,20 +103,25 @@ class Fleet:
         )
         return list(config.models if own is None else own)
 
+    def project(self) -> tuple[ComposeProject, Stack]:
+        """The project as Compose resolves it, and the stack with its name. Asked once."""
+        if self._project is None:
+            self._project = resolve_project(self.session, self.stack)
+        return self._project
+
     def containers(self) -> list[Container]:
         """Every container of the project."""
         if self._containers is None:
-            self._containers = self.session.engine.containers(project_name(self.session, self.stack, self.state))
+            self._containers = self.session.engine.containers(self._project_name())
         return self._containers
 
-
-def project_name(session: Session, stack: Stack, state: State | None) -> str:
-    """The Compose project's name, as cheaply as it is to be had."""
-    if stack.call.project:
-        return stack.call.project
-    if state is not None and state.project:
-        return state.project
-    return resolve_project(session, stack)[1].call.project or ""
+    def _project_name(self) -> str:
+        """The Compose project's name, as cheaply as it is to be had."""
+        if self.stack.call.project:
+            return self.stack.call.project
+        if self.state is not None and self.state.project:
+            return self.state.project
+        return self.project()[1].call.project or ""
 
 
 def gather(session: Session, *, with_local: bool = True) -> Fleet:

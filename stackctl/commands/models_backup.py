@@ -6,20 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from stackctl.commands.fleet import Fleet, gather
 from stackctl.commands.session import Session
-from stackctl.commands.stack import resolve_project
 from stackctl.commands.workspace import workspace
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import names
 from stackctl.ollama.backup.contents import Contents
-from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer, read_frames
+from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer
 from stackctl.ollama.backup.pack import pack
-from stackctl.ollama.backup.unpack import peek, unpack
-from stackctl.ollama.health import now
+from stackctl.ollama.backup.unpack import Sink, Source, peek, unpack
 from stackctl.ollama.text import human_bytes
 from stackctl.outcome import Block, Line, Outcome, Table
 from stackctl.ports import Container, Progress
@@ -45,7 +44,7 @@ class Store(Protocol):
     def reading(self) -> AbstractContextManager[Callable[[memoryview], int]]:
         """Read it, ``manifests`` first."""
 
-    def writing(self) -> AbstractContextManager[Callable[[Buffer], None]]:
+    def writing(self) -> AbstractContextManager[Sink]:
         """Write it; nothing counts before its last mark."""
 
 
@@ -55,8 +54,8 @@ class BackupFiles(Protocol):
     def writing(self, path: Path) -> AbstractContextManager[Callable[[Sequence[Buffer]], None]]:
         """A file that is there whole or not at all."""
 
-    def reading(self, path: Path) -> AbstractContextManager[tuple[Callable[[list[memoryview]], int], int]]:
-        """Its bytes from the start, and its size."""
+    def reading(self, path: Path) -> AbstractContextManager[Source]:
+        """One of them, open."""
 
     def tail(self, path: Path, count: int) -> bytes:
         """Its last bytes."""
@@ -83,7 +82,7 @@ def backup(
         files.writing(path) as write,
         open_store(where).reading() as read_into,
     ):
-        contents = pack(read_into, write, wanted=models, created=now(), mtime=int(begun), say=say)
+        contents = pack(read_into, write, wanted=models, created=_time(begun), mtime=int(begun), say=say)
     size = path.stat().st_size
     seconds = max(session.clock() - begun, 0.001)
     text = (
@@ -107,10 +106,10 @@ def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) 
     with (
         workspace(session, f"models restore {path.name}"),
         session.reporter.step(f"restoring the models from {path}"),
-        files.reading(path) as (read, size),
-        open_store(where).writing() as write,
+        files.reading(path) as file,
+        open_store(where).writing() as store,
     ):
-        contents = unpack(read_frames(read, size), write, say=_Teller(session, f"restore from {path.name}"))
+        contents = unpack(file, store, say=_Teller(session, f"restore from {path.name}"))
     seconds = max(session.clock() - begun, 0.001)
     blocks: list[Block] = [
         Line(f"{len(contents.models)} models, {human_bytes(contents.size)} restored in {seconds:.1f} s", "ok"),
@@ -132,15 +131,19 @@ def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) 
 def contents_of(path: Path, files: BackupFiles) -> Outcome:
     """What a backup holds, by its manifest; its payload is not read."""
     _check(path, files)
-    with files.reading(path) as (read, size):
-        contents = peek(read_frames(read, size))
+    with files.reading(path) as file:
+        contents, size = peek(file), file.size
     blocks: list[Block] = [Line(f"{path}: made {contents.created}, {human_bytes(contents.size)}"), _table(contents)]
     return Outcome("stackctl.models-backup/1", {"file": str(path), "size": size, **_document(contents)}, blocks)
 
 
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _check(path: Path, files: BackupFiles) -> None:
-    with files.reading(path) as (_read, size):
-        check_trailer(files.tail(path, TRAILER_SIZE), size)
+    with files.reading(path) as file:
+        check_trailer(files.tail(path, TRAILER_SIZE), file.size)
 
 
 def _table(contents: Contents) -> Table:
@@ -210,7 +213,7 @@ def _of_container(container: Container) -> Where:
 
 
 def _of_project(session: Session, fleet: Fleet, service: str) -> Where:
-    project, stack = resolve_project(session, fleet.stack)
+    project, stack = fleet.project()
     local, own = stack.config.local, project.services.get(service)
     environment = {k: v or "" for k, v in own.environment.items()} if own else {}
     path = _store_path(environment)

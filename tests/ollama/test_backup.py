@@ -11,18 +11,29 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from stackctl.adapters import backupfile
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama.backup import tarstream
-from stackctl.ollama.backup.contents import COMPLETE, Contents, File
-from stackctl.ollama.backup.frames import CHUNK, TRAILER_SIZE, Damaged, FrameWriter, check_trailer, read_frames
+from stackctl.ollama.backup.contents import COMPLETE, MANIFEST, Contents, File
+from stackctl.ollama.backup.frames import (
+    BLOCK,
+    CHUNK,
+    TRAILER_SIZE,
+    Damaged,
+    FrameWriter,
+    Raw,
+    check_trailer,
+    read_frames,
+)
 from stackctl.ollama.backup.pack import pack
-from stackctl.ollama.backup.unpack import peek, unpack
+from stackctl.ollama.backup.unpack import TAIL, peek, unpack
 
 
 def blob(store: dict[str, bytes], data: bytes) -> dict[str, object]:
@@ -80,17 +91,31 @@ def packed(store: dict[str, bytes], *wanted: str, form: int = tarfile.GNU_FORMAT
     return out.getvalue()
 
 
-def scatter(stream: io.BytesIO) -> Callable[[list[memoryview]], int]:
-    def readv(views: list[memoryview]) -> int:
-        return sum(stream.readinto(view) for view in views)
+@contextmanager
+def opened(data: bytes) -> Iterator[backupfile.Reading]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "b"
+        path.write_bytes(data)
+        with backupfile.reading(path) as file:
+            yield file
 
-    return readv
+
+class Sink(io.BytesIO):
+    """A tar stream in memory; what is moved is read from the file at once."""
+
+    moved = 0
+
+    def move(self, handle: int, at: int, count: int) -> int:
+        data = os.pread(handle, min(count, 50_000), at)
+        self.moved += len(data)
+        return self.write(data)
 
 
 def unpacked(data: bytes) -> tuple[Contents, dict[str, bytes]]:
     check_trailer(data[-TRAILER_SIZE:], len(data))
-    out = io.BytesIO()
-    contents = unpack(read_frames(scatter(io.BytesIO(data)), len(data)), out.write, say=lambda _done, _total: None)
+    out = Sink()
+    with opened(data) as file:
+        contents = unpack(file, out, say=lambda _done, _total: None)
     out.seek(0)
     with tarfile.open(fileobj=out) as archive:
         files = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
@@ -168,10 +193,88 @@ def test_no_cut_and_no_addition_passes() -> None:
 def test_the_mark_comes_last_and_only_when_all_is_well() -> None:
     data = bytearray(packed(STORE))
     data[len(data) // 2] ^= 1
-    out = io.BytesIO()
-    with pytest.raises(Damaged):
-        unpack(read_frames(scatter(io.BytesIO(bytes(data))), len(data)), out.write, say=lambda _d, _t: None)
+    out = Sink()
+    with pytest.raises(Damaged), opened(bytes(data)) as file:
+        unpack(file, out, say=lambda _d, _t: None)
     assert COMPLETE.encode() not in out.getvalue()
+
+
+HEAVY = made(("h/n/m/t", [random.Random(4).randbytes(2 * TAIL + 4321)]))
+
+
+def test_weights_go_from_the_file_to_the_stream_by_themselves_but_for_the_last() -> None:
+    out = Sink()
+    with opened(packed(HEAVY)) as file:
+        unpack(file, out, say=lambda _d, _t: None)
+    assert TAIL - 2 * CHUNK < out.moved <= TAIL + CHUNK
+    assert unpacked(packed(HEAVY))[1].items() >= HEAVY.items()
+
+
+@pytest.mark.parametrize("place", [CHUNK // 2, 3 * CHUNK, 7 * CHUNK])
+def test_a_changed_byte_of_what_is_moved_is_refused(place: int) -> None:
+    data = bytearray(packed(HEAVY))
+    data[place] ^= 16
+    with pytest.raises(Damaged, match="another SHA-256"):
+        unpacked(bytes(data))
+
+
+def test_a_changed_mark_between_blocks_of_what_is_moved_is_refused() -> None:
+    data = bytearray(packed(HEAVY))
+    frame = next(p for p in read_frames(reads(data), len(data)) if isinstance(p, Raw))
+    (_, first), (second, _) = list(frame.blocks())[:2]
+    data[second - 2] ^= 1
+    assert first == BLOCK
+    with pytest.raises(Damaged, match="head is wrong"):
+        unpacked(bytes(data))
+
+
+def test_a_file_that_is_written_to_meanwhile_is_refused() -> None:
+    data, out = packed(HEAVY), Sink()
+    with opened(data) as file:
+        path = f"/proc/self/fd/{file.handle}"
+
+        def same_byte_again(_done: int, _total: int) -> None:
+            with Path(path).open("r+b") as other:
+                other.write(data[:1])
+
+        with pytest.raises(Damaged, match="written to while it was read"):
+            unpack(file, out, say=same_byte_again)
+    assert COMPLETE.encode() not in out.getvalue()
+
+
+def test_a_file_that_is_cut_meanwhile_is_refused() -> None:
+    out = Sink()
+    with opened(packed(HEAVY)) as file:
+
+        def cut(_done: int, _total: int) -> None:
+            os.truncate(f"/proc/self/fd/{file.handle}", 2 * CHUNK)
+
+        with pytest.raises(Damaged):
+            unpack(file, out, say=cut)
+    assert COMPLETE.encode() not in out.getvalue()
+
+
+def reads(data: bytes | bytearray) -> Callable[[list[memoryview], int], int]:
+    def read_at(views: list[memoryview], at: int) -> int:
+        stream = io.BytesIO(data)
+        stream.seek(at)
+        return sum(stream.readinto(view) for view in views)
+
+    return read_at
+
+
+def test_a_raw_frame_can_be_no_head_of_a_file() -> None:
+    """Nothing but a digest guards its bytes, and a head has none."""
+    inside = Contents({f"blobs/sha256-{'0' * 64}": File(1, "0" * 64)})
+    out = io.BytesIO()
+    writer = FrameWriter(out.writelines)
+    manifest = inside.to_json()
+    writer.add(tarstream.header(MANIFEST, len(manifest), 0) + manifest + tarstream.padding(len(manifest)))
+    writer.add(random.Random(5).randbytes(140 * tarstream.BLOCK), guarded=True)
+    writer.add(tarstream.END)
+    writer.close()
+    with pytest.raises(Damaged, match="a raw frame where no weights are"):
+        unpacked(out.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -193,9 +296,10 @@ def test_a_forged_manifest_writes_nowhere_else(path: str) -> None:
 
 def test_peek_reads_the_manifest_alone() -> None:
     data = packed(STORE)
-    head = io.BytesIO(data)
-    assert peek(read_frames(scatter(head), len(data))).size == sum(len(v) for v in STORE.values())
-    assert head.tell() < 300_000
+    with opened(data) as file:
+        assert peek(file).size == sum(len(v) for v in STORE.values())
+    with opened(data[:100_000] + bytes(len(data) - 100_000)) as file:
+        assert peek(file).size == sum(len(v) for v in STORE.values())
 
 
 def _half(write: Callable[[list[bytes]], None]) -> None:

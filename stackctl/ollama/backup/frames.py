@@ -12,6 +12,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import zstandard
 
@@ -30,6 +32,7 @@ _RAW, _PACKED = 0, 1
 _HEAD = struct.Struct("<IIII")
 _TRAILER = struct.Struct("<II4sIQ")
 _ZSTD = struct.Struct("<IBI")
+_MARK = 3
 _MAGIC = 0xFD2FB528
 _RAW_DESCRIPTOR = 0xA0  # single segment, a content size of four bytes, no checksum (RFC 8878, 3.1.1.1)
 _SIGN = b"SCTL"
@@ -94,17 +97,14 @@ class FrameWriter:
 
     def _raw(self, piece: memoryview) -> None:
         size = piece.nbytes
-        blocks = range(0, size, BLOCK)
-        head = _HEAD.pack(_NOTE, 8, _RAW, size) + _ZSTD.pack(_MAGIC, _RAW_DESCRIPTOR, size)
+        head, guards = _HEAD.pack(_NOTE, 8, _RAW, size), _guards(size)
         self._count(head)
-        pieces: list[Buffer] = [head]
-        for at in blocks:
-            part = piece[at : at + BLOCK]
-            last = 1 if at + BLOCK >= size else 0
-            mark = (part.nbytes << 3 | last).to_bytes(3, "little")
-            self._count(mark)
-            pieces += [mark, part]
+        self._count(guards)
         self._length += size
+        pieces: list[Buffer] = [head + guards[: _ZSTD.size]]
+        for number, at in enumerate(range(0, size, BLOCK)):
+            mark = _ZSTD.size + _MARK * number
+            pieces += [guards[mark : mark + _MARK], piece[at : at + BLOCK]]
         self._write(pieces)
 
     def _count(self, data: bytes) -> None:
@@ -112,52 +112,73 @@ class FrameWriter:
         self._length += len(data)
 
 
-ReadV = Callable[[list[memoryview]], int]
-"""Fills views in order and returns how many bytes came; 0 at the end."""
+ReadAt = Callable[[list[memoryview], int], int]
+"""Fills views in order from a place in the file and returns how many bytes came; 0 at the end."""
 
 
-def read_frames(readv: ReadV, size: int) -> Iterator[Buffer]:
-    """The pieces of a file of ``size`` bytes, ``readv`` standing at its start. Raises :class:`Damaged`."""
+@dataclass(frozen=True)
+class Raw:
+    """A raw frame that still lies in the file: its bytes stand there in blocks, each behind its mark."""
+
+    at: int
+    nbytes: int
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Where in the file each stretch of its bytes is, and how long."""
+        place = self.at + _ZSTD.size
+        for done in range(0, self.nbytes, BLOCK):
+            size = min(BLOCK, self.nbytes - done)
+            yield place + _MARK, size
+            place += _MARK + size
+
+    def read(self, read_at: ReadAt, room: bytearray) -> memoryview:
+        """Its bytes, read into the front of ``room``. Raises :class:`Damaged` where a head is not as it must be."""
+        piece = memoryview(room)[: self.nbytes]
+        blocks = [piece[at : at + BLOCK] for at in range(0, self.nbytes, BLOCK)]
+        heads = memoryview(bytearray(_ZSTD.size + _MARK * len(blocks)))
+        views = [heads[: _ZSTD.size]]
+        for number, block in enumerate(blocks):
+            at = _ZSTD.size + _MARK * number
+            views += [heads[at : at + _MARK], block]
+        _fill(read_at, views, self.at)
+        if heads != _guards(self.nbytes):
+            raise Damaged("the file is damaged: a frame's head is wrong")
+        return piece
+
+
+def read_frames(read_at: ReadAt, size: int) -> Iterator[Buffer | Raw]:
+    """The pieces of a file of ``size`` bytes; raw ones are not read. Raises :class:`Damaged`."""
     unpacker = zstandard.ZstdDecompressor()
     crc = length = 0
     while length < size - TRAILER_SIZE:
-        head = _exactly(readv, _HEAD.size)
+        head = _exactly(read_at, _HEAD.size, length)
         magic, note, kind, stored = _HEAD.unpack(head)
-        if magic != _NOTE or note != 8 or kind not in (_RAW, _PACKED) or not 0 < stored <= CHUNK + 4096:
+        most = {_RAW: CHUNK, _PACKED: CHUNK + 4096}.get(kind, 0)
+        if magic != _NOTE or note != 8 or not 0 < stored <= most:
             raise Damaged("the file is damaged: a frame's mark is wrong")
         crc, length = zlib.crc32(head, crc), length + len(head)
         if kind == _RAW:
-            piece, guards = _raw_frame(readv, stored)
+            piece, guards = Raw(length, stored), _guards(stored)
             crc, length = zlib.crc32(guards, crc), length + len(guards) + stored
             yield piece
             continue
-        frame = _exactly(readv, stored)
+        frame = _exactly(read_at, stored, length)
         crc, length = zlib.crc32(frame, crc), length + stored
         try:
             yield unpacker.decompress(frame, max_output_size=CHUNK)
         except zstandard.ZstdError as error:
             raise Damaged(f"the file is damaged: {error}") from None
-    trailer = _exactly(readv, TRAILER_SIZE)
-    if _TRAILER.unpack(trailer) != (_END, _TRAILER.size - 8, _SIGN, crc, length) or readv([memoryview(bytearray(1))]):
+    trailer = _exactly(read_at, TRAILER_SIZE, length)
+    end = length + TRAILER_SIZE
+    if _TRAILER.unpack(trailer) != (_END, _TRAILER.size - 8, _SIGN, crc, length) or _more(read_at, end):
         raise Damaged("the file is damaged or was cut: its check sum does not fit")
 
 
-def _raw_frame(readv: ReadV, stored: int) -> tuple[bytearray, bytes]:
-    """The bytes of a raw frame, read to where they belong in one go, and the heads between them."""
-    piece = bytearray(stored)
-    blocks = [memoryview(piece)[at : at + BLOCK] for at in range(0, stored, BLOCK)]
-    heads = memoryview(bytearray(_ZSTD.size + 3 * len(blocks)))
-    views = [heads[: _ZSTD.size]]
-    for number, block in enumerate(blocks):
-        at = _ZSTD.size + 3 * number
-        views += [heads[at : at + 3], block]
-    _fill(readv, views)
-    wanted = _ZSTD.pack(_MAGIC, _RAW_DESCRIPTOR, stored)
-    for number, block in enumerate(blocks):
-        wanted += (block.nbytes << 3 | (number + 1 == len(blocks))).to_bytes(3, "little")
-    if heads != wanted:
-        raise Damaged("the file is damaged: a frame's head is wrong")
-    return piece, wanted
+@lru_cache(maxsize=64)
+def _guards(size: int) -> bytes:
+    """The head of a raw frame of that size and the marks of its blocks, put together."""
+    marks = (min(BLOCK, size - at) << 3 | (at + BLOCK >= size) for at in range(0, size, BLOCK))
+    return _ZSTD.pack(_MAGIC, _RAW_DESCRIPTOR, size) + b"".join(mark.to_bytes(_MARK, "little") for mark in marks)
 
 
 def check_trailer(trailer: bytes, size: int) -> None:
@@ -168,17 +189,22 @@ def check_trailer(trailer: bytes, size: int) -> None:
         raise Damaged("the file was cut, or something was put into it")
 
 
-def _exactly(readv: ReadV, size: int) -> bytes:
+def _exactly(read_at: ReadAt, size: int, at: int) -> bytes:
     view = memoryview(bytearray(size))
-    _fill(readv, [view])
+    _fill(read_at, [view], at)
     return bytes(view)
 
 
-def _fill(readv: ReadV, views: list[memoryview]) -> None:
+def _more(read_at: ReadAt, at: int) -> bool:
+    return bool(read_at([memoryview(bytearray(1))], at))
+
+
+def _fill(read_at: ReadAt, views: list[memoryview], at: int) -> None:
     while views:
-        count = readv(views)
+        count = read_at(views, at)
         if not count:
             raise Damaged("the file was cut")
+        at += count
         while views and count >= views[0].nbytes:
             count -= views.pop(0).nbytes
         if count:

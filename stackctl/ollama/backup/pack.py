@@ -113,7 +113,8 @@ class _Packer:
         """Read the stream to its end."""
         held = 0
         try:
-            for entry, payload in tarstream.entries(read_into, self.sink.spare):
+            take = tarstream.copied(read_into, self.sink.spare)
+            for entry, payload in tarstream.entries(read_into, take):
                 if entry.is_file and is_manifest(entry.name) and not self.begun:
                     held += entry.size
                     if held > MAX_MANIFESTS:

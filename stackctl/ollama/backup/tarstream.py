@@ -5,13 +5,12 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_META = 1 << 20
 CHUNK = 1 << 20
 
-Take = Callable[[int], memoryview]
-"""At least one and up to that many bytes, as they lie; empty at the end."""
 ReadInto = Callable[[memoryview], int]
 """Fills the view from its start and returns how much; 0 at the end."""
 
@@ -29,12 +28,34 @@ class Entry:
     is_file: bool
 
 
-def entries(
-    read_into: ReadInto, spare: Callable[[], bytearray], take: Take | None = None
-) -> Iterator[tuple[Entry, Iterator[memoryview]]]:
+class Sized(Protocol):
+    """A piece of a payload."""
+
+    @property
+    def nbytes(self) -> int:
+        """How long it is."""
+
+
+Piece = TypeVar("Piece", bound=Sized)
+Take = Callable[[int], Piece]
+"""At least one and up to that many bytes, as they lie; empty at the end."""
+
+
+def copied(read_into: ReadInto, spare: Callable[[], bytearray]) -> Take[memoryview]:
+    """Payloads read into buffers of 1 MiB, each of which ``spare`` gives."""
+
+    def take(count: int) -> memoryview:
+        piece = memoryview(spare())[:count]
+        _fill(read_into, piece)
+        return piece
+
+    return take
+
+
+def entries(read_into: ReadInto, take: Take[Piece]) -> Iterator[tuple[Entry, Iterator[Piece]]]:
     """Members with their payload in pieces of at most 1 MiB; each payload is read to its end before the next member.
 
-    ``spare`` gives a buffer of 1 MiB for each piece; with ``take``, payloads are handed on without being copied.
+    ``read_into`` reads heads, ``take`` gives the payloads.
     """
     head = memoryview(bytearray(BLOCK))
     override: dict[str, str] = {}
@@ -55,22 +76,18 @@ def entries(
         name = override.get("path", info.name)
         size = int(override.get("size", info.size)) if info.isfile() else 0
         override = {}
-        payload = _payload(read_into, size, spare, take)
+        payload = _payload(read_into, size, take)
         yield Entry(name.removeprefix("./").rstrip("/"), size, info.isfile()), payload
         for _ in payload:
             pass
 
 
-def _payload(read_into: ReadInto, size: int, spare: Callable[[], bytearray], take: Take | None) -> Iterator[memoryview]:
+def _payload(read_into: ReadInto, size: int, take: Take[Piece]) -> Iterator[Piece]:
     left = size
     while left:
-        if take is not None:
-            piece = take(min(left, CHUNK))
-            if not piece.nbytes:
-                raise TarError("the stream ended too early")
-        else:
-            piece = memoryview(spare())[: min(left, CHUNK)]
-            _fill(read_into, piece)
+        piece = take(min(left, CHUNK))
+        if not piece.nbytes:
+            raise TarError("the stream ended too early")
         left -= piece.nbytes
         yield piece
     if size % BLOCK:

@@ -4,42 +4,78 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from queue import Full, Queue
-from typing import Self
+from collections.abc import Iterable, Iterator
+from queue import Full, Queue, SimpleQueue
+from typing import Protocol, Self
 
 from stackctl.ollama.backup import tarstream
 from stackctl.ollama.backup.contents import COMPLETE, MANIFEST, MAX_MANIFESTS, Contents, Say
-from stackctl.ollama.backup.frames import Buffer, Damaged
+from stackctl.ollama.backup.frames import CHUNK, Buffer, Damaged, Raw, ReadAt, read_frames
 from stackctl.ollama.text import plain
 
 AHEAD = 8
+# More than any pipe holds: what was moved without being read has left the pipe when as much was written behind it.
+TAIL = 4 << 20
+
+Piece = memoryview | Raw
 
 
-def peek(pieces: Iterable[Buffer]) -> Contents:
+class Source(Protocol):
+    """A backup, open."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+    @property
+    def handle(self) -> int:
+        """Its descriptor, for :meth:`Sink.move`."""
+
+    def read_at(self, views: list[memoryview], at: int) -> int:
+        """Fill views in order from a place in the file; 0 at its end."""
+
+    def unchanged(self) -> bool:
+        """Whether nobody has written to it since it was opened."""
+
+
+class Sink(Protocol):
+    """Where a tar stream goes."""
+
+    def write(self, data: Buffer) -> None:
+        """Write all of it."""
+
+    def move(self, handle: int, at: int, count: int) -> int:
+        """Write bytes of an open file, which need not be copied on the way; how many, 0 at the file's end."""
+
+
+def peek(source: Source) -> Contents:
     """The manifest of a backup, from its first pieces. Raises :class:`Damaged`."""
-    source = _Pieces(pieces)
+    pieces = _Pieces(read_frames(source.read_at, source.size))
     try:
-        for entry, payload in tarstream.entries(source.read_into, bytearray, source.take):
+        for entry, payload in tarstream.entries(pieces.read_into, pieces.take):
             return _manifest(entry, payload)
     except tarstream.TarError as error:
         raise Damaged(f"the file is damaged: {error}") from None
     raise Damaged("the file is empty")
 
 
-def unpack(pieces: Iterable[Buffer], write: Callable[[Buffer], None], *, say: Say) -> Contents:
-    """Turn the pieces of a backup into a tar stream of a store, for a place where nothing counts before ``.complete``.
+def unpack(source: Source, sink: Sink, *, say: Say) -> Contents:
+    """Turn a backup into a tar stream of a store, for a place where nothing counts before ``.complete``.
 
     The mark is written last, after every file was there, of its size and of its
     SHA-256, and the file's own end was seen. Raises :class:`Damaged`.
+
+    Raw frames go from the file to the stream by themselves, and are read beside
+    that to be held against their digests. Both are the same bytes as long as
+    nobody writes to the file.
     """
-    source = _Pieces(ahead(pieces))
+    pieces = _Pieces(ahead(read_frames(source.read_at, source.size)))
     contents: Contents | None = None
     seen: set[str] = set()
     done = 0
-    with _Checker() as checker:
+    with _Checker(source.read_at) as checker:
         try:
-            for entry, payload in tarstream.entries(source.read_into, bytearray, source.take):
+            for entry, payload in tarstream.entries(pieces.read_into, pieces.take):
                 if contents is None:
                     contents = _manifest(entry, payload)
                     continue
@@ -47,36 +83,67 @@ def unpack(pieces: Iterable[Buffer], write: Callable[[Buffer], None], *, say: Sa
                 if file is None or entry.name in seen or entry.size != file.size or not entry.is_file:
                     raise Damaged(f"the file is damaged: {plain(entry.name, 200)} is not as its manifest says")
                 seen.add(entry.name)
-                write(tarstream.header(entry.name, entry.size, 0))
+                sink.write(tarstream.header(entry.name, entry.size, 0))
                 for piece in payload:
-                    checker.add(piece)
-                    write(piece)
+                    _pass(piece, source, sink, checker)
                     done += piece.nbytes
                     say(done, contents.size)
                 checker.expect(entry.name, file.sha256)
-                write(tarstream.padding(entry.size))
+                sink.write(tarstream.padding(entry.size))
         except tarstream.TarError as error:
             raise Damaged(f"the file is damaged: {error}") from None
-        source.finish()
+        pieces.finish()
     if contents is None or set(contents.files) - seen:
         raise Damaged("the file was cut: files of its manifest are missing")
-    write(tarstream.header(COMPLETE, 0, 0))
-    write(tarstream.END)
+    if not source.unchanged():
+        raise Damaged("the file was written to while it was read")
+    sink.write(tarstream.header(COMPLETE, 0, 0))
+    sink.write(tarstream.END)
     return contents
 
 
-def _manifest(entry: tarstream.Entry, payload: Iterator[memoryview]) -> Contents:
+def _pass(piece: Piece, source: Source, sink: Sink, checker: _Checker) -> None:
+    if isinstance(piece, Raw):
+        if piece.at + TAIL < source.size:
+            checker.add(piece)
+            _move(piece, source, sink)
+            return
+        piece = piece.read(source.read_at, bytearray(piece.nbytes))
+    checker.add(piece)
+    sink.write(piece)
+
+
+def _move(piece: Raw, source: Source, sink: Sink) -> None:
+    for place, size in piece.blocks():
+        at, end = place, place + size
+        while at < end:
+            count = sink.move(source.handle, at, end - at)
+            if not count:
+                raise Damaged("the file was cut")
+            at += count
+
+
+def _manifest(entry: tarstream.Entry, payload: Iterator[Piece]) -> Contents:
     if entry.name != MANIFEST or entry.size > MAX_MANIFESTS:
         raise Damaged("this is no backup of stackctl: it does not begin with a manifest")
-    return Contents.from_json(b"".join(bytes(piece) for piece in payload))
+    return Contents.from_json(b"".join(_plain(piece) for piece in payload))
+
+
+def _plain(piece: Piece) -> bytes:
+    if isinstance(piece, Raw):
+        raise Damaged("the file is damaged: a raw frame where no weights are")
+    return bytes(piece)
 
 
 class _Checker:
     """Holds what passes by against its digests, in a thread of its own; raises at the latest at its end."""
 
-    def __init__(self) -> None:
-        self._todo: Queue[memoryview | tuple[str, str] | None] = Queue(AHEAD)
-        self._wrong = ""
+    def __init__(self, read_at: ReadAt) -> None:
+        self._read_at = read_at
+        self._todo: SimpleQueue[Piece | tuple[str, str] | None] = SimpleQueue()
+        # Pieces that are in memory wait here in small numbers; those that still lie in the file may be many.
+        self._places = threading.Semaphore(AHEAD)
+        self._wrong: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="check")
 
     def __enter__(self) -> Self:
@@ -84,13 +151,17 @@ class _Checker:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
+        if kind is not None:
+            self._wrong = self._wrong or Damaged("given up")
         self._todo.put(None)
         self._thread.join()
         if kind is None:
             self._judge()
 
-    def add(self, piece: memoryview) -> None:
+    def add(self, piece: Piece) -> None:
         """A piece of the file in hand."""
+        if isinstance(piece, memoryview):
+            self._places.acquire()
         self._todo.put(piece)
 
     def expect(self, name: str, sha256: str) -> None:
@@ -99,27 +170,37 @@ class _Checker:
         self._judge()
 
     def _judge(self) -> None:
-        if self._wrong:
-            raise Damaged(f"the file is damaged: {self._wrong} has another SHA-256 than its manifest says")
+        if self._wrong is not None:
+            raise self._wrong
 
     def _run(self) -> None:
-        digest = hashlib.sha256()
+        digest, room = hashlib.sha256(), bytearray(CHUNK)
         while (item := self._todo.get()) is not None:
+            try:
+                digest = self._check(item, digest, room)
+            except BaseException as error:  # noqa: BLE001  (raised in the caller's thread)
+                self._wrong = self._wrong or error
             if isinstance(item, memoryview):
-                digest.update(item)
-                continue
-            name, wanted = item
-            if digest.hexdigest() != wanted and not self._wrong:
-                self._wrong = name
-            digest = hashlib.sha256()
+                self._places.release()
+
+    def _check(self, item: Piece | tuple[str, str], digest: hashlib._Hash, room: bytearray) -> hashlib._Hash:
+        if self._wrong is not None:
+            return digest
+        if not isinstance(item, tuple):
+            digest.update(item.read(self._read_at, room) if isinstance(item, Raw) else item)
+            return digest
+        name, wanted = item
+        if digest.hexdigest() != wanted:
+            raise Damaged(f"the file is damaged: {name} has another SHA-256 than its manifest says")
+        return hashlib.sha256()
 
 
-def ahead(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+def ahead(pieces: Iterable[Buffer | Raw]) -> Iterator[Buffer | Raw]:
     """The same pieces, read in a thread of their own, so that reading and checking share two cores."""
-    ready: Queue[Buffer | BaseException | None] = Queue(AHEAD)
+    ready: Queue[Buffer | Raw | BaseException | None] = Queue(AHEAD)
     stop = threading.Event()
 
-    def offer(item: Buffer | BaseException | None) -> bool:
+    def offer(item: Buffer | Raw | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 ready.put(item, timeout=0.2)
@@ -150,30 +231,45 @@ def ahead(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
 
 
 class _Pieces:
-    """Pieces as something to read from."""
+    """Pieces as something to read from. A raw frame is given whole, and only as part of a payload."""
 
-    def __init__(self, pieces: Iterable[Buffer]) -> None:
+    def __init__(self, pieces: Iterable[Buffer | Raw]) -> None:
         self._pieces = iter(pieces)
-        self._now = memoryview(b"")
+        self._now: Piece = memoryview(b"")
 
-    def take(self, count: int) -> memoryview:
-        """Up to that many bytes of the piece in hand, as they lie."""
-        while not self._now.nbytes:
+    def _next(self) -> Piece:
+        while isinstance(self._now, memoryview) and not self._now.nbytes:
             piece = next(self._pieces, None)
             if piece is None:
-                return self._now
-            self._now = memoryview(piece)
-        taken, self._now = self._now[:count], self._now[count:]
+                break
+            self._now = _lying(piece)
+        return self._now
+
+    def take(self, count: int) -> Piece:
+        """Up to that many bytes of the piece in hand, as they lie."""
+        piece = self._next()
+        if isinstance(piece, Raw):
+            if piece.nbytes > count:
+                raise Damaged("the file is damaged: a raw frame where no weights are")
+            self._now = memoryview(b"")
+            return piece
+        taken, self._now = piece[:count], piece[count:]
         return taken
 
     def read_into(self, view: memoryview) -> int:
         """Fill from the piece in hand."""
         taken = self.take(view.nbytes)
+        if isinstance(taken, Raw):
+            raise Damaged("the file is damaged: a raw frame where no weights are")
         view[: taken.nbytes] = taken
         return taken.nbytes
 
     def finish(self) -> None:
         """Read to the end, where the file's check sum is; only the rest of tar's own end may come."""
-        rest = b"".join(bytes(piece) for piece in (self._now, *self._pieces))
+        rest = b"".join(_plain(piece) for piece in (self._now, *map(_lying, self._pieces)))
         if any(rest) or len(rest) > 2 * tarstream.BLOCK:
             raise Damaged("the file is damaged: there is more in it than its manifest says")
+
+
+def _lying(piece: Buffer | Raw) -> Piece:
+    return piece if isinstance(piece, Raw) else memoryview(piece)
