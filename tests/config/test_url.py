@@ -61,7 +61,7 @@ def test_taken(text: str, told: str, port: int) -> None:
         (" http://h:1\n", "http://h:1"),
         ("unix:///var/run/ollama.sock", ""),
         ("http://", ""),
-        ("http://h:99999", ""),
+        ("http://h:99999", "http://h:11434"),
         ("http://300.1.1.1", ""),
         ("http://h//x", ""),
         ("http://a b c", "http://abc"),
