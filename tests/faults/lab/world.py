@@ -148,7 +148,7 @@ class World:
         return process
 
     def actor(
-        self, space: str, kind: str, *, ready: tuple[str, int] | None = None, **settings: Any
+        self, space: str, kind: str, /, *, ready: tuple[str, int] | None = None, **settings: Any
     ) -> subprocess.Popen[Any]:
         """Start one of the lab's own servers (see ``actor.py``)."""
         return self.start(space, [sys.executable, "-S", str(ACTOR), kind, json.dumps(settings)], ready=ready)
