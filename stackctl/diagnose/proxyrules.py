@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -28,8 +28,11 @@ class Proxy:
     near_miss: str = ""
 
 
-def chosen(environment: Mapping[str, str], url: OllamaUrl) -> Proxy | None:
-    """The proxy that a typical client (requests, httpx) takes for ``url``, or None."""
+def chosen(environment: Mapping[str, str], url: OllamaUrl, addresses: Sequence[str] = ()) -> Proxy | None:
+    """The proxy that a typical client (requests, httpx) takes for ``url``, or None.
+
+    ``addresses`` are those that its name resolves to: an exception for their network was meant for it.
+    """
     names = (f"{url.scheme}_proxy", f"{url.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
     variable = next((n for n in names if environment.get(n)), "")
     if not variable:
@@ -47,7 +50,7 @@ def chosen(environment: Mapping[str, str], url: OllamaUrl) -> Proxy | None:
         return None
     if not host:
         return None
-    return Proxy(host, port, variable, value, next((e for e in entries if _meant(e, url)), ""))
+    return Proxy(host, port, variable, value, next((e for e in entries if _meant(e, url, addresses)), ""))
 
 
 def _matches(entry: str, url: OllamaUrl) -> bool:
@@ -59,8 +62,8 @@ def _matches(entry: str, url: OllamaUrl) -> bool:
     return host == bare or (url.ip is None and host.endswith(f".{bare}"))
 
 
-def _meant(entry: str, url: OllamaUrl) -> bool:
-    """Whether an ineffective exception was meant for this URL: CIDR, glob, ``host:port``, or a network for a name."""
+def _meant(entry: str, url: OllamaUrl, addresses: Sequence[str]) -> bool:
+    """Whether an ineffective exception was meant for this URL: CIDR, glob, ``host:port``, or an address for a name."""
     host = url.host.lower()
     name, colon, port = entry.rpartition(":")
     if colon and port.isdigit() and name.lower().lstrip(".") == host:
@@ -71,4 +74,5 @@ def _meant(entry: str, url: OllamaUrl) -> bool:
         network = ipaddress.ip_network(entry, strict=False)
     except ValueError:
         return False
-    return url.ip is None or url.ip in network
+    known = [url.ip] if url.ip is not None else [ipaddress.ip_address(a.partition("%")[0]) for a in addresses]
+    return any(ip in network for ip in known)

@@ -21,13 +21,15 @@ PROXY = {"http_proxy": "http://proxy:3128"}
         ("localhost, OLLAMA", NAME, False, ""),
         ("172.30.0.0/16", ADDRESS, True, "172.30.0.0/16"),
         ("172.30.0.0/16", NAME, True, "172.30.0.0/16"),
+        ("localhost,127.0.0.1,::1", NAME, True, ""),
+        ("10.0.0.0/8,192.168.0.0/16", NAME, True, ""),
         ("ollama:11434", NAME, True, "ollama:11434"),
         ("172.30.1.*", ADDRESS, True, "172.30.1.*"),
         ("172.30.1.2", ADDRESS, False, ""),
     ],
 )
 def test_exceptions(exceptions: str, url: OllamaUrl, captured: bool, near: str) -> None:
-    proxy = chosen({**PROXY, "no_proxy": exceptions}, url)
+    proxy = chosen({**PROXY, "no_proxy": exceptions}, url, ["172.30.1.2"])
     assert (proxy is not None) == captured
     assert (proxy.near_miss if proxy else "") == near
 

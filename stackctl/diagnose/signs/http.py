@@ -72,7 +72,7 @@ def _silence(case: Case, board: Board, first: Answered) -> None:
 
 def _proxy(case: Case, board: Board) -> None:
     url = case.told.url
-    proxy = chosen(case.environment, url) if url else None
+    proxy = chosen(case.environment, url, [c.address for c in case.aim.connected]) if url else None
     if proxy is None:
         return
     board.note(
