@@ -39,7 +39,9 @@ class Bench:
     document: dict[str, Any] = field(default_factory=dict)
     log: list[Line] = field(default_factory=list)
     repairs: list[dict[str, object]] = field(default_factory=list)
-    tried: set[tuple[str, str | None]] = field(default_factory=set)
+    tried: set[tuple[str, str | None, str]] = field(default_factory=set)
+    alone: set[tuple[str, str | None, str]] = field(default_factory=set)
+    """What did not help together, and is to be tried one by one."""
 
     @property
     def path(self) -> Path:
@@ -67,21 +69,28 @@ def mend(session: Session, found: Diagnosis, again: Callable[[], Diagnosis], *, 
     return replace(shown, data={**shown.data, "repairs": bench.repairs})
 
 
+def _key(finding: Finding) -> tuple[str, str | None, str]:
+    """What is repaired once: a cause, at a consumer, in one of its variables."""
+    return finding.cause, finding.consumer, finding.words.get("variable", "")
+
+
 def _next(bench: Bench, found: Diagnosis) -> list[tuple[Finding, Repair]]:
     """The first repair to make, with the same one of other consumers: they have the same cause."""
     if found.stage is None:
         return []
     batch: list[tuple[Finding, Repair]] = []
     for finding in found.findings:
-        if (finding.cause, finding.consumer) in bench.tried or not finding.remedy.fix:
+        if _key(finding) in bench.tried or not finding.remedy.fix:
             continue
-        if batch and (finding.cause != batch[0][0].cause or finding.consumer is None):
+        if batch and (finding.cause != batch[0][0].cause or finding.consumer is None or _key(finding) in bench.alone):
             continue
         repair = plan(finding, found.stage.scene)
         if repair is None:
-            bench.tried.add((finding.cause, finding.consumer))
+            bench.tried.add(_key(finding))
             continue
         batch.append((finding, repair))
+        if _key(finding) in bench.alone:
+            break
     return batch
 
 
@@ -91,7 +100,7 @@ def _one_round(
     finding = batch[0][0]
     says = "; ".join(dict.fromkeys(r.says for _, r in batch))
     for one, _ in batch:
-        bench.tried.add((one.cause, one.consumer))
+        bench.tried.add(_key(one))
     if not yes and not bench.session.reporter.ask(f"{finding.cause}: {says}?"):
         bench.log.append(Line(f"{finding.cause}: left as it is ({says})", "dim"))
         return None
@@ -115,6 +124,10 @@ def _one_round(
         bench.log.append(Line(f"{finding.cause}: {says}", "ok"))
         return after
     _take_back(bench, stage, before, [r for _, r in batch])
+    if len(batch) > 1:  # it may have helped one of them
+        keys = {_key(f) for f, _ in batch}
+        bench.alone |= keys
+        bench.tried -= keys
     bench.log.append(Line(f"{finding.cause}: {says}: did not help, taken back", "warn"))
     return again()
 
@@ -132,8 +145,8 @@ def _settled(again: Callable[[], Diagnosis], services: set[str]) -> Diagnosis:
 
 
 def _still(after: Diagnosis, batch: list[tuple[Finding, Repair]]) -> bool:
-    left = {(f.cause, f.consumer) for f in after.findings}
-    return any((f.cause, f.consumer) in left for f, _ in batch)
+    left = {_key(f) for f in after.findings}
+    return any(_key(f) in left for f, _ in batch)
 
 
 def _no_worse(before: Diagnosis, after: Diagnosis) -> bool:
