@@ -8,8 +8,10 @@ is reported as such (``Seen.able`` false), never as passed.
 from __future__ import annotations
 
 import io
+import re
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,6 +27,10 @@ from stackctl.ports import Completed, Engine
 GRACE = 6.0
 """Seconds that a container may take to start and end, on top of the plan's own budget."""
 STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+_PASSING = re.compile(r"OCI runtime exec failed(?!.*executable file not found)|is not running|is restarting", re.DOTALL)
+"""What an exec ends with while its container starts again; an image without a shell says so otherwise."""
+STORE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
+"""By which the clients of an image are told a trust store."""
 KNOWN_IMAGES = ("stackctl.local/python:base", "stackctl.local/backend:dev")
 
 
@@ -96,10 +102,21 @@ class Prober:
     def _exec(self, where: Standpoint, plan: ProbePlan) -> Seen:
         argv, stdin = for_shell(plan)
         done = self.engine.exec(where.container, argv, stdin=stdin, timeout=plan.budget + GRACE)
+        if not done.stdout and _PASSING.search(done.error_text) and self._runs(where.container):
+            done = self.engine.exec(where.container, argv, stdin=stdin, timeout=plan.budget + GRACE)
         seen = parse(done.stdout)
         if not seen.tool:  # no shell there, or it could not be started
             return replace(seen, able=False, limits=(*seen.limits, _last(done)))
         return seen
+
+    def _runs(self, container: str) -> bool:
+        """Whether it runs now; a container between two starts is given a second."""
+        for _ in range(10):
+            found = self.engine.inspect([container])
+            if not found or found[0].state == "running":
+                return bool(found)
+            time.sleep(0.1)
+        return False
 
     def _stand_in(self, where: Standpoint, plan: ProbePlan) -> Seen:
         network = f"container:{where.container}" if where.container else where.network
@@ -123,6 +140,8 @@ class Prober:
             user="0:0",
         )
         seen = parse(done.stdout, vantage="probe")
+        if not seen.tool and where.container and where.network:  # it ended meanwhile: its network is still there
+            return self._stand_in(replace(where, container=""), plan)
         if not seen.tool:
             return replace(seen, able=False, limits=(*seen.limits, _last(done)))
         return seen
@@ -131,13 +150,17 @@ class Prober:
         """Judge certificates by the trust store of the consumer's image, not by that of ours."""
         found = self.engine.inspect([container])
         environment = found[0].environment if found else {}
-        for path in (environment.get("SSL_CERT_FILE"), environment.get("NODE_EXTRA_CA_CERTS"), *STORES):
-            done = self.engine.cli(["cp", "--follow-link", f"{container}:{path}", "-"]) if path else None
-            text = _only_file(done.stdout) if done is not None and done.code == 0 else ""
+        for path in (*(environment.get(name) for name in STORE_VARIABLES), *STORES):
+            text = self.read(container, path) if path else ""
             if "BEGIN CERTIFICATE" in text:
                 aims = tuple(a if a.trust else replace(a, trust=text, trust_only=True) for a in plan.aims)
                 return replace(plan, aims=aims)
         return plan
+
+    def read(self, container: str, path: str) -> str:
+        """The text of one file of a container, whatever its image has; empty where there is none."""
+        done = self.engine.cli(["cp", "--follow-link", f"{container}:{path}", "-"])
+        return _only_file(done.stdout) if done.code == 0 else ""
 
     def _probe_image(self, near: str) -> _ProbeImage | None:
         with self._lock:

@@ -24,6 +24,23 @@ ASK_LIMIT = 262_144
 LARGE = 6_000
 """Bytes of the request that tells a path with a small MTU: more than four Ethernet frames."""
 
+FILES = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/proc/net/route",
+    "/proc/net/ipv6_route",
+    "/proc/net/tcp",
+    "/proc/net/tcp6",
+    "/proc/net/dev",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/sys/fs/cgroup/pids.max",
+    "/sys/fs/cgroup/pids.current",
+    "/sys/fs/cgroup/pids/pids.max",
+    "/sys/fs/cgroup/pids/pids.current",
+    "/sys/class/net/eth0/mtu",
+)
+"""What each vantage point reads besides, where it is there."""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -158,6 +175,7 @@ def as_document(plan: ProbePlan) -> dict[str, Any]:
     """The plan as the JSON document that the Python and Node probes read; requests in latin-1."""
     return {
         "facts": plan.facts,
+        "files": list(FILES),
         "names": list(plan.names),
         "connects": [list(c) for c in plan.connects],
         "paths": list(plan.paths),

@@ -6,24 +6,9 @@ import json
 from functools import cache
 from pathlib import Path
 
-from stackctl.diagnose.plan import Aim, Ask, ProbePlan, as_document, request_bytes
+from stackctl.diagnose.plan import FILES, Aim, Ask, ProbePlan, as_document, request_bytes
 
 _HERE = Path(__file__).with_name("vantage")
-FILES = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/proc/net/route",
-    "/proc/net/ipv6_route",
-    "/proc/net/tcp",
-    "/proc/net/tcp6",
-    "/proc/net/dev",
-    "/proc/sys/net/ipv4/ip_forward",
-    "/sys/fs/cgroup/pids.max",
-    "/sys/fs/cgroup/pids.current",
-    "/sys/fs/cgroup/pids/pids.max",
-    "/sys/fs/cgroup/pids/pids.current",
-    "/sys/class/net/eth0/mtu",
-)
 PYTHON_LINE = (
     "import sys\n"
     "s,PLAN=sys.stdin.buffer.read().decode().split('\\n@plan\\n',1)\n"

@@ -3,10 +3,6 @@
 'use strict';
 const dns = require('dns'), fs = require('fs'), net = require('net'), os = require('os'), tls = require('tls');
 const plan = JSON.parse(PLAN);
-const FILES = ['/etc/resolv.conf', '/etc/hosts', '/proc/net/route', '/proc/net/ipv6_route', '/proc/net/tcp',
-  '/proc/net/tcp6', '/proc/net/dev', '/proc/sys/net/ipv4/ip_forward', '/sys/fs/cgroup/pids.max',
-  '/sys/fs/cgroup/pids.current', '/sys/fs/cgroup/pids/pids.max', '/sys/fs/cgroup/pids/pids.current',
-  '/sys/class/net/eth0/mtu'];
 const STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
 const VERIFY = {DEPTH_ZERO_SELF_SIGNED_CERT: 18, SELF_SIGNED_CERT_IN_CHAIN: 19, UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 20,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 21, CERT_HAS_EXPIRED: 10, CERT_NOT_YET_VALID: 9, UNABLE_TO_GET_ISSUER_CERT: 2};
@@ -17,7 +13,7 @@ const GAI = {ENOTFOUND: -2, EAI_AGAIN: -3, EAI_NODATA: -5, EAI_FAIL: -4};
 
 function facts() {
   const files = {}, space = {};
-  for (const path of FILES) {
+  for (const path of plan.files) {
     try { files[path] = fs.readFileSync(path).subarray(0, 65536).toString('utf8'); } catch (e) { /* absent */ }
   }
   for (const path of plan.paths) {

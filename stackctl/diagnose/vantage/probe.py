@@ -14,21 +14,6 @@ import sys
 import threading
 import time
 
-FILES = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/proc/net/route",
-    "/proc/net/ipv6_route",
-    "/proc/net/tcp",
-    "/proc/net/tcp6",
-    "/proc/net/dev",
-    "/proc/sys/net/ipv4/ip_forward",
-    "/sys/fs/cgroup/pids.max",
-    "/sys/fs/cgroup/pids.current",
-    "/sys/fs/cgroup/pids/pids.max",
-    "/sys/fs/cgroup/pids/pids.current",
-    "/sys/class/net/eth0/mtu",
-)
 SYSTEM_STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 lock = threading.Lock()
 ssl = None  # imported where an aim needs it: it costs as much as the rest of the probe
@@ -50,9 +35,9 @@ def name_of(error):
     return errno.errorcode.get(getattr(error, "errno", None) or 0, type(error).__name__)
 
 
-def facts(paths):
+def facts(files, paths):
     found = {}
-    for path in FILES:
+    for path in files:
         try:
             with open(path, "rb") as stream:
                 found[path] = stream.read(65536).decode("utf-8", "replace")
@@ -139,7 +124,14 @@ def new_context(aim, store):
         if not aim["trust_only"]:
             context.load_verify_locations(cadata=aim["trust"])
         return context
-    return ssl.create_default_context(cafile=store if store != "default" else None)
+    context = ssl.create_default_context(cafile=store if store != "default" else None)
+    if store == "default":
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # the image's clients read them, ssl does not
+            try:
+                context.load_verify_locations(cafile=os.environ[name])
+            except (KeyError, OSError):
+                pass
+    return context
 
 
 def shake(aim, address, store, timeout):
@@ -386,7 +378,7 @@ def main(plan):
 
     def work():
         if plan["facts"]:
-            facts(plan["paths"])
+            facts(plan["files"], plan["paths"])
         jobs = [(climb, (aim, plan)) for aim in plan["aims"]]
         jobs += [(extra_name, (name, plan)) for name in plan["names"]]
         jobs += [(extra_connect, (address, port, plan)) for address, port in plan["connects"]]

@@ -101,7 +101,7 @@ dial() {
   now; ms=$(((now - t0) * 10))
 }
 store=
-for f in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+for f in "${SSL_CERT_FILE:-}" "${REQUESTS_CA_BUNDLE:-}" "${CURL_CA_BUNDLE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
   if [ -n "$f" ] && [ -r "$f" ]; then store="-CAfile $f"; break; fi
 done
 # shake ADDRESS PORT NAME SECONDS: what openssl says of the certificate, as text
