@@ -80,12 +80,19 @@ class Ground:
         """Tell the consumer another value of its variable."""
         value = self.word(key)
         name = variable or self.word("variable")
-        if not value or "<" in value or not name:
+        if not value or "<" in value or not name or self.word("place"):
             return None
-        own: dict[str, Any] = {"environment": {name: Text(value.replace("$", "$$"))}, **(more or {})}
+        told = {name: value}
+        if self.word("port_variable") and not variable and re.search(r":\d+$", value):
+            told = {name: value.rpartition(":")[0], self.word("port_variable"): value.rpartition(":")[2]}
+        own: dict[str, Any] = {
+            "environment": {n: Text(v.replace("$", "$$")) for n, v in told.items()},
+            **(more or {}),
+        }
         if HOST_ALIAS in value:
             own["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
-        return Repair(f"set {name}={bare(value)} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
+        said = ", ".join(f"{n}={bare(v)}" for n, v in told.items())
+        return Repair(f"set {said} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
 
     def serve(self, environment: Mapping[str, str]) -> Repair | None:
         """Set variables of the Ollama service."""

@@ -20,7 +20,9 @@ class Told:
     ``url`` is what the text most likely means, without ``suffix`` (``/v1``,
     ``/api/chat``…); None where no address can be read from it. ``marks`` are
     the signs of the text itself. ``source`` is ``container``, ``compose`` (no
-    container yet), ``profile`` (a target asked for) or ``log``.
+    container yet), ``profile`` (a target asked for) or ``log``. ``place`` is
+    where the text stands if in no variable: ``command``, a file's name.
+    ``port_variable`` is the variable that says the port, where this one does not.
     """
 
     consumer: str
@@ -40,6 +42,8 @@ class Told:
     paths: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     template: str = ""
+    place: str = ""
+    port_variable: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class HostSeen:
     """Models of Ollama servers of this machine, by their address as seen from the host."""
     egress_mtu: int | None = None
     trust: str = field(default="", repr=False)
+    trust_path: str = ""
 
     def rules_reject(self, port: int) -> bool:
         """Whether a rule answers this port with a reset or an ICMP message."""

@@ -18,8 +18,19 @@ OPENAI = re.compile(r"OPEN_?AI", re.IGNORECASE)
 URLISH = re.compile(r"URL|URI|HOST|BASE|ENDPOINT|ADDR|SERVER", re.IGNORECASE)
 
 
-def read(consumer: str, variable: str, value: str, *, source: str = "container", template: str = "") -> list[Told]:
-    """Every address in one value (lists are split at ``;`` and ``,``), each with the marks of its text."""
+def read(
+    consumer: str,
+    variable: str,
+    value: str,
+    *,
+    source: str = "container",
+    template: str = "",
+    port: tuple[str, int] | None = None,
+) -> list[Told]:
+    """Every address in one value (lists are split at ``;`` and ``,``), each with the marks of its text.
+
+    ``port`` is another variable that says the port, and what it says.
+    """
     marks: set[str] = set()
     text = value
     if any(c <= " " or c == "\x7f" for c in text.strip("\"'")) and " #" not in text:
@@ -46,10 +57,19 @@ def read(consumer: str, variable: str, value: str, *, source: str = "container",
     parts = [p for p in re.split(r"[;,]", text) if p]
     if len(parts) > 1:
         marks.add("value.list")
-    return [_one(consumer, variable, value, part, marks, source, template) for part in parts[:8]]
+    return [_one(consumer, variable, value, part, marks, source, template, port) for part in parts[:8]]
 
 
-def _one(consumer: str, variable: str, value: str, part: str, shared: set[str], source: str, template: str) -> Told:
+def _one(
+    consumer: str,
+    variable: str,
+    value: str,
+    part: str,
+    shared: set[str],
+    source: str,
+    template: str,
+    partner: tuple[str, int] | None,
+) -> Told:
     marks = set(shared)
     openai = bool(OPENAI.search(variable))
     marks.add("client.openai" if openai else "client.native")
@@ -69,9 +89,13 @@ def _one(consumer: str, variable: str, value: str, part: str, shared: set[str], 
         return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
     scheme = split.scheme.lower()
     if scheme not in ("http", "https") or not host:
+        marks.add("value.no_host" if scheme in ("http", "https") else "value.other_scheme")
         return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
     if port is None:
-        if "value.host_port" in marks:
+        if partner is not None:
+            port = partner[1]
+            marks = (marks - {"value.no_scheme"}) | {"value.host_port"} if "value.no_scheme" in marks else marks
+        elif "value.host_port" in marks:
             port = DEFAULT_PORT
         else:
             marks.add("url.port_omitted")
@@ -109,7 +133,16 @@ def _one(consumer: str, variable: str, value: str, part: str, shared: set[str], 
         source,
         userinfo=userinfo,
         template=template,
+        port_variable=partner[0] if partner is not None and split.port is None else "",
     )
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is one of a LAN, a VPN or this machine, by its address or its name."""
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return bool(re.search(r"^[^.]+$|\.(?:lan|local|localdomain|internal|intern|intranet|home|corp|ts\.net)$", host))
 
 
 def _host_marks(host: str) -> set[str]:

@@ -108,7 +108,7 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
             if variable
             else ["seen in the project's configuration"]
         )
-    commands = tuple(fill(c) for c in row.commands)
+    commands = _settings([line for c in row.commands for line in fill(c).split("\n") if line], words)
     return Finding(
         row.id,
         consumer,
@@ -120,6 +120,26 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
         row.also,
         dict(board.words),
     )
+
+
+def _settings(lines: Sequence[str], words: Mapping[str, str]) -> tuple[str, ...]:
+    """Lines that set the variable, as the value really stands: in a command or a file, or in two variables."""
+    variable, place, port = (words.get(k, "") for k in ("variable", "place", "port_variable"))
+    out: list[str] = []
+    for line in lines:
+        head, value = line[: len(variable) + 4], line[len(variable) + 4 :]
+        if not variable or head != f"  {variable}: ":
+            out.append(line)
+        elif place:
+            if out[-1:] == ["environment:"]:
+                out.pop()
+            out.append(f"# {place}: {value} in place of {words.get('value', '')}")
+        elif port and re.search(r":\d+$", value):
+            host, _, number = value.rpartition(":")
+            out += [f"{head}{host}", f"  {port}: '{number}'"]
+        else:
+            out.append(line)
+    return tuple(out)
 
 
 def _secretless(value: str) -> str:

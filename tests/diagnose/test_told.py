@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.diagnose.told import read
+from stackctl.diagnose.told import is_private, read
 
 CASES = [
     ("OLLAMA_BASE_URL", "http://ollama:11434", "http://ollama:11434", set()),
@@ -54,3 +54,21 @@ def test_nonsense_is_read_without_raising(value: str) -> None:
 def test_template_that_copies_the_fault_does_not_excuse_it() -> None:
     (told,) = read("app", "OLLAMA_BASE_URL", "ollama:11434", template="{host}:{port}")
     assert "value.no_scheme" in told.marks
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        ("192.168.1.5", True),
+        ("100.64.0.7", True),
+        ("fd00::1", True),
+        ("gpu.lan", True),
+        ("host.docker.internal", True),
+        ("llm", True),
+        ("8.8.8.8", False),
+        ("api.openai.com", False),
+        ("openrouter.ai", False),
+    ],
+)
+def test_a_host_of_one_s_own(host: str, private: bool) -> None:
+    assert is_private(host) is private

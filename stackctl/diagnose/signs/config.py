@@ -31,6 +31,9 @@ def read(case: Case, board: Board) -> None:
         suffix=told.suffix,
         origin=f"{told.url.scheme}://{told.url.netloc}" if told.url else "",
         where=case.where,
+        place=told.place,
+        source=told.source,
+        port_variable=told.port_variable,
     )
     board.note(f"source.{told.source}")
     if case.container is None:
@@ -80,27 +83,48 @@ def _files(case: Case, board: Board) -> None:
             )
         if not used and variable == name and name not in case.environment:
             board.note("dotenv.unused", f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file)
-    if "value.blank" in case.told.marks:
+    if case.told.marks & {"value.blank", "value.no_host"}:
         warned = re.findall(r'The \\?"?([A-Za-z_][A-Za-z0-9_]*)\\?"? variable is not set', case.scene.warnings)
-        mentioned = [v for v in warned if v == name or re.search(rf"\$\{{?{re.escape(v)}\b", text)]
+        written = _written(case)
+        mentioned = [v for v in warned if re.search(rf"\$\{{?{re.escape(v)}\b", written)]
         if mentioned:
             board.note(
                 "value.unset",
-                f"Compose warns that {mentioned[0]} is not set, and puts a blank string",
+                f"Compose warns that {mentioned[0]} is not set, and puts a blank string into `{written}`",
                 unset=mentioned[0],
             )
     _env_file(case, board)
 
 
+def _written(case: Case) -> str:
+    """What the user's files say of this variable, before anything is filled in; the last file wins."""
+    import yaml  # noqa: PLC0415  (only where a value is blank)
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = ""
+    for path, text in case.scene.texts.items():
+        if path.startswith("env_file:"):
+            continue
+        try:
+            service = (yaml.load(text, Loader=loader)["services"] or {}).get(case.told.consumer) or {}  # noqa: S506
+        except (yaml.YAMLError, TypeError, KeyError, AttributeError):  # a tag of Compose, or no map
+            continue
+        entries = service.get("environment") or {}
+        pairs = entries.items() if isinstance(entries, dict) else (str(e).partition("=")[::2] for e in entries)
+        found = next((str(value) for key, value in pairs if key == case.told.variable), found)
+    return found
+
+
 def _env_file(case: Case, board: Board) -> None:
-    """The same key in ``env_file`` with another value: ``environment`` beats it."""
+    """The same key in ``env_file`` with another value than the files come to: ``environment`` beats it."""
+    now = case.service.environment.get(case.told.variable) if case.service else None
     for path, text in case.scene.texts.items():
         if not path.startswith(f"env_file:{case.told.consumer}:"):
             continue
         for line in text.splitlines():
             key, equals, found = line.strip().removeprefix("export ").partition("=")
             found = found.strip().strip("\"'")
-            if equals and key.strip() == case.told.variable and found and found != case.told.value:
+            if equals and key.strip() == case.told.variable and found not in ("", case.told.value, now):
                 board.note(
                     "env_file.loses",
                     f"{path.rpartition(':')[2]} says {key.strip()}={found}; `environment:` says otherwise and wins",
@@ -112,6 +136,8 @@ def _env_file(case: Case, board: Board) -> None:
 def _names(case: Case, board: Board) -> None:
     """Names of variables: deprecated ones, those for a browser, those that other programs read."""
     image = (case.service.image if case.service else "") or ""
+    if "open-webui" in image:
+        board.note("app.open_webui")
     for app, names in _DEPRECATED.items():
         current = names.get(case.told.variable)
         if current and app in image and current not in case.environment:
