@@ -158,4 +158,37 @@ ROWS = (
         severity="warning",
         fix="pids",
     ),
+    *(
+        Cause(cause, "advice", (sign,), summary, remedy, commands, severity="warning", without=("generate.ok",))
+        for cause, sign, summary, remedy, commands in (
+            (
+                "insufficient-system-memory",
+                "client.memory",
+                "{consumer} was answered that its model needs more memory than there is",
+                "Take a smaller one, or a smaller context.",
+                ("environment: {{OLLAMA_CONTEXT_LENGTH: '4096'}}",),
+            ),
+            (
+                "vram-oom",
+                "client.vram",
+                "{consumer} was answered that the GPU's memory ran out",
+                "Load less at once.",
+                ("environment: {{OLLAMA_MAX_LOADED_MODELS: '1', OLLAMA_NUM_PARALLEL: '1'}}",),
+            ),
+            (
+                "old-server-unknown-architecture",
+                "client.architecture",
+                "{consumer} was answered that its model cannot be loaded: this Ollama is too old for it",
+                "Update it, and pull the model again.",
+                ("{compose} pull {target_service}", "{compose} up -d {target_service}"),
+            ),
+            (
+                "capability-mismatch-400",
+                "log.capability",
+                "{consumer} asks a model for what it cannot do",
+                "Pick one that can.",
+                ("OLLAMA_HOST={url} ollama list",),
+            ),
+        )
+    ),
 )

@@ -6,14 +6,16 @@ threads that the catalogue cites; both families of runner texts are taken.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
-from stackctl.diagnose.signs.board import Board, Case
+from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 
 _SERVER: tuple[tuple[str, str], ...] = (
     (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', "log.entrypoint"),
     (r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied", "log.permission"),
-    (r"ensure path elements are traversable", "log.permission"),
+    (r"ensure path elements are traversable|\.ollama[^\n]*[Rr]ead-only file system", "log.permission"),
+    (r"[Rr]ead-only file system[^\n]*\.ollama", "log.permission"),
     (r"bind: cannot assign requested address", "log.bind_absent"),
     (r"bind: address already in use", "log.bind_busy"),
     (r"no space left on device", "log.disk"),
@@ -50,6 +52,9 @@ _CLIENT: tuple[tuple[str, str], ...] = (
     (r"\b524\b", "client.524"),
     (r"\b504\b.*Gateway|Gateway Time-?out", "client.504"),
     (r"\b413\b|Request Entity Too Large", "client.413"),
+    (r"requires more system memory", "client.memory"),
+    (r"cudaMalloc failed|CUDA error: out of memory", "client.vram"),
+    (r"unable to load model|unknown model architecture", "client.architecture"),
     (r"does not support (?:tools|chat|generate|thinking)", "log.capability"),
     (r"412: The model you are attempting to pull|requires a newer version of Ollama", "log.needs_newer"),
     (r"pull model manifest: file does not exist", "log.pull_typo"),
@@ -63,6 +68,19 @@ _TOWARDS = re.compile(
     r"|Failed to connect to|[Cc]onnection (?:refused|error)[^\n]{0,40}?|Max retries exceeded with url[^\n]{0,60}?host="
     r"|HTTPConnectionPool\(host=|Failed to resolve)\s*[:=(]?\s*['\"]?(?:https?://)?"
     r"(?P<host>[A-Za-z0-9_.-]*[A-Za-z0-9])['\"]?(?:(?::|, ?port[= ]| port )(?P<port>\d{2,5}))?"
+)
+_NAME = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:]+\])"
+_MENTIONED = re.compile(
+    rf"(?:(?<![\w.:/@-])(?:https?://(?:[^\s/@]+@)?)?|host=['\"]?)(?P<host>{_NAME})"
+    r"(?:['\"]?, ?port=|:)(?P<port>\d{2,5})(?!\d)"
+)
+_FAILED = re.compile(
+    r"refused|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|getaddrinfo|resolv|timed? ?-?out|unreachable|no route"
+    r"|cannot connect|fail|error|dial tcp|max retries|not known",
+    re.IGNORECASE,
+)
+_CALLS = re.compile(
+    r"using|connect|request|fetch|base.?url|GET |POST |sav|stor|setting|config|database|\bdb\b", re.IGNORECASE
 )
 _PREFIX_LOST = re.compile(
     r"\b404\b[^\n]*?https?://[^/\s\"']+(?P<path>/api/[a-z]+)|(?P<path2>/api/[a-z]+)[^\n]{0,40}\b404\b"
@@ -91,19 +109,7 @@ def read(case: Case, board: Board) -> None:
     board.note("log.read") if text else None
     if case.told.url is None:
         return
-    told = {(t.url.host, t.url.port) for t in case.scene.told if t.consumer == case.told.consumer and t.url}
-    for match in _TOWARDS.finditer(text):
-        host, port = match["host"], int(match["port"] or 0)
-        if "." not in host and host not in case.scene.project.services and "ollama" not in host and host != "localhost":
-            continue
-        if port == 0 or host in {h for h, _ in told} or (host, port) in told or _is_address_of(case, host):
-            continue
-        if port in (case.told.url.port, 11434) or "ollama" in host:
-            board.note(
-                "log.other_host",
-                f"the log of {case.container.name} speaks of {host}:{port}: {_line_of(text, match.start())}",
-                other_host=f"{host}:{port}",
-            )
+    _goes_elsewhere(case, case.told.url.port, text, board)
     if case.told.url.prefix:
         lost = _PREFIX_LOST.search(text)
         if lost and case.told.url.prefix not in _line_of(text, lost.start()):
@@ -114,8 +120,35 @@ def read(case: Case, board: Board) -> None:
     _stale_upstream(case, board)
 
 
-def _is_address_of(case: Case, host: str) -> bool:
-    return any(host == c.address for c in case.aim.connected)
+def _goes_elsewhere(case: Case, port: int, text: str, board: Board) -> None:
+    """The last line of the log that speaks of an Ollama: is it one that this consumer is told?
+
+    What stands in a script of its command is no setting; what a flag of it says is.
+    """
+    mine = [t for t in case.scene.told if t.consumer == case.told.consumer and t.url is not None]
+    told = {t.url.host for t in mine if t.url and (t.variable not in ("command", "entrypoint") or t is case.told)}
+    told |= {c.address for c in case.aim.connected}
+    for line in reversed(text.splitlines()):
+        spoken = [(m["host"].strip("[]"), int(m["port"])) for m in _MENTIONED.finditer(line)]
+        spoken = [(h, p) for h, p in spoken if p in (port, STANDARD_PORT)]
+        if not spoken:
+            continue
+        failed = _FAILED.search(line) is not None
+        if not failed and (_CALLS.search(line) is None or re.search(r"[Ll]isten|[Ss]erving", line)):
+            continue
+        others = [
+            (h, p)
+            for h, p in spoken
+            if h not in told and (failed or h not in ("localhost", "127.0.0.1", "0.0.0.0", "::1"))  # noqa: S104
+        ]
+        if others and case.container is not None:
+            host, number = others[0]
+            board.note(
+                "log.other_host",
+                f"the log of {case.container.name} speaks of {host}:{number}: {_shown(line)}",
+                other_host=f"{host}:{number}",
+            )
+        return
 
 
 def _denied(case: Case, board: Board) -> None:
@@ -133,18 +166,23 @@ def _denied(case: Case, board: Board) -> None:
 
 
 def _stale_upstream(case: Case, board: Board) -> None:
-    """Nginx's own words for an upstream address that is nobody's any more."""
+    """A proxy's own words for an upstream address; one of a Docker network that is no Ollama's is an old one."""
     target = case.target
-    if target is None:
+    if target is None or target.service in case.scene.ollama_services:
         return
-    text = case.scene.logs.get(target.name, "")
-    for match in re.finditer(
-        r"connect\(\) failed \((\d+): [^)]*\)[^\n]*upstream: \"https?://(\d+\.\d+\.\d+\.\d+):(\d+)", text
-    ):
-        owner = case.scene.owner_of(match[2])
-        stale = owner is None or owner.service not in case.scene.ollama_services
-        sign = "upstream.stale" if stale and case.scene.ollama_services else "upstream.down"
-        board.note(sign, f"the log of {target.name}: {match[0][:150]}", upstream=f"{match[2]}:{match[3]}")
+    for line in case.scene.logs.get(target.name, "").splitlines():
+        if not _FAILED.search(line):
+            continue
+        for match in _MENTIONED.finditer(line):
+            try:
+                ip = ipaddress.ip_address(match["host"])
+            except ValueError:
+                continue
+            owner = case.scene.owner_of(match["host"])
+            inside = any(ip in subnet for _, subnet, _ in case.scene.subnets() if subnet.version == ip.version)
+            stale = inside and (owner is None or owner.service not in case.scene.ollama_services)
+            sign = "upstream.stale" if stale and case.scene.ollama_services else "upstream.down"
+            board.note(sign, f"the log of {target.name}: {_shown(line)}", upstream=f"{match['host']}:{match['port']}")
 
 
 def failed_towards(text: str, host: str, port: int) -> bool:
@@ -162,4 +200,9 @@ def _match(text: str, table: tuple[tuple[str, str], ...], board: Board, name: st
 def _line_of(text: str, at: int) -> str:
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
-    return " ".join(text[start : end if end >= 0 else len(text)].split())[:180]
+    return _shown(text[start : end if end >= 0 else len(text)])
+
+
+def _shown(line: str) -> str:
+    """A line as evidence: short, and without credentials of a URL."""
+    return re.sub(r"//[^@/\s]*@", "//***@", " ".join(line.split()))[:180]
