@@ -7,6 +7,7 @@ stays unknown. Root sees more (rules, processes of others) than a user does.
 from __future__ import annotations
 
 import errno
+import http.client
 import ipaddress
 import json
 import os
@@ -14,7 +15,6 @@ import re
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,27 +23,35 @@ from pathlib import Path
 from typing import TypeVar
 
 from stackctl.diagnose.scene import HostSeen, HostTry, Listener
+from stackctl.diagnose.signs.board import STANDARD_PORT
 from stackctl.diagnose.signs.route import parse_listeners
 
 T = TypeVar("T")
 PATIENCE = 4.5
 """Seconds for a name or a connection tried from the host."""
+_OF_IPTABLES = r"table ip6? (?:nat|filter|mangle|raw|security) "
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _BINARIES = ("/usr/local/bin/ollama", "/usr/bin/ollama", "/bin/ollama")
 _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
-    """One look: ``names`` are resolved and ``tries`` connected to from here. At most about 4.5 s."""
+def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequence[tuple[str, int]] = ()) -> HostSeen:
+    """One look: ``names`` are resolved and ``tries`` connected to from here; ``servers`` are asked for their models.
+
+    At most about 4.5 s.
+    """
     pool = ThreadPoolExecutor(max_workers=16)
     try:
         resolved = {n: pool.submit(_resolve, n) for n in names}
         tried = {t: pool.submit(_try, *t) for t in tries}
         rules = pool.submit(_rules)
         journal = pool.submit(_journal)
-        models = pool.submit(_models)
         listeners = _listeners()
+        own = [("127.0.0.1", STANDARD_PORT), *(("127.0.0.1", x.port) for x in listeners if "ollama" in x.process)]
+        asked = list(dict.fromkeys([*own, *servers]))[:8]
+        models = [pool.submit(_models, *server) for server in asked]
         unit, unit_time = _unit()
+        store = next((p for p in _STORES if Path(p).is_file()), "")
         out = HostSeen(
             known=True,
             listeners=listeners,
@@ -68,9 +76,10 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]]) -> HostSeen:
             ),
             snaps=tuple(p.name for p in Path("/snap").glob("*") if p.name in ("ollama", "docker")),
             journal=journal.result(),
-            models=models.result(),
+            models={k: v for future in models for k, v in future.result().items()},
             egress_mtu=_egress_mtu(),
-            trust=next((text for p in _STORES if (text := _text(p, 1 << 20))), ""),
+            trust=_text(store, 1 << 20),
+            trust_path=store,
         )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -124,8 +133,11 @@ def _run(argv: Sequence[str], seconds: float = 3.0) -> str | None:
 def _rules() -> str | None:
     if os.geteuid() != 0:
         return None
-    found = _run(["iptables-save"])
-    return found if found is not None else _run(["nft", "list", "ruleset"])
+    found, native = _run(["iptables-save"]), _run(["nft", "list", "ruleset"])
+    if found is None or not native:
+        return native if found is None else found
+    tables = re.findall(r"(?ms)^table [^{]+\{.*?^\}", native)
+    return found + "".join(t + "\n" for t in tables if not re.match(_OF_IPTABLES, t))
 
 
 def _journal() -> str:
@@ -279,15 +291,15 @@ def _egress_mtu() -> int | None:
     return None
 
 
-def _models() -> dict[str, tuple[str, ...]]:
-    """Models of an Ollama on this machine's own loopback, where one answers within half a second."""
-    url = "http://127.0.0.1:11434/api/tags"
+def _models(address: str, port: int) -> dict[str, tuple[str, ...]]:
+    """Models of an Ollama of this machine, or of a container on it, where one answers within half a second."""
+    at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=0.5) as answer:
+        with opener.open(f"http://{at}/api/tags", timeout=0.5) as answer:
             document = json.loads(answer.read(1 << 20))
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return {}
     rows = document.get("models") if isinstance(document, dict) else None
-    names = tuple(str(r.get("name")) for r in rows or [] if isinstance(r, dict))
-    return {"127.0.0.1:11434": names} if names else {}
+    names = tuple(str(r.get("name")) for r in rows or [] if isinstance(r, dict)) if isinstance(rows, list) else ()
+    return {at: names} if names else {}

@@ -26,9 +26,12 @@ def outcome(found: Diagnosis, *, bundle: str = "", before: Sequence[Block] = ())
     if bundle:
         blocks.append(Line(f"written: {bundle}", "ok"))
     errors = sum(f.severity == "error" for f in found.findings)
-    last = "every consumer reaches its Ollama" if not found.findings and stage and stage.consumers else ""
-    if last:
-        blocks.append(Line(f"{last} ({found.seconds:.1f} s)", "ok"))
+    if not found.findings and stage and stage.consumers:
+        unseen = list(dict.fromkeys(name for (name, _), reach in found.reaches.items() if not reach.ok))
+        if unseen:
+            blocks.append(Line(f"could not be tried: {', '.join(unseen)} ({found.seconds:.1f} s)", "warn"))
+        else:
+            blocks.append(Line(f"every consumer reaches its Ollama ({found.seconds:.1f} s)", "ok"))
     steps = []
     if any(f.remedy.automatic for f in found.findings):
         steps.append("stackctl diagnose --fix")

@@ -14,6 +14,8 @@ from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
 from stackctl.diagnose.proxyrules import chosen
 from stackctl.diagnose.scene import Scene, Told
 from stackctl.diagnose.signs.board import STANDARD_PORT, Case
+from stackctl.project.discovery.images import is_ollama
+from stackctl.project.discovery.pullers import bind_port
 
 DEEP_SECONDS = 60.0
 FOLLOW_BUDGET = 6.0
@@ -166,10 +168,11 @@ def wants_second(scene: Scene, seen: Mapping[str, Seen], failing: Sequence[str])
 
 @dataclass(frozen=True)
 class HostQuestion:
-    """What to look at on the engine's host: names to resolve, addresses to try, the port that matters."""
+    """What to look at on the engine's host: names to resolve, addresses to try, servers to ask for their models."""
 
     names: tuple[str, ...] = ()
     tries: tuple[tuple[str, int], ...] = ()
+    servers: tuple[tuple[str, int], ...] = ()
 
 
 def host_question(scene: Scene) -> HostQuestion:
@@ -184,4 +187,12 @@ def host_question(scene: Scene) -> HostQuestion:
         if told.url.ip is None and "url.loopback" not in told.marks and (failed or case.host in case.extra_hosts):
             names.append(case.host)
         tries += [(c.address, c.port) for c in case.aim.connected if not c.ok and not c.address.startswith("127.")]
-    return HostQuestion(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(tries))[:8])
+    return HostQuestion(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(tries))[:8], tuple(_servers(scene))[:6])
+
+
+def _servers(scene: Scene) -> Iterable[tuple[str, int]]:
+    """Every running Ollama container of the engine, by an address that the host reaches."""
+    for container in scene.everything:
+        if container.state == "running" and is_ollama(str((container.raw.get("Config") or {}).get("Image"))):
+            port = bind_port(container.environment.get("OLLAMA_HOST", "")) or STANDARD_PORT
+            yield from ((str(e["IPAddress"]), port) for e in container.networks.values() if e.get("IPAddress"))

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 
+from stackctl.config.url import HOST_ALIAS
 from stackctl.diagnose import reply as http
 from stackctl.diagnose.signs.board import Board, Case
 
@@ -55,10 +56,22 @@ def _wanted(case: Case, board: Board, names: list[str]) -> None:
         near = near or difflib.get_close_matches(bare, names, n=1, cutoff=0.75)
         if near:
             board.note("model.near", f"{near[0]} is there", near=near[0])
-        for where, models in case.scene.host.models.items():
-            if http.full_name(model) in {http.full_name(n) for n in models}:
-                board.note("model.elsewhere", f"{model} is on the Ollama at {where} of this machine", other=where)
+        _elsewhere(case, board, model)
         return
+
+
+def _elsewhere(case: Case, board: Board, model: str) -> None:
+    """The same model on another Ollama of this machine: in a container, else of the host."""
+    having = [w for w, m in case.scene.host.models.items() if http.full_name(model) in {http.full_name(n) for n in m}]
+    owners = {where: case.scene.owner_of(where.rpartition(":")[0].strip("[]")) for where in having}
+    where = next(iter(sorted(having, key=lambda w: owners[w] is None)), "")
+    owner, port = owners.get(where), where.rpartition(":")[2]
+    if owner is not None:
+        board.note("model.in_container", other=owner.name, other_url=f"http://{owner.name}:{port}")
+        board.note("model.elsewhere", f"{model} is on the Ollama in the container {owner.name}")
+    elif where:
+        line = f"{model} is on the Ollama at {where} of this machine"
+        board.note("model.elsewhere", line, other=where, other_url=f"http://{HOST_ALIAS}:{port}")
 
 
 def _shown(case: Case, board: Board) -> None:

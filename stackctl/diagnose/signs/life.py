@@ -239,7 +239,10 @@ def _store(scene: Scene, container: Container, board: Board) -> None:
     for path, (free, total) in (seen.space if seen else {}).items():
         if total and (free < 64 << 20 or free / total < 0.01):
             board.note("store.full", f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
-    others = [v for v in scene.volumes if "ollama" in v.lower() and v not in mine]
+    keys = {v.removeprefix(f"{scene.project.name}_") for v in mine}
+    others = [
+        v for v in scene.volumes if v not in mine and ("ollama" in v.lower() or any(v.endswith(f"_{k}") for k in keys))
+    ]
     if others:
         board.note(
             "store.other_volume",

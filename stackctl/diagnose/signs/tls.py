@@ -59,7 +59,13 @@ def read(case: Case, board: Board) -> None:
     _certificate(case, board)
     _runtimes(case, board, ok=False)
     given = [s for s in case.further_aim("trust").shaken if s.store == "given"]
-    if given and (given[0].ok or case.told.trust):
+    if given and given[0].ok and not case.told.trust:
+        board.note(
+            "tls.host_trusts",
+            f"with the CA certificates of the host ({case.scene.host.trust_path}) verification succeeds",
+            host_store=case.scene.host.trust_path,
+        )
+    elif given and case.told.trust:
         board.note(
             "tls.trusted_with_ca" if given[0].ok else "tls.untrusted_with_ca",
             f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}",
