@@ -21,44 +21,62 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     good = meant or best(case.scene, case)
     words["good"] = spell(told, good)
     words["container"] = case.container.name if case.container else told.consumer
-    words["own_subnet"] = _own_subnet(case)
+    words["allow"] = _allow(board, _own_subnet(case), words.get("port", ""))
     words.setdefault("host_address", "<its address>")
     words.setdefault("ext_servers", "the host's resolver")
     words.setdefault("suggestion", good.host)
     words["origin_header"] = next(iter(origins(case)), "*")
+    _networks(case, words)
     if told.url is None:
         return
     url = told.url
     tail = "/v1" if "client.openai" in told.marks or {"url.v1", "template.v1"} <= told.marks else ""
-    words["bare"] = f"{url}{tail}"
+
+    def form(other: OllamaUrl | str) -> str:
+        """As this variable is written: with ``/v1`` where it had it, without a scheme where it had none."""
+        text = f"{other}{tail}"
+        return text.removeprefix("http://") if "value.host_port" in told.marks and told.template != "{url}" else text
+
+    words["bare"] = form(url)
     words["bare_root"] = str(url)
-    for key, other in (
-        ("with_port", replace(url, port=STANDARD_PORT)),
-        ("http_url", replace(url, scheme="http")),
-        ("https_url", _https(url)),
-        ("v1_url", None),
-        ("origin", replace(url, prefix="")),
-    ):
-        words[key] = f"{url}/v1" if other is None else f"{other}{tail}"
+    words["with_port"] = form(replace(url, port=STANDARD_PORT))
+    words["http_url"] = form(replace(url, scheme="http"))
+    words["https_url"] = form(_https(url))
+    words["origin"] = form(replace(url, prefix=""))
+    words["v1_url"] = f"{url}/v1"
     if words.get("v4"):
-        words["v4_url"] = f"{url.with_host(words['v4'])}{tail}"
-    if words.get("listen"):
-        words["listen_url"] = (
-            f"{url.with_host(words['listen'].rpartition(':')[0] or words['listen'])}{tail}"
-            if _is_pair(words["listen"])
-            else f"{url.with_host(words['listen'])}{tail}"
-        )
+        words["v4_url"] = form(url.with_host(words["v4"]))
+    if listen := words.get("listen"):
+        words["listen_url"] = form(url.with_host(listen.rpartition(":")[0] if _is_pair(listen) else listen))
     if words.get("inner", "").isdigit():
-        words["inner_url"] = f"{replace(url, port=int(words['inner']))}{tail}"
+        words["inner_url"] = form(replace(url, port=int(words["inner"])))
     if words.get("san"):
-        words["san_url"] = f"{url.with_host(words['san'])}{tail}"
+        words["san_url"] = form(url.with_host(words["san"]))
     if words.get("unique"):
-        words["unique_url"] = f"{url.with_host(words['unique'])}{tail}"
+        words["unique_url"] = form(url.with_host(words["unique"]))
     target = words.get("target_service") or words.get("target_container")
     if target:
         inner = int(words["inner"]) if words.get("inner", "").isdigit() else _port_of(case.scene, target, url.port)
-        words["target_url"] = f"http://{target}:{inner}{tail}"
-        words["host_net_url"] = f"http://127.0.0.1:{_published_port(case.scene, target, inner)}{tail}"
+        words["target_url"] = form(f"http://{target}:{inner}")
+        words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, inner)}")
+
+
+def _networks(case: Case, words: dict[str, str]) -> None:
+    """Networks as the user's files call them, for lines to be pasted there."""
+    project = case.scene.project
+    keys = {str(n.get("name") or f"{project.name}_{k}"): k for k, n in project.networks.items()}
+    owner = project.network_owner(case.told.consumer)
+    service = project.services.get(owner)
+    own = list(service.networks) if service and service.networks else ["default"]
+    words["network_service"], words["own_networks"] = owner, ", ".join(own)
+    words["overlap_key"] = keys.get(words.get("overlap", ""), words.get("overlap", ""))
+    words["target_subnet_of"] = "" if words.get("overlap", "") in keys else "# in the project that it is of\n"
+    words["join"] = ""
+    if name := words.get("target_network"):
+        key = keys.get(name, name)
+        lines = [] if name in keys else ["networks:", f"  {key}: {{external: true}}"]
+        lines += ["services:", f"  {owner}:", f"    networks: [{', '.join(dict.fromkeys([*own, key]))}]"]
+        words["join"] = "\n".join(lines)
 
 
 def _is_pair(text: str) -> bool:
@@ -71,7 +89,7 @@ def _https(url: OllamaUrl) -> OllamaUrl:
 
 def spell(told: Told, url: OllamaUrl) -> str:
     """``url`` in the form that this variable takes."""
-    if "value.host_port" in told.marks and told.template != "{url}":
+    if "value.host_port" in told.marks and told.template != "{url}" and url.scheme == "http":
         return url.address
     return (
         f"{url}/v1"
@@ -118,6 +136,23 @@ def _published_port(scene: Scene, name: str, inner: int) -> int:
     return inner
 
 
+def _allow(board: Board, subnet: str, port: str) -> str:
+    """Lines that let one network in to one port, in the words of the firewall that this host has."""
+    if "rules.firewalld" in board.on:
+        rule = f"rule family=ipv4 source address={subnet} port port={port} protocol=tcp accept"
+        return f"sudo firewall-cmd --permanent --add-rich-rule='{rule}'\nsudo firewall-cmd --reload"
+    if "rules.nft" in board.on:
+        return "\n".join(
+            (
+                "sudo nft -a list ruleset   # the chain with `hook input`, and the rule in it",
+                f"sudo nft insert rule <family> <table> <chain> ip saddr {subnet} tcp dport {port} accept",
+            )
+        )
+    if "rules.ufw" in board.on or "rules.known" not in board.on:
+        return f"sudo ufw allow in from {subnet} to any port {port} proto tcp"
+    return f"sudo iptables -I INPUT -s {subnet} -p tcp --dport {port} -j ACCEPT"
+
+
 def _own_subnet(case: Case) -> str:
-    names: Sequence[str] = list(case.container.networks) if case.container else []
+    names: Sequence[str] = list(case.attached)
     return next((str(subnet) for name, subnet, _ in case.scene.subnets() if name in names), "172.16.0.0/12")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,15 +37,15 @@ def _pin(ground: Ground, address: str, *, replace: bool = False) -> Repair | Non
 def _join(ground: Ground, network: str, *, url: str = "") -> Repair | None:
     if not network or network in ("bridge", "host", "none"):
         return None
-    own = _networks_of(ground.scene, ground.consumer)
+    project = ground.scene.project
+    owner = project.network_owner(ground.consumer) if ground.consumer in project.services else ground.consumer
+    own = _networks_of(ground.scene, owner)
     key, networks = _network_key(ground.scene, network)
-    service: dict[str, Any] = {"networks": {**own, key: None}}
+    services: dict[str, dict[str, Any]] = {owner: {"networks": {**own, key: None}}}
     if url:
-        service["environment"] = {ground.word("variable"): Text(url)}
-    says = f"put {ground.consumer} on the network {network}" + (
-        f", and set {ground.word('variable')}={url}" if url else ""
-    )
-    return Repair(says, {ground.consumer: service}, networks, (ground.consumer,))
+        services.setdefault(ground.consumer, {})["environment"] = {ground.word("variable"): Text(url)}
+    says = f"put {owner} on the network {network}" + (f", and set {ground.word('variable')}={url}" if url else "")
+    return Repair(says, services, networks, tuple(dict.fromkeys((owner, ground.consumer))))
 
 
 def _network_key(scene: Scene, name: str) -> tuple[str, dict[str, Any]]:
@@ -67,7 +66,7 @@ def _egress(ground: Ground) -> Repair | None:
     service: dict[str, Any] = {"networks": {**own, EGRESS: {"gw_priority": 100}}}
     if "macvlan" in ground.finding.cause:
         # The host's own address stays on the macvlan's side; only its bridge address is reached.
-        url = re.sub(r"//[^/:]+", f"//{HOST_ALIAS}", ground.word("bare"), count=1)
+        url = ground.word("bare").replace(ground.word("host"), HOST_ALIAS, 1)
         service["environment"] = {ground.word("variable"): Text(url)}
         service["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
     network = {"driver": "bridge", "labels": {"io.stackctl.role": "network"}}
@@ -127,12 +126,13 @@ def _profile(ground: Ground) -> Repair | None:
 
 def _trust(ground: Ground) -> Repair | None:
     """The host's own trust store, where the server passes with it."""
-    if not ground.scene.host.known or "issuer.host" not in ground.words.get("signs", "").split():
+    source = ground.word("host_store")
+    if not source:
         return None
     variables = {
         n: Text(SYSTEM_STORE) for n in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
     }
-    mount = {"type": "bind", "source": SYSTEM_STORE, "target": SYSTEM_STORE, "read_only": True}
+    mount = {"type": "bind", "source": source, "target": SYSTEM_STORE, "read_only": True}
     return Repair(
         f"mount this machine's CA certificates into {ground.consumer}",
         {ground.consumer: {"environment": variables, "volumes": [mount]}},

@@ -52,7 +52,7 @@ ROWS = (
         (*_REFUSED_HOST, "host.published_loopback"),
         "{target_container} publishes {port} on the host's loopback only",
         "Share a network and use the name.",
-        ("environment:", "  {variable}: {target_url}"),
+        ("{join}", "environment:", "  {variable}: {target_url}"),
         fix="join-and-name",
     ),
     Cause(

@@ -99,6 +99,14 @@ class Case:
         return self.network_mode == "host"
 
     @property
+    def attached(self) -> set[str]:
+        """Networks that it is on, by another container's namespace too; empty where it has no container."""
+        container = self.container
+        if container is not None and self.network_mode.startswith("container:"):
+            container = self.scene.by_id(self.network_mode.removeprefix("container:")) or container
+        return set(container.networks) if container is not None else set()
+
+    @property
     def extra_hosts(self) -> dict[str, str]:
         """Pinned names, as the container has them (or would)."""
         if self.container is not None:

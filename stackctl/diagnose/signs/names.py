@@ -234,7 +234,7 @@ def _who(case: Case, board: Board) -> None:
                 profile=service.profiles[0] if service.profiles else "",
                 target_service=service.name,
             )
-    mine = set(case.container.networks) if case.container else set(_would_join(case))
+    mine = case.attached if case.container else set(_would_join(case))
     running = [c for c in candidates if c.state == "running"]
     if running:
         common = [c for c in running if mine & set(c.networks)]

@@ -28,6 +28,7 @@ def read(case: Case, board: Board) -> None:
     place = where_is(case, tried.address)
     board.note(f"target.{place}", address=tried.address, port=str(tried.port), ms=f"{tried.ms:.0f}")
     _connect(case, board, tried)
+    _neighbour_port(case, board, tried)
     if tried.ok:
         return
     if place == "container":
@@ -37,7 +38,6 @@ def read(case: Case, board: Board) -> None:
     if place in ("lan", "docker", "public", "host"):
         _beyond(case, board, tried)
     _ownership(case, board, tried)
-    _neighbour_port(case, board, tried)
 
 
 def where_is(case: Case, address: str) -> str:
@@ -298,6 +298,9 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
     if host.daemon.get("iptables") is False:
         board.note("daemon.no_iptables", 'the daemon\'s configuration says "iptables": false')
     if host.rules is not None:
+        board.note("rules.known")
+        if re.search(r"(?m)^table (?:inet|ip) (?!nat|filter|mangle|raw)\S+ \{", host.rules):
+            board.note("rules.nft")
         if "MASQUERADE" not in host.rules and "masquerade" not in host.rules:
             board.note("rules.no_masquerade", "the host's nat table has no MASQUERADE for containers")
         if drop := _rule(host.rules, tried.port, r"DROP|REJECT"):
@@ -322,14 +325,17 @@ def _rule(rules: str, port: int, verdict: str) -> str:
             ports = re.search(r"--dports? (\S+)", line)
             if ports is None or str(port) in re.split(r"[,:]", ports[1]):
                 return line.strip()[:160]
-    if re.search(r"(?m)^:INPUT (?:DROP|REJECT)", rules):
+    native = rf"(?m)^.*\bdport (?:\{{[^}}]*\b)?{port}\b.*\b(?:{verdict.lower()})\b.*$"
+    if found := re.search(native, rules):
+        return found[0].strip()[:160]
+    if re.search(r"(?m)^:INPUT (?:DROP|REJECT)|hook input [^;]*; policy drop", rules):
         return "the policy of INPUT is DROP"
     return ""
 
 
 def _ownership(case: Case, board: Board, tried: Connected) -> None:
     """Whose network is the address in?"""
-    mine = set(case.container.networks) if case.container else set()
+    mine = case.attached
     owner = case.scene.owner_of(tried.address)
     if owner is not None and mine and not mine & set(owner.networks):
         theirs = [n for n in owner.networks if n not in ("host", "none")]
@@ -365,5 +371,6 @@ def _neighbour_port(case: Case, board: Board, tried: Connected) -> None:
         return
     if any(c.ok and c.port == STANDARD_PORT and c.address == tried.address for c in seen.connects):
         board.note(
-            "port.standard_open", f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} does not, {case.where}"
+            "port.standard_open",
+            f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} {'too' if tried.ok else 'does not'}, {case.where}",
         )
