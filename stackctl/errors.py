@@ -21,6 +21,7 @@ Any other exception is a bug (3). Codes are those of the contract in ``docs/``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 class StackctlError(Exception):
@@ -46,7 +47,16 @@ class ExpectedFailure(StackctlError):
 
 
 class TargetUnfit(ExpectedFailure):
-    """The Ollama asked for cannot serve the consumers."""
+    """The Ollama asked for cannot serve the consumers.
+
+    ``target`` is the profile or URL that was tried, empty where the one in
+    force was; ``findings`` are those of ``diagnose``, as its JSON has them.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", target: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.target = target
+        self.findings: tuple[dict[str, Any], ...] = ()
 
 
 class VerifyFailed(ExpectedFailure):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stackctl.ports import Progress
 
@@ -238,10 +238,21 @@ class Console:
     def _cell(self, cell: str | tuple[str, Tone]) -> tuple[str, Tone]:
         return (self._safe(cell), "plain") if isinstance(cell, str) else (self._safe(cell[0]), cell[1])
 
+    def _found(self, finding: dict[str, Any]) -> None:
+        """A finding of ``diagnose`` under the error that it explains."""
+        who = f"{finding['consumer']}: " if finding["consumer"] else ""
+        self._line(f"  {who}{finding['cause']}: {finding['summary']}")
+        for line in finding["evidence"]:
+            self._line(f"    saw: {line}", "dim")
+        self._line(f"    do: {finding['remedy']['summary']}")
+        for command in finding["remedy"]["commands"]:
+            self._line(f"      {command}", "strong")
+
     def error(self, error: StackctlError) -> int:
         """Print an expected error, as JSON where that is asked for, and return its exit code."""
         problems = getattr(error, "problems", None)
         steps = getattr(error, "steps", None)
+        findings = getattr(error, "findings", ())
         if self.as_json:
             document = {
                 "schema": "stackctl.error/1",
@@ -255,6 +266,8 @@ class Console:
                 document["problems"] = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
             if steps:
                 document["steps"] = steps
+            if findings:
+                document["findings"] = list(findings)
             _write(sys.stdout, self._json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
             return error.code
         if problems:
@@ -267,6 +280,8 @@ class Console:
             return error.code
         place = f"{error.where}: " if error.where and not error.message.startswith(error.where) else ""
         self._line(place + error.message, sign="error:", sign_tone="bad")
+        for finding in findings:
+            self._found(finding)
         if error.hint:
             self._line(error.hint, sign="  →", sign_tone="strong")
         for step in steps or []:

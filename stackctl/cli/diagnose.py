@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from stackctl.cli.wiring import present, session
@@ -37,14 +39,12 @@ def diagnose(
 
     work = session(ctx)
 
-    def run() -> object:
-        return command(work, look, services or (), profile=profile or None, deep=deep)
-
-    found = command(work, look, services or (), profile=profile or None, deep=deep)
+    run = partial(command, work, look, services or (), profile=profile or None, deep=deep)
+    found = run()
     if fix:
         from stackctl.commands.mend import mend  # noqa: PLC0415
 
-        present(ctx, mend(work, found, lambda: command(work, look, services or (), profile=profile or None), yes=yes))
+        present(ctx, mend(work, found, run, yes=yes))
         return
     if bundle:
         from stackctl.adapters.archive import write  # noqa: PLC0415

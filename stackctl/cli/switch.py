@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from stackctl.cli.completion import profiles
-from stackctl.cli.wiring import present, session
+from stackctl.cli.wiring import explained, present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -26,4 +28,6 @@ def switch(
     """Point the running stack at another Ollama: tried first, verified from inside, or rolled back."""
     from stackctl.commands.switch import switch as command  # noqa: PLC0415
 
-    present(ctx, command(session(ctx), target, dry_run=dry_run, timeout=timeout, assume_yes=yes, deep=deep))
+    here = session(ctx)
+    run = partial(command, here, target, dry_run=dry_run, timeout=timeout, assume_yes=yes, deep=deep)
+    present(ctx, explained(here, run))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from stackctl.cli.completion import profiles
-from stackctl.cli.wiring import present, session
+from stackctl.cli.wiring import explained, present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -26,4 +28,5 @@ def up(
     ahead = start(here.engine, here.state_directory)
     from stackctl.commands.up import up as command  # noqa: PLC0415  (loads while the questions are under way)
 
-    present(ctx, command(here, profile, timeout=timeout, dry_run=dry_run, ahead=ahead))
+    run = partial(command, here, profile, timeout=timeout, dry_run=dry_run, ahead=ahead)
+    present(ctx, explained(here, run))

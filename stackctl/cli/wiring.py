@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from stackctl.ports import Container
 
 
+def explained(here: Session, run: Callable[[], Outcome]) -> Outcome:
+    """What ``run`` comes to; a refused target is explained in the words of ``diagnose``."""
+    from stackctl.errors import TargetUnfit  # noqa: PLC0415
+
+    try:
+        return run()
+    except TargetUnfit as error:
+        from stackctl.adapters.hostview import look  # noqa: PLC0415  (loaded only where something was refused)
+        from stackctl.commands.why import against  # noqa: PLC0415
+
+        error.findings = against(here, look, error.target)
+        raise
+
+
 def settings_of(ctx: typer.Context) -> Settings:
     """The global options of this run."""
     found = ctx.find_object(Settings)

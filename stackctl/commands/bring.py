@@ -138,7 +138,8 @@ def bring(
             return bring(session, stack, project, name, merged, options)
         if verdict.reason:
             if options.on_unreachable == "fail":
-                raise TargetUnfit(verdict.reason, hint=verdict.hint or f"stackctl diagnose --profile {name}")
+                hint = verdict.hint or f"stackctl diagnose --profile {name}"
+                raise TargetUnfit(verdict.reason, hint=hint, target=name)
             if options.on_unreachable == "local" and name != "local":
                 session.reporter.warn(f"{verdict.reason}; on_unreachable: local takes over")
                 return bring(session, stack, project, "local", state, options)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from stackctl.commands.diagnose import HostLook, diagnose
+from typing import Any
+
+from stackctl.commands.diagnose import diagnose
+from stackctl.commands.looking import HostLook
 from stackctl.commands.session import Session
 from stackctl.errors import StackctlError
 
 
-def why(session: Session, look: HostLook, profile: str) -> str:
-    """The first finding against ``profile`` as three lines or so; empty where there is none, or none can be had."""
+def against(session: Session, look: HostLook, target: str) -> tuple[dict[str, Any], ...]:
+    """The errors that ``diagnose`` finds for ``target``, or for what is in force; none where it cannot be had."""
     try:
-        found = diagnose(session, look, profile=profile)
+        found = diagnose(session, look, profile=target or None)
     except StackctlError:
-        return ""
-    error = next((f for f in found.findings if f.severity == "error"), None)
-    if error is None:
-        return ""
-    who = f"{error.consumer}: " if error.consumer else ""
-    lines = [f"{who}{error.cause}: {error.summary}", *(f"  saw: {line}" for line in error.evidence[:2])]
-    lines += [f"  do: {error.remedy.summary}", *(f"    {command}" for command in error.remedy.commands[:3])]
-    return "\n".join(lines)
+        return ()
+    errors = [f for f in found.findings if f.severity == "error"]
+    mine = [f for f in errors if f.words.get("source") == "profile"] if target else errors
+    return tuple(f.as_json() for f in mine or [f for f in errors if f.consumer is None])

@@ -163,6 +163,32 @@ def test_a_target_that_is_not_applied_is_judged_too(lab: Lab) -> None:
         assert lab.diagnose(made, "--profile", "named")["ok"], "a pinned name is tried at its address"
 
 
+def test_a_refused_switch_says_what_diagnose_says(lab: Lab) -> None:
+    """The cause, its summary and the remedy are the same words, in the JSON and on the terminal."""
+    config = (
+        "version: 1\nconsumers:\n  python: {env: {OLLAMA_BASE_URL: '{url}'}}\n"
+        "instances:\n  tls: {url: 'https://gpu.lan:11434'}\n"
+    )
+    environment = {"OLLAMA_BASE_URL": "http://ollama:11434"}
+    double = [{"double": "lan"}]
+    made = entry(ollama={}, kinds=["python"], config=config, make=double, consumer={"environment": environment})
+    with lab.staged(made):
+        judged = [f for f in lab.diagnose(made, "--profile", "tls")["findings"] if f["severity"] == "error"]
+        assert [f["cause"] for f in judged] == ["https-on-plain-http"], judged
+        assert (
+            "# stackctl.yaml: http://gpu.lan:11434 in place of https://gpu.lan:11434" in judged[0]["remedy"]["commands"]
+        )
+        room = str(lab.room)
+        refused = lab.world.stackctl("-C", room, "--json", "switch", "tls")
+        assert refused["code"] == 1
+        said = json.loads(refused["out"])["findings"]
+        for key in ("cause", "consumer", "summary", "remedy"):
+            assert [f[key] for f in said] == [f[key] for f in judged]
+        shown = lab.world.stackctl("-C", room, "switch", "tls")["err"]
+        for words in (judged[0]["summary"], judged[0]["remedy"]["summary"], *judged[0]["remedy"]["commands"]):
+            assert words in shown
+
+
 def test_nothing_of_a_probe_is_left(lab: Lab) -> None:
     """Without any image to probe with, one is made of nothing and taken away again."""
     made = entry(ollama={}, kinds=["none"], consumer={"environment": {"OLLAMA_BASE_URL": "http://ollama:11434"}})
