@@ -67,7 +67,7 @@ def first(prober: Prober, stage: Stage) -> Scene:
 def _is_another(told: Told, seen: Seen | None) -> bool:
     """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
     found = seen.aims.get(told.aim) if seen and "value.guess" in told.marks else None
-    replies = [http.read(a.raw) for a in found.answered if a.ask != "proxied"] if found else []
+    replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
     return any(r.status for r in replies) and not any(http.version(r) for r in replies)
 
 

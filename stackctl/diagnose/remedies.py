@@ -55,6 +55,7 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     if words.get("unique"):
         words["unique_url"] = form(url.with_host(words["unique"]))
     target = words.get("target_service") or words.get("target_container")
+    words["bind"] = f"0.0.0.0:{_port_of(case.scene, target or '', STANDARD_PORT)}"
     if target:
         inner = int(words["inner"]) if words.get("inner", "").isdigit() else _port_of(case.scene, target, url.port)
         words["target_url"] = form(f"http://{target}:{inner}")

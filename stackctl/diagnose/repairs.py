@@ -289,7 +289,7 @@ MAKERS: dict[str, Callable[[Ground], Repair | None]] = {
     "trust-system": _trust_system,
     "healthcheck": _health,
     "wait-healthy": _wait,
-    "bind-all": lambda g: g.serve({"OLLAMA_HOST": "0.0.0.0:11434"}),
+    "bind-all": lambda g: g.serve({"OLLAMA_HOST": g.word("bind") or "0.0.0.0:11434"}),
     "keep-alive": lambda g: g.serve({"OLLAMA_KEEP_ALIVE": "-1"}),
     "context-length": lambda g: g.serve({"OLLAMA_CONTEXT_LENGTH": "16384"}),
     "less-vram": lambda g: g.serve({"OLLAMA_MAX_LOADED_MODELS": "1", "OLLAMA_NUM_PARALLEL": "1"}),

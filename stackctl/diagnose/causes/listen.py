@@ -11,7 +11,7 @@ ROWS = (
         (*_REFUSED_HOST, "host.snap", "host.loopback_only"),
         "Ollama is a snap and listens on loopback only",
         "Set it the snap's way.",
-        ("sudo snap set ollama host=0.0.0.0:11434", "sudo snap restart ollama"),
+        ("sudo snap set ollama host=0.0.0.0:{port}", "sudo snap restart ollama"),
     ),
     Cause(
         "systemd-env-not-applied",
@@ -20,7 +20,7 @@ ROWS = (
         "OLLAMA_HOST is set for Ollama's unit, and the running server does not have it",
         "Set it in a drop-in with straight quotes, reload and restart.",
         (
-            'sudo systemctl edit ollama   # [Service] Environment="OLLAMA_HOST=0.0.0.0:11434"',
+            'sudo systemctl edit ollama   # [Service] Environment="OLLAMA_HOST=0.0.0.0:{port}"',
             "sudo systemctl daemon-reload",
             "sudo systemctl restart ollama",
         ),
@@ -61,7 +61,7 @@ ROWS = (
         (*_REFUSED_HOST, "host.v6_only"),
         "the server listens on IPv6 only (net.ipv6.bindv6only)",
         "Listen on 0.0.0.0, or switch the setting off.",
-        ("sudo sysctl -w net.ipv6.bindv6only=0", "OLLAMA_HOST=0.0.0.0:11434"),
+        ("sudo sysctl -w net.ipv6.bindv6only=0", "OLLAMA_HOST=0.0.0.0:{port}"),
     ),
     Cause(
         "bindv6only",
@@ -69,7 +69,7 @@ ROWS = (
         ("v4.refused_v6_ok",),
         "the server takes IPv6 only",
         "Listen on 0.0.0.0.",
-        ("OLLAMA_HOST=0.0.0.0:11434",),
+        ("OLLAMA_HOST=0.0.0.0:{port}",),
         without=("connect.ok",),
     ),
     Cause(
@@ -80,7 +80,7 @@ ROWS = (
         "Let it listen on all addresses, and close the port to the outside.",
         (
             "stackctl host-setup systemd",
-            'sudo systemctl edit ollama   # [Service] Environment="OLLAMA_HOST=0.0.0.0:11434"',
+            'sudo systemctl edit ollama   # [Service] Environment="OLLAMA_HOST=0.0.0.0:{port}"',
             "sudo systemctl restart ollama",
         ),
         without=("host.published",),
@@ -134,7 +134,7 @@ ROWS = (
         ("target.container", "connect.refused", "inside.loopback"),
         "{target_container} listens on its own loopback only",
         "Let it listen on all addresses.",
-        ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: 0.0.0.0:11434}}"),
+        ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
         fix="bind-all",
     ),
     Cause(
@@ -143,7 +143,7 @@ ROWS = (
         ("target.container", "connect.refused", "inside.one_address"),
         "{target_container} listens on {listen} only",
         "Let it listen on all addresses.",
-        ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: 0.0.0.0:11434}}"),
+        ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
         fix="bind-all",
     ),
     Cause(
@@ -219,6 +219,15 @@ ROWS = (
         "Write https.",
         ("environment:", "  {variable}: {https_url}"),
         fix="set-https",
+    ),
+    Cause(
+        "container-ollama-binds-loopback",
+        "http",
+        ("http.reset", "published.inside_loopback"),
+        "{target_container} publishes {port}, and listens on its own loopback only",
+        "Let it listen on all addresses.",
+        ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
+        fix="bind-all",
     ),
     Cause(
         "accept-then-reset",

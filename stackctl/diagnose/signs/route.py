@@ -30,6 +30,8 @@ def read(case: Case, board: Board) -> None:
     _connect(case, board, tried)
     _neighbour_port(case, board, tried)
     if tried.ok:
+        if place == "host" or (place == "self" and case.on_host_network):
+            _behind(case, board, tried)
         return
     if place == "container":
         _container(case, board, tried)
@@ -146,6 +148,20 @@ def _container(case: Case, board: Board, tried: Connected) -> None:
         )
     else:
         board.note("inside.listens")
+
+
+def _behind(case: Case, board: Board, tried: Connected) -> None:
+    """A published port accepts whatever stands behind it: does the container listen on its loopback only?"""
+    for container, _ in _published(case, tried.port)[:1]:
+        server, inner = case.scene.servers.get(container.name), _inner(container, tried.port)
+        mine = [x for x in listeners(server) if str(x.port) == inner] if server else []
+        if mine and all(x.loopback for x in mine):
+            board.note(
+                "published.inside_loopback",
+                f"{container.name} listens on {mine[0].address}:{inner} only, seen in its own network",
+                target_container=container.name,
+                target_service=container.service or container.name,
+            )
 
 
 def listeners(seen: Seen) -> Iterator[Listener]:
