@@ -146,7 +146,7 @@ def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
         for container in scene.containers:
             if container.service in consumers or container.service in scene.ollama_services:
                 continue
-            if signs.logs.failed_towards(scene.logs.get(container.name, ""), told.url.host, told.url.port):
+            if signs.logs.failed_towards(scene.logs.get(container.name, ""), {told.url.host}, told.url.port):
                 board.note(
                     "call.elsewhere",
                     f"the log of {container.name} holds failed calls to {told.url.host}",

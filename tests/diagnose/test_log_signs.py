@@ -6,6 +6,7 @@ import pytest
 
 from stackctl.diagnose import signs
 from stackctl.diagnose.signs.board import Board
+from stackctl.diagnose.signs.logs import failed_towards
 from tests.diagnose.scenes import healthy
 
 ELSEWHERE = [
@@ -43,6 +44,21 @@ def test_a_line_about_another_ollama(line: str) -> None:
 @pytest.mark.parametrize("log", FINE)
 def test_a_line_about_the_own_one_or_none(log: str) -> None:
     assert "log.other_host" not in board_of(log).on
+
+
+@pytest.mark.parametrize(
+    ("line", "failed"),
+    [
+        ("connection to http://ollama:11434 failed: timed out", True),
+        ("connect ECONNREFUSED 10.78.0.2:11434", True),
+        ("getaddrinfo ENOTFOUND ollama", True),
+        ("GET http://ollama:11434/api/tags 200", False),
+        ("connect ECONNREFUSED 10.78.0.2:5432", False),
+        ("getaddrinfo ENOTFOUND postgres", False),
+    ],
+)
+def test_a_call_that_failed(line: str, failed: bool) -> None:
+    assert failed_towards(line, {"ollama", "10.78.0.2"}, 11434) is failed
 
 
 def test_credentials_of_a_line_are_no_evidence() -> None:

@@ -144,7 +144,8 @@ def _race(case: Case, target: Container, board: Board) -> None:
         return
     ours, theirs = _time(case.container.started_at), _time(target.started_at)
     log = case.scene.logs.get(case.container.name, "")
-    if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, case.host, case.port):
+    hosts = {case.host, *(str(e.get("IPAddress")) for e in target.networks.values())}
+    if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, hosts, case.port):
         board.note(
             "race",
             f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name}, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 
@@ -185,9 +186,16 @@ def _stale_upstream(case: Case, board: Board) -> None:
             board.note(sign, f"the log of {target.name}: {_shown(line)}", upstream=f"{match['host']}:{match['port']}")
 
 
-def failed_towards(text: str, host: str, port: int) -> bool:
-    """Whether a log holds a refused or unresolved connection to this host and port."""
-    return any(m["host"] == host and (not m["port"] or int(m["port"]) == port) for m in _TOWARDS.finditer(text))
+def failed_towards(text: str, hosts: Collection[str], port: int) -> bool:
+    """Whether a log holds a call to one of these names or addresses, and this port, that failed."""
+    for line in text.splitlines():
+        if not _FAILED.search(line):
+            continue
+        spoken = [(m["host"].strip("[]"), int(m["port"])) for m in _MENTIONED.finditer(line)]
+        spoken += [(m["host"], int(m["port"] or port)) for m in _TOWARDS.finditer(line)]
+        if any(host in hosts and number == port for host, number in spoken):
+            return True
+    return False
 
 
 def _match(text: str, table: tuple[tuple[str, str], ...], board: Board, name: str) -> None:
