@@ -278,8 +278,8 @@ ROWS = (
     Cause(
         "dual-stack-host-gateway",
         "advice",
-        ("url.host_alias", "v6.first_fails"),
-        "host.docker.internal is an IPv6 address first, where Ollama does not listen; clients without fallback fail",
+        ("url.host_alias", "v6.fails"),
+        "host.docker.internal is {v6} too, where Ollama does not listen; clients that take it first fail",
         "Let Ollama listen on both, or pin the IPv4 address.",
         ("extra_hosts:", '  - "host.docker.internal:{v4}"'),
         fix="pin-v4",

@@ -146,6 +146,13 @@ def _families(case: Case, board: Board) -> None:
     by = {c.address: c for c in case.aim.connected}
     bad_six = [a for a in six if a in by and not by[a].ok]
     good_four = [a for a in addresses if ":" not in a and a in by and by[a].ok]
+    if bad_six and good_four:
+        board.note(
+            "v6.fails",
+            f"{bad_six[0]} fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}",
+            v6=bad_six[0],
+            v4=good_four[0],
+        )
     if bad_six and good_four and addresses[0] in bad_six:
         board.note(
             "v6.first_fails",
