@@ -10,7 +10,7 @@ from stackctl.config.target import GATEWAY_SERVICE, Target, resolve
 from stackctl.config.url import DEFAULT_PORT, HOST_ALIAS, OllamaUrl, UrlError
 from stackctl.errors import StackctlError
 
-_WORD = re.compile(r"\{(url|scheme|host|port|model|token)\}")
+_WORD = re.compile(r"(?<!\$)\{(url|scheme|host|port|model|token)\}")
 
 
 def told_url(

@@ -18,7 +18,8 @@ from stackctl.errors import Problem
 
 PLACEHOLDERS = ("url", "scheme", "host", "port", "model", "token")
 SECRET_HEADERS = re.compile(r"authorization|token|secret|password|api[-_]?key|cookie", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+# One word in braces; JSON and a shell's `${NAME}` have other things there, and are meant as they stand.
+_PLACEHOLDER = re.compile(r"(?<!\$)\{(\w*)\}")
 
 
 def check_rules(tree: Tree, file: str) -> list[Problem]:

@@ -26,6 +26,9 @@ HOST_NAMES = frozenset(
 )
 BIND_NAMES = frozenset({"0.0.0.0", "::", "*", "", "127.0.0.1", "localhost", "::1"})  # noqa: S104
 
+FOREIGN = re.compile(r"(?<!\$)\{\w*\}")
+"""What would read as a placeholder of a template and is none: ``{}``, ``{name}``; not JSON, nor ``${NAME}``."""
+
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
 _URL = re.compile(
     rf"(?P<scheme>https?)://(?:[^\s/@,;|'\"]+@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?(?P<path>/[^\s\"'`,;|<>\\\])}}]*)?",
@@ -85,11 +88,10 @@ def _address(match: re.Match[str], scheme: str) -> Address:
 
 def template_of(value: str, mine: list[Address]) -> str | None:
     """``value`` with each of ``mine`` replaced; None where braces in the rest would read as placeholders."""
-    out, at = [], 0
-    for address in mine:
-        out += [value[at : address.start], address.template()]
-        at = address.end
-    rest = "".join([*out[::2], value[at:]])
-    if "{" in rest or "}" in rest:
+    if FOREIGN.search(value):
         return None
-    return "".join([*out, value[at:]])
+    out, at = "", 0
+    for address in mine:
+        out += value[at : address.start] + address.template()
+        at = address.end
+    return out + value[at:]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
-from stackctl.project.discovery.address import Address, addresses, template_of
+from stackctl.project.discovery.address import FOREIGN, Address, addresses, template_of
 from stackctl.project.discovery.findings import Setting
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
@@ -16,7 +16,7 @@ from stackctl.project.discovery.source import Place, Source
 
 _FLAG = r"^(--?[A-Za-z][\w.-]*)(?:=|$)"
 BUILT_IN = "a build argument is baked into the image; change it in the Compose file and build again"
-BRACES = "the {kind} holds braces of its own, which a template cannot carry"
+BRACES = "the {kind} holds a word in braces of its own, which would read as a placeholder"
 
 
 def in_command(
@@ -31,7 +31,7 @@ def in_command(
     for kind in ("entrypoint", "command"):
         value = service.raw.get(kind)
         argv = [str(a) for a in value] if isinstance(value, list) else str(value).split() if value else []
-        braces = any("{" in word or "}" in word for word in argv)
+        braces = any(FOREIGN.search(word) for word in argv)
         reason = BRACES.format(kind=kind) if braces else COPIES if looks_secret(" ".join(argv)) else ""
         words = list(argv)
         for index, word in enumerate(argv):

@@ -18,7 +18,7 @@ from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
 from stackctl.project.discovery.source import Place, Source
 
 _PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|\d+(?:\.\d+)?|/\S*)$", re.IGNORECASE)
-BRACES = "the value holds braces of its own, which a template cannot carry"
+BRACES = "the value holds a word in braces of its own, which would read as a placeholder"
 
 
 @dataclass(frozen=True)

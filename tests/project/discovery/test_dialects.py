@@ -122,7 +122,7 @@ services:
     assert told(findings) == {"app": {"env:OLLAMA_URL": "{scheme}://{host}", "env:OLLAMA_PORT": "{port}"}}
 
 
-def test_braces_of_its_own_cannot_be_a_template(find: Find) -> None:
+def test_json_is_a_template_and_a_word_in_braces_is_none(find: Find) -> None:
     findings = find(
         """\
 services:
@@ -130,12 +130,13 @@ services:
     image: example/app
     environment:
       LLM_CONFIG: '{"base_url": "http://ollama:11434"}'
+      LLM_PATTERN: "http://ollama:11434/{name}"
 """,
         server=True,
     )
-    consumer = findings.consumers[0]
-    assert not consumer.switchable
-    assert consumer.reason == "the value holds braces of its own, which a template cannot carry"
+    assert told(findings) == {"app": {"env:LLM_CONFIG": '{"base_url": "{url}"}', "env:LLM_PATTERN": None}}
+    reasons = [s.reason for s in findings.consumers[0].settings if s.template is None]
+    assert reasons == ["the value holds a word in braces of its own, which would read as a placeholder"]
 
 
 def test_user_and_password_of_a_url_are_not_repeated(find: Find) -> None:

@@ -205,16 +205,31 @@ services:
     assert all(c.switchable for c in findings.consumers)
 
 
-def test_a_script_with_braces_of_its_own_cannot_be_a_template(find: Find) -> None:
+def test_a_script_with_a_word_in_braces_cannot_be_a_template(find: Find) -> None:
     findings = find(
         """\
 services:
-  a: {image: x, command: [sh, -c, "curl http://ollama:11434/api/show -d '{\\"model\\": \\"a\\"}'"]}
+  a: {image: x, command: [sh, -c, "cat list | xargs -I{} curl http://ollama:11434/api/show -d {}"]}
 """,
         server=True,
     )
     assert told(findings) == {"a": {"command:": None}}
-    assert findings.consumers[0].reason == "the command holds braces of its own, which a template cannot carry"
+    assert findings.consumers[0].reason == (
+        "the command holds a word in braces of its own, which would read as a placeholder"
+    )
+
+
+def test_a_script_with_json_and_variables_of_the_shell_is_a_template(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  a: {image: x, command: [sh, -c, "curl http://ollama:11434/api/show -d '{\\"model\\": \\"$${MODEL}\\"}'"]}
+""",
+        server=True,
+    )
+    assert findings.consumers[0].arguments == (
+        ("command", ("sh", "-c", 'curl {url}/api/show -d \'{"model": "$${MODEL}"}\'')),
+    )
 
 
 def test_a_build_argument_is_baked_in(find: Find) -> None:
