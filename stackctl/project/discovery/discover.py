@@ -116,6 +116,7 @@ class _Discovery:
                 + ", ".join(f"{k}={service.environment[k]}" for k in app.disabled if k in service.environment)
                 + ")"
             )
+            return [s for s in settings if not names.says_ollama(s.name or "") or s.name not in app.env]
         return settings
 
     def _fronts(self, visible: dict[str, list[Setting]]) -> None:

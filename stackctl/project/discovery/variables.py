@@ -41,6 +41,8 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     named = names.says_ollama(name) and (names.is_address(name) or (bool(whole) and names.may_be_address(name)))
     found = addresses(unquoted, whole=names.is_host(name) or named)
     found = [a for a in found if a.scheme or a.host not in ("0.0.0.0", "::")]  # noqa: S104  (a bind address, none to call)
+    if found and _is_own_name(name, found[0], land, own):
+        return None
     mine = [(a, at) for a in found if (at := _target(a, land, named=named, own=own))]
     if mine:
         return _told(unquoted if unquoted != text and _PLAIN.match(text) is None else text, mine, name, text)
@@ -60,6 +62,13 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     if found or re.search(r"[{}$]", text):
         return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
     return None
+
+
+def _is_own_name(name: str, address: Address, land: Landscape, own: str) -> bool:
+    """Whether it is the public name under which a proxy, or whoever reads a domain, offers Ollama to others."""
+    bare = not address.scheme and address.port is None and not address.path
+    offers = own in land.gateways or names.words(name)[-1:] == ("domain",)
+    return bare and offers and land.owner(address.host) is None and not address.is_host_machine
 
 
 def _binds(name: str) -> bool:

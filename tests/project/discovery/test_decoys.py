@@ -149,3 +149,14 @@ services:
     )
     assert told(findings) == {"webui": {"env:OLLAMA_BASE_URL": "{url}"}}
     assert servers(findings) == ["ollama", "webui"]
+
+
+def test_the_public_name_of_a_proxy_is_none_to_call(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  proxy: {image: "caddy:2", environment: {OLLAMA_HOSTNAME: ollama.example.com}}
+  app: {image: example/app, environment: {OLLAMA_DOMAIN: ollama.example.com}}
+"""
+    )
+    assert told(findings) == {}

@@ -46,6 +46,7 @@ def test_an_app_of_many_providers_needs_a_hint(find: Find) -> None:
     "environment",
     [
         "{ENABLE_OLLAMA_API: 'false'}",
+        "{ENABLE_OLLAMA_API: 'false', OLLAMA_BASE_URL: 'http://ollama:11434'}",
         "{OPENAI_API_BASE_URL: 'http://vllm:8000/v1'}",
     ],
 )
