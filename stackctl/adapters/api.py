@@ -7,7 +7,6 @@ with its own (Engine API reference, "Versioning").
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
@@ -15,8 +14,11 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    from stackctl.adapters.connection import Connection
 
 TIMEOUT = 60.0
 DEFAULT_SOCKET = "/var/run/docker.sock"
@@ -51,13 +53,6 @@ def _current_context() -> str:
         return ""
 
 
-class _Connection(http.client.HTTPConnection):
-    """Closed with the thread that it belongs to; nobody else knows when that ends."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
 class EngineApi:
     """GET requests to one engine."""
 
@@ -70,13 +65,15 @@ class EngineApi:
         """The JSON answer, or None for 404. Raises :class:`ApiUnavailable` where there is none."""
         texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (query or {}).items()}
         target = f"{path}?{urlencode(texts)}" if texts else path
+        from stackctl.adapters.connection import HTTPException  # noqa: PLC0415  (see there)
+
         for attempt in (1, 2):
             connection, fresh = self._connection()
             try:
                 connection.request("GET", target, headers={"Host": "docker"})
                 response = connection.getresponse()
                 body = response.read()
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, HTTPException) as error:
                 self._drop()
                 if fresh or attempt == 2:
                     raise ApiUnavailable(str(error)) from error
@@ -95,11 +92,13 @@ class EngineApi:
         """``GET /KIND/NAME``; the name quoted."""
         return self.get(f"/{kind}/{quote(name, safe='')}{suffix}")
 
-    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> tuple[Connection, bool]:
+        from stackctl.adapters.connection import Connection  # noqa: PLC0415  (see there)
+
+        known: Connection | None = getattr(self._local, "connection", None)
         if known is not None and known.sock is not None:
             return known, False
-        connection = _Connection("docker", timeout=TIMEOUT)
+        connection = Connection("docker", timeout=TIMEOUT)
         connection.sock = self._dial()
         connection.auto_open = 0
         self._local.connection = connection

@@ -59,7 +59,8 @@ def mentioned(service: Service, wanted: frozenset[str], reader: Reader, home: st
             text = reader.text(path)
             if text is not None:
                 seen += 1
-                found.update(name for name in wanted if name in text)
+                lower = text.lower()  # a settings class has them in lower case
+                found.update(name for name in wanted if name.lower() in lower)
     return frozenset(found) if seen else None
 
 
