@@ -55,7 +55,12 @@ class Console:
 
     def hide(self, values: Sequence[str]) -> None:
         """From now on, replace these values wherever they would be printed."""
-        self._hidden |= {v for v in values if len(v) >= 4}
+        for value in values:
+            if len(value) < 4:
+                continue
+            # As it stands, and as JSON, YAML in single quotes, and Compose (a dollar sign doubled) spell it.
+            for spelt in (value, value.replace("$", "$$")):
+                self._hidden |= {spelt, json.dumps(spelt, ensure_ascii=False)[1:-1], spelt.replace("'", "''")}
 
     def redact(self, text: str) -> str:
         """``text`` without any hidden value."""
@@ -204,20 +209,15 @@ class Console:
                 _write(sys.stdout, f"  {self._safe(step)}\n")
         return outcome.code
 
-    def _hidden_in(self, text: str) -> str:
-        for value in sorted(self._hidden, key=len, reverse=True):
-            text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], "********")
-        return self.redact(text)
-
     def _json(self, text: str) -> str:
         """A JSON document with what a terminal may act on escaped: it stays the same document."""
-        return _NOT_IN_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", self._hidden_in(text))
+        return _NOT_IN_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", self.redact(text))
 
     def _block(self, block: object) -> None:
         from stackctl.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)
 
         if isinstance(block, Verbatim):
-            _write(sys.stdout, self._hidden_in(block.text))
+            _write(sys.stdout, self.redact(block.text))
         elif isinstance(block, Line):
             _write(sys.stdout, "  " * block.indent + self.paint(self._safe(block.text), block.tone) + "\n")
         elif isinstance(block, Table):

@@ -11,7 +11,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stackctl.adapters import process
@@ -126,8 +126,9 @@ class LocalFiles:
             except OSError as error:
                 raise _unwritable(path, error) from None
             yield
-            os.ftruncate(descriptor, 0)
         finally:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
             process.HELD.discard(descriptor)
             # Whatever else inherited it: a holder that ends as it should lets go.
             fcntl.flock(descriptor, fcntl.LOCK_UN)

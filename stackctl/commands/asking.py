@@ -47,6 +47,7 @@ def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
 def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, str]:
     resolve = secret_reader(session, stack)
     found = {name: resolve(text).reveal() for name, text in instance.headers.items()}
+    session.hide([found[name] for name, text in instance.headers.items() if "${" in text])
     if instance.auth and instance.auth.bearer:
         token = resolve(str(instance.auth.bearer)).reveal()
         session.hide([token])
@@ -55,6 +56,7 @@ def _headers(session: Session, stack: Stack, instance: Instance) -> dict[str, st
         password = resolve(str(instance.auth.basic.password)).reveal()
         session.hide([password])
         pair = base64.b64encode(f"{instance.auth.basic.user}:{password}".encode()).decode()
+        session.hide([pair])
         found["Authorization"] = f"Basic {pair}"
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stackctl.commands.observe import OVERRIDE, read_state
 from stackctl.commands.prepare import compose_environment, compose_secrets, secret_values
-from stackctl.commands.recover import describe, recover, unfinished
+from stackctl.commands.recover import notice, recover, unfinished
 from stackctl.commands.resolving import blame
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project, with_override
@@ -42,7 +42,7 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
                 recover(session, stack, resolved)
             return _run(session, stack, arguments)
     if found := unfinished(session):
-        session.reporter.warn(f"{describe(found, session.clock())}: `stackctl rollback` undoes it")
+        session.reporter.warn(notice(session, found))
     return _run(session, stack, arguments)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stackctl.commands.asking import How
 from stackctl.commands.execute import StackExecutor, Work
-from stackctl.commands.observe import JOURNAL, read_text
+from stackctl.commands.observe import JOURNAL, LOCK, read_text
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
@@ -24,9 +24,17 @@ def unfinished(session: Session) -> Pending | None:
 
 def describe(found: Pending, now: float) -> str:
     """One line about it."""
-    alive = _alive(found.pid)
-    who = f"process {found.pid}" + ("" if alive else ", which is gone")
+    who = f"process {found.pid}" + ("" if _alive(found.pid) else ", which is gone")
     return f"unfinished: {found.purpose} ({who}), begun {max(0.0, now - found.since):.0f} s ago"
+
+
+def notice(session: Session, found: Pending) -> str:
+    """The same for what only looks: it may be under way still, else with what is to be done about it."""
+    said = describe(found, session.clock())
+    holder = read_text(session, LOCK) or ""
+    if f'"pid": {found.pid},' in holder and _alive(found.pid):
+        return said.replace("unfinished", "under way", 1)
+    return f"{said}: `stackctl rollback` undoes it"
 
 
 def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run: bool = False) -> bool:

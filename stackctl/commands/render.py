@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import yaml
-
 from stackctl.commands.observe import read_state
 from stackctl.commands.prepare import choose_profile, prepare, secret_values
 from stackctl.commands.session import Session
@@ -30,6 +28,8 @@ def render(session: Session, profile: str | None, *, merged: bool = False) -> Ou
         return Outcome("stackctl.render/1", {**data, "override": text}, [Verbatim(text)])
     session.hide(secret_values(session, stack))
     with candidate(session, prepared.override.text) as path:
-        document = session.engine.config(replace(with_override(session, stack, path), variables=prepared.variables))
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+        call = replace(with_override(session, stack, path), variables=prepared.variables)
+        document = session.engine.config(call)
+        # Compose's YAML leaves out what its JSON has as null, and is what people compare this with.
+        text = "" if session.as_json else session.engine.compose(call, ["config"]).text
     return Outcome("stackctl.render/1", {**data, "project": document}, [Verbatim(text)])

@@ -11,7 +11,7 @@ from stackctl.commands.asking import how_to_ask
 from stackctl.commands.bring import hashes_of
 from stackctl.commands.observe import OVERRIDE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, choose_profile, prepare
-from stackctl.commands.recover import describe, unfinished
+from stackctl.commands.recover import notice, unfinished
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.told import name_of, told_url
@@ -151,7 +151,7 @@ def _drift(
 ) -> tuple[list[str], Mapping[str, OllamaUrl]]:
     found: list[str] = []
     if pending := unfinished(session):
-        found.append(f"{describe(pending, session.clock())}: `stackctl rollback` undoes it")
+        found.append(notice(session, pending))
     if state is None:
         return found, {}
     text = read_text(session, OVERRIDE)
@@ -163,7 +163,7 @@ def _drift(
         found.append("the override is gone")
     elif prepared.override.digest != state.override and text == prepared.override.text:
         found.append("the override was written for another state")
-    elif text != prepared.override.text:
+    elif text != prepared.override.text and not pending:
         edited = _digest(text) != state.override
         found.append("the override was edited by hand" if edited else _why_new_override(prepared, state))
     found += _changed_services(session, stack, project, observed, prepared)

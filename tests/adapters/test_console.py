@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stackctl.adapters.console import Console, printable
 from stackctl.errors import ConfigError, Problem, RollbackFailed, UsageError
@@ -151,3 +152,16 @@ def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b'unknown key "k\\xe9"' in done.stderr
     assert sys.getdefaultencoding() == "utf-8"
+
+
+@pytest.mark.parametrize("secret", ["pa$$word-1$x", "it's-a-secret", 'with"quotes-1', "back\\slash-1", "plain-secret"])
+def test_a_secret_is_hidden_however_a_document_spells_it(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    console.hide([secret])
+    doubled = secret.replace("$", "$$")
+    for text in (secret, doubled):
+        console.text(console.redact(f"{text}\n{json.dumps(text)}\n{yaml.safe_dump({'a': text, 'b': f'x: {text}'})}"))
+    said = capsys.readouterr().out
+    assert said.count("********") == 8
+    assert "secret" not in said
+    assert "-1" not in said

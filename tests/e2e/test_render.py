@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -40,16 +39,15 @@ def test_the_difference_is_what_it_must_be(env: str, target: str, reference: Pat
     files = ["compose/docker-compose.yml", f"compose/docker-compose.{env}.yml"]
     flags = [part for file in files for part in ("--file", str(reference / file))]
     directory = str(reference / "compose")
-    plain = json.loads(
-        docker(
-            "compose", "--project-directory", directory, *flags, "--env-file", str(reference / f"env/{env}.env"),
-            "config", "--format", "json",
-        )
-    )  # fmt: skip
+    env_file = str(reference / f"env/{env}.env")
+    plain = yaml.safe_load(
+        docker("compose", "--project-directory", directory, *flags, "--env-file", env_file, "config")
+    )
     ran = run_here("-C", reference, "--env", env, "render", target, "--merged").ok()
     merged = yaml.safe_load(ran.out)
     before, after = flat(plain), flat(merged)
-    changed = {path for path in {**before, **after} if before.get(path) != after.get(path)}
+    none = object()
+    changed = {path for path in {**before, **after} if before.get(path, none) != after.get(path, none)}
     backend = "/services/backend"
     if target == "local":
         added = {p for p in changed if p.startswith(("/services/ollama/", "/volumes/ollama_data/"))}

@@ -82,7 +82,9 @@ def test_interrupted(number: signal.Signals, stack: Project, host_double: Double
         held = stack.stackctl("switch", "local").ended(6)
         assert f"process {process.pid}, for " in held.err
         assert f"doing: switch http://localhost:{host_double.port}" in held.err
-        assert "unfinished: switch" in stack.stackctl("ps").err
+        said = stack.stackctl("ps").err
+        assert "under way: switch" in said
+        assert "rollback" not in said
         process.send_signal(number)
         _, said = process.communicate(timeout=90)
     finally:
