@@ -8,16 +8,15 @@ it, and back. Names are resolved inside. TLS is ours, end to end.
 from __future__ import annotations
 
 import os
-import select
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import httpcore
 
+from stackctl.adapters.hub import Hub, NoHub, beside, within
+from stackctl.adapters.relaystream import SocketStream
 from stackctl.ports import Container
 
 # Ends when either side ends: a relay that outlives its connection would hold it open in the user's container.
@@ -82,14 +81,6 @@ def exec_prefix(docker: Sequence[str], container: str) -> list[str]:
     """The command that runs a relay inside ``container``; ``docker`` is the client with its context."""
     names = [flag for name in _SCRIPTS for flag in ("--env", name)]
     return [*docker, "exec", "--interactive", *names, container, "sh", "-c", _SHELL, "relay"]
-
-
-def beside_prefix(docker: Sequence[str], container: str, image: str) -> list[str]:
-    """The same from a short-lived container in the network of ``container``; ``image`` must be on the engine."""
-    names = [flag for name in _SCRIPTS for flag in ("--env", name)]
-    flags = ["--rm", "--interactive", "--pull", "never", "--log-driver", "none", "--network", f"container:{container}"]
-    label = ["--label", "io.stackctl.role=probe"]
-    return [*docker, "run", *flags, *label, *names, "--entrypoint", "sh", image, "-c", _SHELL, "relay"]
 
 
 class RelayBackend(httpcore.NetworkBackend):
@@ -158,12 +149,16 @@ class DirectBackend(httpcore.NetworkBackend):
 
 
 class InsideBackend(httpcore.NetworkBackend):
-    """Connects from where a consumer is: from inside it, or from beside it where its image has nothing for it."""
+    """Connects from where a consumer is: from inside it, or from beside it where its image has nothing for it.
+
+    The way out is made here, before anybody's time is taken: one hub for all
+    connections, or a process for each where the images are too poor for that.
+    """
 
     def __init__(self, docker: Sequence[str], container: Container, images: Sequence[str]) -> None:
         self._docker, self._container, self._images = docker, container, images
-        self._within = RelayBackend(exec_prefix(docker, container.id))
-        self._beside: RelayBackend | None = None
+        self._hub = self._opened()
+        self._single = RelayBackend(exec_prefix(docker, container.id))
 
     def connect_tcp(
         self,
@@ -174,16 +169,22 @@ class InsideBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """A connection to ``host:port`` as the consumer would make it."""
-        relay = self._beside
-        if relay is None:
-            try:
-                return self._within.connect_tcp(host, port, timeout, local_address, socket_options)
-            except NoRelay:
-                image = self._image()
-                if image is None:
-                    raise
-                relay = self._beside = RelayBackend(beside_prefix(self._docker, self._container.id, image))
-        return relay.connect_tcp(host, port, timeout, local_address, socket_options)
+        return (self._hub or self._single).connect_tcp(host, port, timeout, local_address, socket_options)
+
+    def close(self) -> None:
+        """Leave the container."""
+        if self._hub is not None:
+            self._hub.close()
+
+    def _opened(self) -> Hub | None:
+        try:
+            return Hub(within(self._docker, self._container.id))
+        except NoHub:
+            image = self._image()
+        try:
+            return Hub(beside(self._docker, self._container.id, image)) if image else None
+        except NoHub:
+            return None
 
     def _image(self) -> str | None:
         for image in self._images:
@@ -207,10 +208,10 @@ def into(
     return DirectBackend(address, port, relay) if near and address else relay
 
 
-class _RelayStream(httpcore.NetworkStream):
+class _RelayStream(SocketStream):
     def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        self._sock, self._process = sock, process
-        self._early = b""
+        super().__init__(sock)
+        self._process = process
         self._silent = False
 
     def greet(self, timeout: float | None) -> None:
@@ -244,21 +245,12 @@ class _RelayStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._early:
-            data, self._early = self._early[:max_bytes], self._early[max_bytes:]
-            return data
-        self._sock.settimeout(timeout)
-        try:
-            data = self._sock.recv(max_bytes)
-            if not data and self._silent:
-                self._explain()
-            self._silent = self._silent and not data
-            return data
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout(str(error)) from error
-        except ConnectionResetError:
-            return b""
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+            return super().read(max_bytes, timeout)
+        data = super().read(max_bytes, timeout)
+        if not data and self._silent:
+            self._explain()
+        self._silent = self._silent and not data
+        return data
 
     def _explain(self) -> None:
         """Say why a relay ended before a single byte: nc greets before it connects."""
@@ -266,18 +258,9 @@ class _RelayStream(httpcore.NetworkStream):
         if "nc:" in str(reason):
             raise reason
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._sock.settimeout(timeout)
-        try:
-            self._sock.sendall(buffer)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
     def close(self) -> None:
         """Close our side; the relay ends by itself, and is ended where it does not."""
-        self._sock.close()
+        super().close()
         if self._process.stderr is not None:
             self._process.stderr.close()
         try:
@@ -285,27 +268,6 @@ class _RelayStream(httpcore.NetworkStream):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        self._sock.settimeout(timeout)
-        try:
-            self._sock = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname)
-        except TimeoutError as error:
-            self.close()
-            raise httpcore.ConnectTimeout(str(error)) from error
-        except OSError as error:
-            self.close()
-            raise httpcore.ConnectError(str(error)) from error
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            return bool(self._early) or bool(select.select([self._sock], [], [], 0)[0])
-        if info == "ssl_object" and isinstance(self._sock, ssl.SSLSocket):
-            return self._sock
-        return self._sock if info == "socket" else None
 
 
 def _odd(said: bytes) -> httpcore.ConnectError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from stackctl.commands.fleet import Fleet, Inside, as_consumer_sees, gather
@@ -11,7 +12,7 @@ from stackctl.config.models import Instance
 from stackctl.errors import ExpectedFailure, UsageError
 from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.errors import State
-from stackctl.ollama.health import Health, check_all
+from stackctl.ollama.health import Connect, Health, check_all
 from stackctl.ollama.server import Server
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
@@ -87,8 +88,10 @@ def check_instances(
 ) -> Outcome:
     """Ask every instance at once, from here or from inside ``service``. Code 1 when an enabled one is not healthy."""
     fleet = gather(session, with_local=False)
-    servers, connect = _asked(fleet, names, service, inside)
-    with session.reporter.step(f"asking {len(servers)} instance{'s' if len(servers) != 1 else ''}"):
+    with (
+        _asked(fleet, names, service, inside) as (servers, connect),
+        session.reporter.step(f"asking {len(servers)} instance{'s' if len(servers) != 1 else ''}"),
+    ):
         found = {health.name: health for health in check_all(servers, connect)}
     return present([found[server.name] for server in servers], service)
 
@@ -104,25 +107,26 @@ def watch_instances(
     """The same for ever, with ``wait`` between two rounds; the configuration is read anew each time."""
     while True:
         fleet = gather(session, with_local=False)
-        servers, connect = _asked(fleet, names, service, inside)
-        found = {health.name: health for health in check_all(servers, connect)}
+        with _asked(fleet, names, service, inside) as (servers, connect):
+            found = {health.name: health for health in check_all(servers, connect)}
         yield present([found[server.name] for server in servers], service)
         wait()
 
 
+@contextmanager
 def _asked(
     fleet: Fleet, names: Sequence[str], service: str | None, inside: Inside | None
-) -> tuple[list[Server], Callable[[Server], OllamaClient]]:
+) -> Iterator[tuple[list[Server], Connect]]:
     servers = fleet.chosen(names)
     if not servers:
         raise UsageError("there are no instances in stackctl.yaml", hint="stackctl instances add NAME URL")
     if service is None or inside is None:
-        return servers, fleet.connect
+        yield servers, fleet.connect
+        return
     consumer = consumer_of(fleet, service)
-    backend = inside(consumer)
-    return [as_consumer_sees(fleet.session, server, consumer) for server in servers], lambda server: OllamaClient(
-        server, backend=backend
-    )
+    with closing(inside(consumer)) as backend:
+        seen = [as_consumer_sees(fleet.session, server, consumer) for server in servers]
+        yield seen, lambda server: OllamaClient(server, backend=backend)
 
 
 def consumer_of(fleet: Fleet, service: str) -> Container:

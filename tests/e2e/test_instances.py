@@ -211,6 +211,36 @@ def test_from_inside_whatever_the_image_has(stack: Project, host_double: Double,
     assert "no container of a service" in stack.stackctl("instances", "test", "--from", "nope").ended(2).text
 
 
+def test_forty_from_inside_are_one_process_there(stack: Project, host_double: Double) -> None:
+    """A process for each took longer than an instance may, and the healthy were told unreachable."""
+    with socket.create_server((bridge_address(), 0)) as mute:
+        dead = mute.getsockname()[1]
+        ports = [host_double.port] * 30 + [dead] * 10
+        stack.compose(
+            {
+                "backend": backend(healthcheck={"disable": True}),
+                "small": {"image": BUSYBOX, "command": ["sleep", "600"]},
+            }
+        )
+        stack.config(
+            instances={
+                f"i{n}": {"url": f"http://localhost:{port}", "timeout": "20s" if port != dead else "1s"}
+                for n, port in enumerate(ports)
+            }
+        )
+        docker("compose", "--project-directory", str(stack.directory), "up", "--detach")
+        for service in ("backend", "small"):
+            container = stack.containers()[service]["Id"]
+            since, before = time.time(), docker("top", container, "-o", "pid,args")
+            ran = stack.stackctl("instances", "test", "--from", service, "--json").ended(1).json
+            states = [e["state"] for e in ran["instances"]]
+            assert states == ["healthy"] * 30 + ["unreachable"] * 10, service
+            filters = ("--filter", f"container={container}", "--filter", "event=exec_create", "--format", "{{.ID}}")
+            seen = docker("events", "--since", f"{since:.6f}", "--until", f"{time.time():.6f}", *filters)
+            assert len(seen.splitlines()) == 1
+            assert docker("top", container, "-o", "pid,args") == before
+
+
 def test_watch_until_it_is_interrupted(plain: Project, tmp_path: Path) -> None:
     with started(tmp_path / "a", models=["tiny-chat"]) as well:
         plain.stackctl("instances", "edit", "one", "--url", well.url).ok()
