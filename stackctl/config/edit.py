@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from stackctl.config.tree import parse
+from stackctl.config.tree import LOADER, parse
 from stackctl.errors import UsageError
 
 Value = Any
@@ -24,6 +24,7 @@ Value = Any
 
 _PLAIN = re.compile(r"^[A-Za-z_/][A-Za-z0-9_./@+%=~-]*(?::[A-Za-z0-9_./@+%=~-]+)*$")
 _DURATION = re.compile(r"^(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?$")
+_REST_OF_ENTRY = re.compile(r"^[ \t]*,?[ \t]*(?:#.*)?\r?\n$")
 # YAML 1.1 readers take these for something else than text.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".", ".nan", ".inf", "-.inf"})
 
@@ -133,7 +134,8 @@ class _Text:
     def __init__(self, text: str) -> None:
         self.text = text
         self.end = "\r\n" if "\r\n" in text else "\n"
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        # The same reader as for the data: the other one takes no tab before a comment.
+        root = yaml.compose(text, Loader=LOADER)
         if not isinstance(root, yaml.MappingNode):
             raise _Refused("it is no mapping")
         self.root = root
@@ -164,11 +166,7 @@ class _Text:
                 raise _Refused("it is empty")
             return self._replace(*pairs[-1], {key: value})
         if parent.flow_style:
-            spot = self.text.rindex("}", parent.start_mark.index, parent.end_mark.index)
-            before = self.text[:spot].rstrip()
-            comma = "" if before.endswith(",") else ","
-            gap = self.text[len(before) : spot].rstrip(" ")
-            return f"{before}{comma} {_flow(key)}: {_flow(value)}{gap}{self.text[spot:]}"
+            return self._put_flow(parent, f"{_flow(key)}: {_flow(value)}")
         column = parent.value[0][0].start_mark.column
         at = self._after(parent, column)
         block = self._block(key, value, column)
@@ -176,6 +174,21 @@ class _Text:
         if parent is self.root and at == len(self.text):
             lead += self.end
         return f"{self.text[:at]}{lead}{block}{self.text[at:]}"
+
+    def _put_flow(self, parent: yaml.MappingNode, entry: str) -> str:
+        spot = self.text.rindex("}", parent.start_mark.index, parent.end_mark.index)
+        (key, value), line = parent.value[-1], self._line_start(spot)
+        last = self._last(value, key)
+        tail = self.text[last:spot]
+        if "#" in tail and line > last and not self.text[line:spot].strip():
+            # What follows the last entry is its comment: the new one has a line of its own.
+            comma = "," if "," in re.sub(r"#.*", "", tail) else ""
+            lead = f"{self.text[:last]}{'' if comma else ','}{self.text[last:line]}"
+            return f"{lead}{' ' * key.start_mark.column}{entry}{comma}{self.end}{self.text[line:]}"
+        before = self.text[:spot].rstrip()
+        comma = "" if before.endswith(",") else ","
+        gap = self.text[len(before) : spot].rstrip(" ")
+        return f"{before}{comma} {entry}{gap}{self.text[spot:]}"
 
     def take(self, path: tuple[str, ...]) -> str:
         """Remove ``path``; nothing where it is not there. A mapping left empty goes too, or stays as ``{}``."""
@@ -197,6 +210,10 @@ class _Text:
         return self.text[:start] + self.text[self._line_end(self._last(value, key)) :]
 
     def _take_flow(self, parent: yaml.MappingNode, key: yaml.Node, value: yaml.Node) -> str:
+        start, stop = self._line_start(key.start_mark.index), self._line_end(value.end_mark.index)
+        alone = not self.text[start : key.start_mark.index].strip()
+        if alone and _REST_OF_ENTRY.match(self.text[value.end_mark.index : stop]):
+            return self.text[:start] + self.text[stop:]
         index = [k for k, _ in parent.value].index(key)
         if index + 1 < len(parent.value):
             return self.text[: key.start_mark.index] + self.text[parent.value[index + 1][0].start_mark.index :]

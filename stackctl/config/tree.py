@@ -25,7 +25,7 @@ _INT = re.compile(r"^[-+]?[0-9]+$")
 _BASED = re.compile(r"^0o[0-7]+$|^0x[0-9a-fA-F]+$")
 _FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 _TAGS = (None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")))
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -119,7 +119,7 @@ class _Builder:
         self.tree.problems.append(self.problem(mark, message, hint))
 
     def document(self, text: str) -> _Node | None:
-        events = yaml.parse(text, Loader=_LOADER)
+        events = yaml.parse(text, Loader=LOADER)
         root: _Node | None = None
         seen = 0
         for event in events:

@@ -74,6 +74,30 @@ def test_edit_adds_below_and_replaces_whole_settings() -> None:
     assert data(after)["instances"]["gpu-box"]["tls"] == {"verify": True, "ca_file": "ca.pem"}
 
 
+def test_a_line_of_a_flow_mapping_goes_with_its_own_comment() -> None:
+    text = "version: 1\ninstances:\n  a: {  # one\n    url: 'http://a:1',  # where\n    priority: 2,  # how soon\n  }\n"
+    assert changed(text, edit_instance(text, "a", {("priority",): None})) == (["    priority: 2,  # how soon"], [])
+    middle = text.replace("url", "timeout").replace("'http://a:1'", "5s").replace("  }", "    url: http://a:1\n  }")
+    assert changed(middle, edit_instance(middle, "a", {("priority",): None})) == (["    priority: 2,  # how soon"], [])
+
+
+@pytest.mark.parametrize("comma", [",", ""])
+def test_a_flow_mapping_with_a_comment_at_its_end(comma: str) -> None:
+    text = f"version: 1\ninstances: {{  # all\n  a: {{url: 'http://a:1'}}{comma}  # the first\n}}  # end\n"
+    after = add_instance(text, "b", {"url": "http://b:1"})
+    entry = f"  b: {{url: http://b:1}}{comma}\n"
+    assert after == text.replace("}  # end", f"{entry}}}  # end").replace("'}  #", "'},  #")
+    assert edit_instance(after, "b", {("priority",): 2}).endswith(f"priority: 2}}{comma}\n}}  # end\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_tab_before_a_comment(end: str) -> None:
+    text = end.join(["version: 1\t# one", "instances:\t# all", "  a:\t# a", "    url: http://a:1\t# where", ""])
+    after = edit_instance(text, "a", {("url",): "https://b", ("priority",): 3})
+    assert after == text.replace("http://a:1", "https://b") + f"    priority: 3{end}"
+    assert add_instance(text, "b", {"url": "http://b:1"}) == f"{text}  b:{end}    url: http://b:1{end}"
+
+
 def test_edit_in_flow_style() -> None:
     after = edit_instance(TEXT, "other", {("priority",): None, ("tls", "verify"): False})
     assert changed(TEXT, after)[1] == ['  other: {url: "http://o:1", tls: {verify: false}}  # flow']
