@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.text import mapping, plain
@@ -38,6 +39,12 @@ _TEXTS: tuple[tuple[str, Kind, str, str], ...] = (
         Kind.REGISTRY_REFUSED,
         "the registry refuses access to this model",
         "sign in on the server: ollama signin",
+    ),
+    (
+        r"ssh: no key found|id_ed25519|private key",
+        Kind.REGISTRY_REFUSED,
+        "the Ollama server cannot use its own key: {0}",
+        "move ~/.ollama/id_ed25519 away on that server and restart it: it makes a new one",
     ),
     (
         r"max retries exceeded",
@@ -153,18 +160,33 @@ def from_text(text: str, *, status: int | None = None) -> OllamaError:
     return OllamaError(Kind.OTHER, f"the Ollama server answers an error: {shown or 'no text'}", status=status)
 
 
+_LOGIN = re.compile(r"log-?in|sign-?in|auth|sso", re.IGNORECASE)
+
+
+def _redirect(status: int, location: str, url: str) -> OllamaError:
+    """Where it leads, without what a login page carries along in its query."""
+    to = location.partition("?")[0].partition("#")[0]
+    try:
+        elsewhere = bool(urlsplit(to).hostname) and urlsplit(to).hostname != urlsplit(url).hostname
+    except ValueError:
+        elsewhere = True
+    login = elsewhere or _LOGIN.search(to)
+    hint = (
+        "if that is a login page, give the instance its `auth`; else write that address in `url`"
+        if login
+        else "write the address that it redirects to in `url`"
+    )
+    return OllamaError(
+        Kind.REDIRECT, f"{url} redirects to {plain(to, 200) or 'somewhere else'}", status=status, hint=hint
+    )
+
+
 def from_status(status: int, body: str, *, url: str, headers: Any = None) -> OllamaError:
     """The error that an HTTP status other than 2xx means; ``headers`` is a mapping that ignores case."""
     head = headers or {}
     text = error_text(body)
     if status in (301, 302, 303, 307, 308):
-        to = plain(head.get("location") or "", 200)
-        return OllamaError(
-            Kind.REDIRECT,
-            f"{url} redirects to {to or 'somewhere else'}",
-            status=status,
-            hint="write the address that it redirects to in `url`",
-        )
+        return _redirect(status, str(head.get("location") or ""), url)
     if status == 401 and text and "signin_url" in body:
         return from_text("signin_url", status=status)
     if status == 403 and not body.strip():

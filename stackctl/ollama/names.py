@@ -132,4 +132,7 @@ def nearest(wanted: str, names: Iterable[str], limit: int = 3) -> list[str]:
     bare = {name.split(":")[0].lower(): name for name in reversed(known)}
     close_bare = difflib.get_close_matches(wanted.split(":", maxsplit=1)[0].lower(), bare, n=limit, cutoff=0.7)
     ranked = [*tags, *(lowered[c] for c in close), *(bare[c] for c in close_bare)]
-    return list(dict.fromkeys(ranked))[:limit]
+    first: dict[str, str] = {}
+    for name in ranked:
+        first.setdefault(key(name), name)
+    return list(first.values())[:limit]

@@ -105,6 +105,7 @@ def test_pull_sync_rm_prune(stack: Project, pair: tuple[Double, Double]) -> None
         ({}, "bad name", "is no model name"),
         ({"pull_disk_full_after": 1000}, "qwen3:0.6b", "the disk of the Ollama server is full"),
         ({"registry": "dns"}, "qwen3:0.6b", "cannot reach the model registry"),
+        ({"registry": "key"}, "qwen3:0.6b", "cannot use its own key"),
         ({"registry": "412"}, "qwen3:0.6b", "needs a newer Ollama"),
     ],
 )

@@ -117,6 +117,23 @@ def test_states(double: Double, fault: dict[str, Any], kind: Kind, state: State)
     assert error.hint or kind is Kind.OTHER
 
 
+@pytest.mark.parametrize(
+    ("location", "told", "hint"),
+    [
+        ("https://127.0.0.1/", "redirects to https://127.0.0.1/", "write the address that it redirects to"),
+        ("https://id.example.com/auth?token=canary", "redirects to https://id.example.com/auth", "`auth`"),
+        ("/login?next=%2Fapi", "redirects to /login", "`auth`"),
+        ("", "redirects to somewhere else", "write the address"),
+        ("http://[bad", "redirects to http://[bad", "`auth`"),
+    ],
+)
+def test_a_redirect_says_where_and_no_more(double: Double, location: str, told: str, hint: str) -> None:
+    double.faults(routes=[{"match": "GET /api/tags", "status": 302, "headers": {"Location": location}}])
+    error = failing(server(double))
+    assert error.message.endswith(told)
+    assert hint in str(error.hint)
+
+
 def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

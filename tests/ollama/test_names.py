@@ -61,6 +61,7 @@ def test_nearest_puts_other_tags_first() -> None:
     assert names.nearest("lama3.2:1b", known)[0] == "llama3.2:1b"
     assert names.nearest("nomic-embed-txt", known) == ["nomic-embed-text:latest"]
     assert names.nearest("zzzz", known) == []
+    assert len(names.nearest("tinychat", ["tiny-chat", "tiny-chat:latest"])) == 1
 
 
 @pytest.mark.parametrize(
