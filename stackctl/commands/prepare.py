@@ -99,6 +99,19 @@ def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> di
     return {url.host: addresses[0]} if addresses else {}
 
 
+def pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:
+    """Future ``extra_hosts`` as addresses; ``host-gateway`` is the default bridge's own address."""
+    found: dict[str, tuple[str, ...]] = {}
+    for host, address in target.pins.items():
+        if address == HOST_GATEWAY:
+            bridge = session.engine.network("bridge") or {}
+            gateways = [c.get("Gateway") for c in (bridge.get("IPAM") or {}).get("Config") or []]
+            found[host] = tuple(g for g in gateways if g)[:1]
+        else:
+            found[host] = (address,)
+    return found
+
+
 def compose_variables(session: Session, stack: Stack, target: Target, override: OverrideFile) -> dict[str, str]:
     """What Compose must find in its environment: the token behind ``{token}``, and what templates refer to."""
     named = template_variables(stack)

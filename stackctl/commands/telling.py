@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stackctl.commands.asking import how_to_ask
-from stackctl.commands.prepare import Prepared
+from stackctl.commands.prepare import Prepared, pinned_addresses
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.config.target import Target
@@ -252,9 +252,8 @@ def _absent(name: str, variable: str) -> Told:
 
 def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[Told]:
     out = []
+    pinned = pinned_addresses(session, prepared.target)
     for consumer, url in prepared.override.told.items():
-        pin = prepared.target.pins.get(url.host, "")
-        addresses = (pin,) if pin and pin != "host-gateway" else ()
         name = prepared.target.name
         named = stack is not None and name in stack.config.instances
         one = Told(
@@ -263,7 +262,7 @@ def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list
             str(url),
             url,
             source="profile",
-            addresses=addresses,
+            addresses=pinned.get(url.host, ()),
             models=prepared.target.models,
             marks=frozenset({"client.native"}),
             place="stackctl.yaml" if named else "the URL given",

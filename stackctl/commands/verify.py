@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.commands.asking import How, how_to_ask
+from stackctl.commands.prepare import pinned_addresses
 from stackctl.commands.probing import Prober, Standpoint
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.commands.told import name_of, told_url
 from stackctl.config.models import StackConfig
-from stackctl.config.target import HOST_GATEWAY, Target, resolve
+from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import Seen
 from stackctl.diagnose.checks import Reach, judge
@@ -156,7 +157,7 @@ def preflight(
     ``deep`` asks the first model for one token. A consumer that runs is asked
     for its present Ollama's models too, so that their digests can be compared.
     """
-    addresses = _pinned_addresses(session, target)
+    addresses = pinned_addresses(session, target)
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     for name, url in told.items():
         aim = aim_at(url, how, addresses=addresses.get(url.host, ()))
@@ -249,16 +250,3 @@ def _standpoint(
 
 def _bridge(name: str, image: str = "") -> Standpoint:
     return Standpoint(name, network="bridge", image=image)
-
-
-def _pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:
-    """Future ``extra_hosts`` as addresses; ``host-gateway`` is the default bridge's own address."""
-    found: dict[str, tuple[str, ...]] = {}
-    for host, address in target.pins.items():
-        if address == HOST_GATEWAY:
-            bridge = session.engine.network("bridge") or {}
-            gateways = [c.get("Gateway") for c in (bridge.get("IPAM") or {}).get("Config") or []]
-            found[host] = tuple(g for g in gateways if g)[:1]
-        else:
-            found[host] = (address,)
-    return found

@@ -161,6 +161,8 @@ def test_a_target_that_is_not_applied_is_judged_too(lab: Lab) -> None:
         refused = lab.diagnose(made, "--profile", "off")
         assert [f["cause"] for f in refused["findings"]] == ["lan-server-off"], shown(refused)
         assert lab.diagnose(made, "--profile", "named")["ok"], "a pinned name is tried at its address"
+        here = lab.diagnose(made, "--profile", "http://localhost:11434")
+        assert [f["cause"] for f in here["findings"]] == ["ollama-not-running"], shown(here)
 
 
 def test_a_refused_switch_says_what_diagnose_says(lab: Lab) -> None:
