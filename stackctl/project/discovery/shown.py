@@ -44,7 +44,7 @@ class Shown:
                     if line.name in service.environment or (line.commented and not addresses(line.value, whole=bare)):
                         continue
                     verdict = judge(line.name, self._filled(line, where), self.land, own=service.name)
-                    if verdict and verdict.note.startswith("its value is"):
+                    if verdict and verdict.note.startswith("its "):
                         continue
                     before = found.get(line.name)
                     # An example may show several ways; the project's own server is the likeliest of them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
-from stackctl.project.discovery.address import DEFAULT_PORT, Address, addresses, template_of
+from stackctl.project.discovery.address import DEFAULT_PORT, FOREIGN, Address, addresses, template_of
 from stackctl.project.discovery.envfile import EnvLine, parse_env
 from stackctl.project.discovery.findings import Kind, Setting
 from stackctl.project.discovery.landscape import Landscape, is_page
@@ -59,6 +59,9 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
             return Verdict(found[0].template(), "external")
     if found and all(land.owner(a.host) in {own, *land.others} or is_page(a) for a in found):
         return None
+    if not found and (scheme := re.match(r"https?://[^/]*", unquoted)):
+        path = unquoted[scheme.end() :]
+        return None if FOREIGN.search(path) else Verdict("{url}" + path, note="its host is not set today")
     if found or re.search(r"[{}$]", text):
         return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
     return None

@@ -207,7 +207,7 @@ services:
 """,
         server=True,
     )
-    assert told(findings) == {"fetch": {"command:": None}}
+    assert told(findings) == {"fetch": {"command:": "{url}/api/tags"}}
     assert findings.consumers[0].role == "model-pull"
     assert findings.models == ("mistral",)
 

@@ -126,3 +126,15 @@ services:
   #   image: ollama/ollama
 """
     assert [told(find(text)) for text in (by_network, by_comment)] == [{"n8n": {"none-visible:": None}}] * 2
+
+
+def test_a_url_whose_host_is_not_set_is_told_all_the_same(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  api:
+    image: example/api
+    environment: {OLLAMA_API_BASE: "http://${HOST_IP}:11434/v1", OLLAMA_URL: "http://${HOST_IP}:${HOST_PORT}"}
+"""
+    )
+    assert told(findings) == {"api": {"env:OLLAMA_API_BASE": "{url}/v1", "env:OLLAMA_URL": "{url}"}}
