@@ -18,7 +18,7 @@ MAX_PROMPT = 1 << 20
 )
 def chat(
     ctx: typer.Context,
-    prompt: list[str] = typer.Argument(None, help="What to say (default: a dialogue)", metavar="[PROMPT]..."),
+    prompt: list[str] = typer.Argument(None, help="What to say (default: a dialogue)", metavar="PROMPT"),
     instance: str = typer.Option(None, "--instance", "-i", help="Ask this instance, `local` or a URL", metavar="NAME"),
     model: str = typer.Option(None, "--model", "-m", help="Such as qwen3:8b", metavar="MODEL"),
 ) -> None:

@@ -18,7 +18,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @verb.command(epilog="Example:  stackctl completion bash > ~/.local/share/bash-completion/completions/stackctl")
 def completion(
-    shell: str = typer.Argument(None, help="bash, zsh, fish or pwsh (default: yours)", metavar="[SHELL]"),
+    shell: str = typer.Argument(None, help="bash, zsh, fish or pwsh (default: yours)", metavar="SHELL"),
 ) -> None:
     """Print the completion script for your shell."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]  # noqa: PLC0415

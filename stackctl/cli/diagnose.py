@@ -9,7 +9,7 @@ import typer
 from stackctl.cli.wiring import present, session
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
-_SERVICES = typer.Argument(None, metavar="[SERVICE]…", help="Only these consumers")
+_SERVICES = typer.Argument(None, metavar="SERVICE", help="Only these consumers")
 
 
 @verb.command(

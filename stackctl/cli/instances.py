@@ -72,7 +72,7 @@ def list_(ctx: typer.Context) -> None:
 @verb.command("test", epilog="Examples:  stackctl instances test   ·   stackctl instances test gpu-box --from backend")
 def check(
     ctx: typer.Context,
-    names: list[str] = typer.Argument(None, help="Instances or URLs (default: all)", metavar="[NAME|URL]..."),
+    names: list[str] = typer.Argument(None, help="Instances or URLs (default: all)", metavar="NAME|URL"),
     service: str = typer.Option(None, "--from", help="Ask from inside this service", metavar="SERVICE"),
     watch: bool = typer.Option(False, "--watch", help="Again and again, until Ctrl-C"),
     interval: float = typer.Option(5.0, "--interval", help="Seconds between two rounds of --watch", min=0.5),

@@ -11,9 +11,9 @@ from stackctl.cli.wiring import present, session
 verb = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Models on all instances.")
 
 _INSTANCES = typer.Option([], "--instance", "-i", help="An instance, `local` or a URL; repeats", metavar="NAME")
-_MODELS = typer.Argument(..., help="Names such as qwen3:8b", metavar="MODEL...")
+_MODELS = typer.Argument(..., help="Names such as qwen3:8b", metavar="MODEL")
 _YES = typer.Option(False, "--yes", "-y", help="Do not ask")
-_TARGETS = typer.Argument(None, help="Instances and profiles (default: the one in force)", metavar="[TARGET]...")
+_TARGETS = typer.Argument(None, help="Instances and profiles (default: the one in force)", metavar="TARGET")
 
 
 @verb.command("list", epilog="Example:  stackctl models list --json")
@@ -82,7 +82,7 @@ def prune(
 def backup(
     ctx: typer.Context,
     file: str = typer.Argument(..., help="Where it goes", metavar="FILE"),
-    models: list[str] = typer.Argument(None, help="Which models (default: all)", metavar="[MODEL]..."),
+    models: list[str] = typer.Argument(None, help="Which models (default: all)", metavar="MODEL"),
     yes: bool = _YES,
 ) -> None:
     """The local Ollama's models to a file, compressed and with a manifest of digests."""

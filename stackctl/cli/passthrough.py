@@ -24,7 +24,7 @@ def _verb(name: str, text: str, example: str) -> typer.Typer:
     @app.command(name=name, help=text, epilog=f"Example:  {example}", context_settings=dict(_PASS))
     def command(
         ctx: typer.Context,
-        arguments: list[str] = typer.Argument(None, help=f"As for `docker compose {name}`", metavar="[ARGS]..."),
+        arguments: list[str] = typer.Argument(None, help=f"As for `docker compose {name}`", metavar="ARGS"),
     ) -> None:
         _run(ctx, [name, *(arguments or []), *ctx.args])
 
@@ -37,7 +37,7 @@ def _compose() -> typer.Typer:
     @app.command(name="compose", epilog="Example:  stackctl compose -- top backend", context_settings=dict(_PASS))
     def compose(
         ctx: typer.Context,
-        arguments: list[str] = typer.Argument(..., help="Any Compose command", metavar="-- ARGS..."),
+        arguments: list[str] = typer.Argument(..., help="Any Compose command", metavar="-- ARGS"),
     ) -> None:
         """Run any Compose command with the files, environment and profiles that are in force."""
         _run(ctx, [*arguments, *ctx.args])

@@ -20,7 +20,7 @@ def is_call(arguments: list[str]) -> bool:
 )
 def provider(
     ctx: typer.Context,
-    arguments: list[str] = typer.Argument(None, metavar="[ARGS]..."),
+    arguments: list[str] = typer.Argument(None, metavar="ARGS"),
 ) -> None:
     """Answer Docker Compose as the provider of a service (see docs/provider.md)."""
     from stackctl.commands.provider import provider as command  # noqa: PLC0415

@@ -14,7 +14,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 def render(
     ctx: typer.Context,
     profile: str = typer.Argument(
-        None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]", autocompletion=profiles
+        None, help="A profile or a URL (default: the one in force)", metavar="PROFILE", autocompletion=profiles
     ),
     merged: bool = typer.Option(False, "--merged", help="The whole project with the override merged in"),
 ) -> None:

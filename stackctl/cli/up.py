@@ -16,7 +16,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 def up(
     ctx: typer.Context,
     profile: str = typer.Argument(
-        None, help="A profile or a URL (default: the one in force)", metavar="[PROFILE]", autocompletion=profiles
+        None, help="A profile or a URL (default: the one in force)", metavar="PROFILE", autocompletion=profiles
     ),
     timeout: float = typer.Option(300.0, "--timeout", help="Seconds to wait for health", min=1),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
