@@ -40,7 +40,7 @@ def report(error: BaseException, arguments: list[str], console: Console) -> int:
     text = console.redact(text)
     try:
         descriptor, name = tempfile.mkstemp(prefix="stackctl-bug-", suffix=".txt")
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text + "\n")
         where = str(Path(name))
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -28,8 +29,8 @@ def chat(
     settings = settings_of(ctx)
     console = console_of(settings)
     said = " ".join(prompt) if prompt else None
-    if said is None and (not sys.stdin.isatty() or settings.json):
-        said = sys.stdin.read(MAX_PROMPT).strip()
+    if said is None and (sys.stdin is None or not sys.stdin.isatty() or settings.json):
+        said = _from_input()
     silent = settings.json
 
     def write(text: str, thinking: bool) -> None:
@@ -43,3 +44,11 @@ def chat(
             return None
 
     present(ctx, command(session(ctx), said, ask, write, instance=instance, model=model))
+
+
+def _from_input() -> str:
+    """Standard input, whatever the locale; bytes that are no UTF-8 stay recognisable."""
+    if sys.stdin is None:
+        return ""
+    text = io.TextIOWrapper(sys.stdin.buffer, "utf-8", errors="surrogateescape")
+    return text.read(MAX_PROMPT).strip()

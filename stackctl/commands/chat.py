@@ -75,6 +75,8 @@ def chat(
     model: str | None = None,
 ) -> Outcome:
     """One shot with ``prompt``, else a dialogue of what ``ask`` returns. ``write`` gets the text as it comes."""
+    if prompt is not None:
+        _sayable(prompt)
     fleet = gather(session)
     with session.reporter.step("looking for a healthy instance"):
         candidates = choose(fleet, instance, model)
@@ -92,6 +94,15 @@ def chat(
     if turn is None:
         return Outcome("stackctl.chat/1", {"turns": 0}, [])
     return _outcome(*turn, dialogue, told=True)
+
+
+def _sayable(prompt: str) -> None:
+    if not prompt.strip():
+        raise UsageError("there is nothing to say", hint="stackctl chat 'Say hello'")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UsageError("what is to be said is no UTF-8 text", hint="iconv -t UTF-8 FILE | stackctl chat") from None
 
 
 def choose(fleet: Fleet, instance: str | None, model: str | None) -> list[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,10 @@ def _url(text: str) -> str:
 
 
 def _change(session: Session, name: str, done: str, settings: Changes, rewrite: Any) -> Outcome:
+    try:
+        json.dumps([name, *settings.values()], ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise UsageError("a name or a value is no UTF-8 text") from None
     for path, value in settings.items():
         if path[-1] in ("bearer", "password") and isinstance(value, str):
             _reference(path, value)

@@ -293,7 +293,7 @@ def _protocol(url: str, budget: Budget, text: str) -> OllamaError:
         return OllamaError(Kind.CUT, f"{url} cut the connection in the middle of an answer")
     return OllamaError(
         Kind.NOT_OLLAMA,
-        f"{url} does not speak HTTP as a server does ({plain(text, 120)})",
+        f"{url} does not speak HTTP as a server does ({plain(text.partition(': ')[0], 120)})",
         hint="is it the right port, and http or https?",
     )
 

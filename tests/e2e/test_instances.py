@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -259,6 +260,12 @@ def test_watch_until_it_is_interrupted(plain: Project, tmp_path: Path) -> None:
         assert process.wait(10) == 130
         process.communicate()
     assert "one document" in plain.stackctl("instances", "test", "--watch", "--json").ended(2).text
+
+
+def test_a_name_that_is_no_text_is_wrong_usage(plain: Project) -> None:
+    before = (plain.directory / "stackctl.yaml").read_bytes()
+    assert "no UTF-8 text" in plain.process("instances", "add", os.fsdecode(b"\xff"), "http://a").ended(2).text
+    assert (plain.directory / "stackctl.yaml").read_bytes() == before
 
 
 def test_json_holds_what_a_script_needs(plain: Project) -> None:

@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -189,6 +190,19 @@ def test_chat_as_a_dialogue_in_a_terminal(stack: Project, pair: tuple[Double, Do
     os.write(terminal, b"\x04")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [(b"", "nothing to say"), (b" \n", "nothing to say"), (b"\xff\xfe", "no UTF-8")]
+)
+def test_nothing_to_say(stack: Project, pair: tuple[Double, Double], said: bytes, words: str) -> None:
+    """An empty standard input asked the model to answer nothing, and bad bytes were said to be the server's."""
+    before = len(pair[0].requests())
+    argv, env = [*PROGRAM, "chat", "-i", "one"], _with_package(None)
+    done = subprocess.run(argv, input=said, env=env, cwd=stack.directory, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert len(pair[0].requests()) == before
 
 
 # -- the local store ------------------------------------------------------
