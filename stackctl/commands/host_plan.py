@@ -156,7 +156,8 @@ def _is_here(host: ServerHost, instance: Instance | None) -> bool:
 def _sources(session: Session, host: ServerHost, wish: Wish, known: Known) -> tuple[tuple[Network, ...], list[str]]:
     """Who connects: as told; or the stack's subnets; or, towards another machine, this one's address there."""
     if wish.sources:
-        return collapse([_network(text) for text in wish.sources]), []
+        # Two halves of all addresses are every address too.
+        return tuple(_network(str(joined)) for joined in collapse([_network(text) for text in wish.sources])), []
     if not known.here and known.instance is not None:
         where = known.instance.address or known.instance.url.host
         mine = host.source_towards(where)

@@ -112,6 +112,11 @@ def test_said_sources_win(stack: Stack) -> None:
     assert [c.split(" from ")[1].split(" to ")[0] for c in allowed] == ["10.1.0.0/24", "fd00::7/128"]
 
 
+def test_sources_that_limit_nothing_together_are_refused(stack: Stack) -> None:
+    document = stack.setup("nftables", "--from", "0.0.0.0/1", "--from", "128.0.0.0/1", code=2)
+    assert "every address there is" in document["message"]
+
+
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "10.0.0.0/33", "house", ""])
 def test_a_source_that_limits_nothing_is_refused(stack: Stack, text: str) -> None:
     assert "--from" in stack.setup("ufw", "--from", text, code=2)["message"]
