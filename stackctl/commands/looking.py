@@ -119,9 +119,17 @@ def _with_trust(prober: Prober, scene: Scene) -> Scene:
         and any(s.error == "VERIFY" for s in Case.of(scene, t).aim.shaken)
         and not (scene.further.get(t.consumer) or Seen("")).aims.get("trust")
     ]
-    if not wanted:
-        return scene
-    return ask_again(prober, scene, list(dict.fromkeys(t.consumer for t in wanted)))
+    jobs: dict[str, tuple[Standpoint, ProbePlan]] = {}
+    for consumer in dict.fromkeys(t.consumer for t in wanted):
+        plan = questions.second_plan(scene, consumer)
+        aims = tuple(a for a in plan.aims if a.id == "trust") if plan else ()
+        if plan and aims:
+            jobs[consumer] = (standpoint(scene, consumer), replace(plan, aims=aims, names=(), connects=()))
+    found = dict(scene.further)
+    for consumer, seen in zip(jobs, prober.probe(list(jobs.values())), strict=True):
+        before = found.get(consumer)
+        found[consumer] = replace(before, aims={**before.aims, **seen.aims}) if before else seen
+    return replace(scene, further=found)
 
 
 def ask_again(prober: Prober, scene: Scene, consumers: Sequence[str]) -> Scene:
