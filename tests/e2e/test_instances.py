@@ -20,8 +20,11 @@ from tests.support.cli import start_process
 from tests.support.double import Double
 from tests.support.double import double as started
 from tests.support.netlab import bridge_address
-from tests.support.project import BUSYBOX, Project, backend, docker
+from tests.support.project import BUSYBOX, OLLAMA, Project, backend, docker
 
+BASH_ALONE = (
+    "/bin/mkdir /alone; for p in sh bash mktemp rm; do /bin/ln -s /bin/$$p /alone/$$p; done; exec /bin/sleep 600"
+)
 TOKEN = "canary-e2e-51b7"
 YAML = """
     # who uses it
@@ -221,6 +224,13 @@ def test_forty_from_inside_are_one_process_there(stack: Project, host_double: Do
             {
                 "backend": backend(healthcheck={"disable": True}),
                 "small": {"image": BUSYBOX, "command": ["sleep", "600"]},
+                # An image with bash and no python: only what is linked here is found.
+                "bash": {
+                    "image": OLLAMA,
+                    "entrypoint": ["/bin/sh", "-c", BASH_ALONE],
+                    "environment": {"PATH": "/alone"},
+                    "init": True,
+                },
             }
         )
         stack.config(
@@ -230,7 +240,7 @@ def test_forty_from_inside_are_one_process_there(stack: Project, host_double: Do
             }
         )
         docker("compose", "--project-directory", str(stack.directory), "up", "--detach")
-        for service in ("backend", "small"):
+        for service in ("backend", "small", "bash"):
             container = stack.containers()[service]["Id"]
             since, before = time.time(), docker("top", container, "-o", "pid,args")
             ran = stack.stackctl("instances", "test", "--from", service, "--json").ended(1).json
