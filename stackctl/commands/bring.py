@@ -20,6 +20,7 @@ from stackctl.commands.stack import Stack, with_override
 from stackctl.commands.trying import try_target
 from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.commands.workspace import candidate
+from stackctl.config.target import further
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -85,13 +86,15 @@ def bring(
     options: Options,
     *,
     ahead: Ahead | None = None,
+    without: Sequence[str] = (),
 ) -> Brought:
     """Bring the stack to the target ``name``. The caller holds the lock and has recovered.
 
-    Raises :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
+    ``without`` are members of the profile ``name`` that proved unfit. Raises
+    :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
     """
     session.engine.compose_version()
-    prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
+    prepared = prepare(session, stack, project, name, pins=state.pins if state else {}, without=without)
     how = how_to_ask(session, stack, prepared.target)
     shared = stack.config.network.shared
     networks = [shared] if shared else []
@@ -119,7 +122,9 @@ def bring(
         session.reporter.warn(warning)
     told = {c: prepared.override.told[c] for c in active}
     if not plan:
-        return _unchanged(session, stack, project, prepared, how, observed, state, options, told, early, wanted)
+        return _unchanged(
+            session, stack, project, prepared, how, observed, state, options, told, early, wanted, without
+        )
     degraded: str | None = None
     if prepared.target.kind in ("instance", "gateway"):
         verdict = try_target(
@@ -135,8 +140,10 @@ def bring(
         )
         if verdict.pins and not _same_pins(prepared, verdict.pins):
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
-            return bring(session, stack, project, name, merged, options)
+            return bring(session, stack, project, name, merged, options, without=without)
         if verdict.reason:
+            if (next_one := _next_member(session, stack, prepared, name, without, verdict.reason)) is not None:
+                return bring(session, stack, project, name, state, options, without=next_one)
             if options.on_unreachable == "fail":
                 hint = verdict.hint or f"stackctl diagnose --profile {name}"
                 raise TargetUnfit(verdict.reason, hint=hint, target=name)
@@ -148,6 +155,20 @@ def bring(
     work = _work(session, stack, project, prepared, how, hashes, state, options, degraded, observed, plan)
     _apply(session, work, plan, observed, options)
     return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
+
+
+def _next_member(
+    session: Session, stack: Stack, prepared: Prepared, name: str, without: Sequence[str], reason: str
+) -> list[str] | None:
+    """Members to leave out now, where a profile without a gateway has another that may serve; else None."""
+    if stack.config.gateway or prepared.target.kind != "instance":
+        return None
+    unfit = [*without, *prepared.target.instances]
+    left = further(stack.config, name, unfit)
+    if not left:
+        return None
+    session.reporter.warn(f"{reason}; {left[0]} takes its place in {name}")
+    return unfit
 
 
 def _is_own_server(stack: Stack, project: ComposeProject, prepared: Prepared, observed: Observed) -> bool:
@@ -224,6 +245,7 @@ def _unchanged(
     told: Mapping[str, Any],
     early: list[Verified] | None,
     wanted: Wanted,
+    without: Sequence[str],
 ) -> Brought:
     running = containers_of(stack.config, observed.containers)
     complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
@@ -244,6 +266,9 @@ def _unchanged(
         _apply(session, work, plan, observed, options)
         return Brought(prepared, plan, work.verified, read_state(session))
     reason = verify_message(bad)
+    name = prepared.target.name
+    if (next_one := _next_member(session, stack, prepared, name, without, reason)) is not None:
+        return bring(session, stack, project, name, state, options, without=next_one)
     if options.on_unreachable == "degrade":
         if state is not None:
             state = replace(state, verified=None, degraded=reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from stackctl.commands import gatewaying
@@ -47,13 +47,20 @@ def _still_known(stack: Stack, profile: str) -> bool:
 
 
 def prepare(
-    session: Session, stack: Stack, project: ComposeProject, name: str, *, pins: Mapping[str, str] | None = None
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    name: str,
+    *,
+    pins: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> Prepared:
     """Resolve and render. Raises :class:`UsageError`, :class:`GpuUnavailable` or :class:`WrongInput`.
 
-    ``pins`` are names that earlier proved to need an address of the host's resolver.
+    ``pins`` are names that earlier proved to need an address of the host's
+    resolver, ``without`` members of the profile that proved unfit.
     """
-    target = resolve(stack.config, name)
+    target = resolve(stack.config, name, without=without)
     target = target.with_pins(host_pins(session, target, pins or {}))
     gateway = gatewaying.build(session, stack, project, target) if stack.config.gateway else None
     part = gateway.part if gateway else None

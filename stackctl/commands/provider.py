@@ -19,7 +19,7 @@ from stackctl.commands.observe import read_state
 from stackctl.commands.session import Session
 from stackctl.commands.stack import load
 from stackctl.config.models import StackConfig
-from stackctl.config.target import Target, default_profile, resolve
+from stackctl.config.target import Target, default_profile, passed_over, resolve
 from stackctl.errors import StackctlError, UsageError
 from stackctl.outcome import Outcome, Verbatim
 
@@ -109,7 +109,7 @@ def _up(session: Session, call: Call) -> list[dict[str, str]]:
     state = read_state(session)
     config = load(session, environment=state.environment if state else None).config
     name = call.options.get("profile") or (state.profile if state else "") or default_profile(config, has_local=False)
-    target = resolve(config, name)
+    target = resolve(config, name, without=passed_over(config, name, state.url) if state else ())
     _check(config, target, call.service)
     lines = [_line("info", f"{call.service}: {name} at {target.url}")]
     if target.pins:

@@ -16,6 +16,7 @@ from stackctl.commands.resolving import active_services, blame
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.telling import told_of
+from stackctl.config.target import passed_over
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import number
 from stackctl.diagnose.scene import Scene, Told
@@ -201,7 +202,8 @@ def _prepared(
     own, stack = resolve_project(session, stack)
     name = choose_profile(stack, own, state, profile)
     try:
-        return prepare(session, stack, own, name, pins=state.pins if state else {}), name
+        before = passed_over(stack.config, name, state.url) if state and not profile else ()
+        return prepare(session, stack, own, name, pins=state.pins if state else {}, without=before), name
     except StackctlError:
         if profile:
             raise

@@ -16,7 +16,7 @@ from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.told import name_of, told_url
 from stackctl.commands.verify import Verified, containers_of, verify
-from stackctl.config.target import Target, resolve
+from stackctl.config.target import Target, passed_over, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
@@ -60,7 +60,7 @@ def status(session: Session) -> Outcome:
         ):
             drift.append(notice)
         seen: list[Seen] = [_off(s, project) for s in asked.result()]
-    if not stack.config.gateway:
+    if not stack.config.gateway and name not in stack.config.profiles:
         seen = [replace(s, reaches=name) if s.reaches and _as_told(s, told) else s for s in seen]
     drift += (
         []
@@ -156,7 +156,8 @@ def _drift(
         return found, {}
     text = read_text(session, OVERRIDE)
     try:
-        prepared = prepare(session, stack, project, name, pins=state.pins)
+        before = passed_over(stack.config, name, state.url)
+        prepared = prepare(session, stack, project, name, pins=state.pins, without=before)
     except StackctlError as error:
         return [*found, f"{name} cannot be prepared any more: {error.message}"], {}
     if text is None:

@@ -156,13 +156,6 @@ def _profiles(data: dict[str, Any]) -> Iterator[_Found]:
                 )
             elif isinstance(use, list) and member in use[:index]:
                 yield (*path, "use", index), False, f'"{member}" is listed twice', ""
-        if isinstance(use, list) and len(use) > 1 and not data.get("gateway"):
-            yield (
-                (*path, "use"),
-                False,
-                f'the profile "{name}" has {len(use)} instances and no gateway to choose among them',
-                "gateway: true",
-            )
         fallback = profile.get("fallback")
         if isinstance(fallback, str) and fallback != "local" and fallback not in instances:
             yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -74,9 +74,11 @@ def default_profile(config: StackConfig, *, has_local: bool) -> str:
     return min(enabled, key=lambda name: config.instances[name].priority, default="local")
 
 
-def resolve(config: StackConfig, name: str) -> Target:
+def resolve(config: StackConfig, name: str, *, without: Collection[str] = ()) -> Target:
     """The target for a profile name or a URL.
 
+    ``without`` are members of the profile that proved unfit: without a gateway
+    consumers are told the best of the others, at last the ``fallback``.
     Raises :class:`UsageError` for an unknown name, a disabled instance, or a
     URL that is no base URL of an Ollama.
     """
@@ -90,7 +92,7 @@ def resolve(config: StackConfig, name: str) -> Target:
             return _gated(config, name, (name,), None)
         return _external(name, config.instances[name], config)
     if name in config.profiles:
-        return _profile(config, name)
+        return _profile(config, name, without)
     close = difflib.get_close_matches(name, profile_names(config), n=1, cutoff=0.5)
     looks_like_host = "." in name or ":" in name
     hint = (
@@ -158,21 +160,49 @@ def _not_told(instance: Instance) -> list[str]:
     return [words for words, there in settings.items() if there]
 
 
-def _profile(config: StackConfig, name: str) -> Target:
+def _profile(config: StackConfig, name: str, without: Collection[str]) -> Target:
     profile = config.profiles[name]
     members = [m for m in profile.use if m == "local" or config.instances[m].enabled]
     if not members:
         raise UsageError(f'every instance of the profile "{name}" is disabled', hint="enable one under `instances`")
     if config.gateway:
         return _gated(config, name, tuple(members), profile.fallback)
-    if members[0] == "local":
-        return replace(_local(config), name=name, fallback=profile.fallback)
-    return replace(_external(members[0], config.instances[members[0]], config), name=name, fallback=profile.fallback)
+    told = next(iter(further(config, name, without)), members[0])
+    target = _local(config) if told == "local" else _external(told, config.instances[told], config)
+    others = [m for m in members if m != told]
+    note = f"consumers are told {told} only; {', '.join(others)} would take over by itself behind `gateway: true`"
+    notes = (*target.notes, note) if others else target.notes
+    return replace(target, name=name, fallback=profile.fallback, notes=notes)
+
+
+def further(config: StackConfig, name: str, without: Collection[str]) -> list[str]:
+    """Members of a profile that are left once ``without`` proved unfit: best first, the fallback last."""
+    if name not in config.profiles:
+        return []
+    profile = config.profiles[name]
+    members = _ranked(config, [m for m in profile.use if m == "local" or config.instances[m].enabled])
+    last = profile.fallback
+    if last and last not in members and (last == "local" or config.instances[last].enabled):
+        members.append(last)
+    return [m for m in members if m not in without]
+
+
+def passed_over(config: StackConfig, name: str, url: str) -> list[str]:
+    """Members of a profile that rank before the one with that address, where consumers are told this one instead."""
+    members = further(config, name, ())
+    for number in range(len(members)):
+        if str(resolve(config, name, without=members[:number]).url) == url:
+            return members[:number]
+    return []
+
+
+def _ranked(config: StackConfig, members: Sequence[str]) -> list[str]:
+    return sorted(members, key=lambda m: config.instances[m].priority if m in config.instances else 11)
 
 
 def _gated(config: StackConfig, name: str, members: tuple[str, ...], fallback: str | None) -> Target:
     """Behind the gateway: consumers are told its address for good, the members are its upstreams."""
-    ranked = sorted(members, key=lambda m: config.instances[m].priority if m in config.instances else 11)
+    ranked = _ranked(config, members)
     best = ranked[0]
     known = config.local if best == "local" else config.instances.get(best)
     own = known.models if known else None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stackctl.config.models import StackConfig
-from stackctl.config.target import Target, default_profile, resolve
+from stackctl.config.target import Target, default_profile, further, passed_over, resolve
 from stackctl.errors import UsageError
 
 INSTANCES: dict[str, Any] = {
@@ -82,3 +82,18 @@ def test_what_up_means_without_a_name() -> None:
     assert default_profile(config(), has_local=False) == "box"
     assert default_profile(config(local={"gpu": "none"}), has_local=False) == "local"
     assert default_profile(config(instances={}), has_local=False) == "local"
+
+
+def test_a_profile_of_several_without_a_gateway_is_its_best_that_is_left() -> None:
+    top = {"url": "http://10.0.0.4:11434", "priority": 1}
+    whole = config(
+        instances={"box": INSTANCES["box"], "top": top, "off": INSTANCES["near"]},
+        profiles={"all": {"use": ["box", "off", "top"], "fallback": "local"}},
+    )
+    assert further(whole, "all", ()) == ["top", "box", "local"]
+    told_urls = [str(resolve(whole, "all", without=["top", "box", "local"][:n]).url) for n in range(3)]
+    assert told_urls == ["http://10.0.0.4:11434", "http://10.0.0.5:11434", "http://ollama:11434"]
+    assert "box would take over by itself behind `gateway: true`" in resolve(whole, "all").notes[-1]
+    assert passed_over(whole, "all", "http://10.0.0.5:11434") == ["top"]
+    assert passed_over(whole, "all", "http://10.0.0.9:11434") == []
+    assert further(whole, "box", ()) == []

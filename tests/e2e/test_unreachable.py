@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.double import Double
 from tests.support.netlab import Elsewhere
 from tests.support.project import MODEL, VOLUMES, Project, backend, ollama
 
@@ -57,3 +58,32 @@ def test_local_takes_over(stack: Project, far: Elsewhere) -> None:
     assert "on_unreachable: local takes over" in up.err
     assert stack.running() == {"backend", "ollama"}
     assert "This is local-double" in stack.chat()["text"]
+
+
+def test_a_profile_without_a_gateway_goes_on_to_the_next(stack: Project, far: Elsewhere, host_double: Double) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config(
+        instances={
+            "first": {"url": f"http://{far.address}:11434", "timeout": "2s", "priority": 1},
+            "second": {"url": f"http://localhost:{host_double.port}", "priority": 2},
+        },
+        profiles={"both": {"use": ["first", "second"], "fallback": "local"}},
+    )
+    up = stack.stackctl("up", "both").ok()
+    assert "second takes its place in both" in up.err
+    assert "This is host-double" in stack.chat()["text"]
+    assert stack.running() == {"backend"}
+    status = stack.stackctl("status", "--json").ok().json
+    assert (status["profile"], status["consumers"][0]["reaches"], status["drift"]) == ("both", "second", [])
+    marks = stack.marks()
+    stack.stackctl("up").ok()
+    assert stack.marks() == marks
+
+    host_double.stop()
+    up = stack.stackctl("up").ok()
+    assert "local takes its place in both" in up.err
+    assert "This is local-double" in stack.chat()["text"]
+
+    far.double("far-double", models=[MODEL])
+    stack.stackctl("up").ok()
+    assert "This is far-double" in stack.chat()["text"], "the best of them is well again"
