@@ -25,7 +25,6 @@ from stackctl.errors import EngineUnusable, StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 
 T = TypeVar("T")
-LONGEST_SHOWN = 300
 
 
 def once(method: Callable[[DockerEngine], T]) -> Callable[[DockerEngine], T]:
@@ -76,7 +75,7 @@ class DockerEngine:
     ) -> Completed:
         """Run ``docker ARGUMENTS``; raises :class:`EngineUnusable` where the engine is to blame."""
         argv = self._argv(*arguments)
-        self._say(shown(argv[1:]))
+        self._say(process.shown(argv[1:]))
         done = self._started(lambda: process.run(argv, stdin=stdin, timeout=timeout, variables=variables))
         if done.code and (reason := enginefail.classify(done.error_text)):
             raise reason
@@ -104,7 +103,7 @@ class DockerEngine:
     ) -> Completed:
         """Run ``docker compose … ARGUMENTS`` in the project's directory."""
         argv = [*self.compose_argv(call), *arguments]
-        self._say(shown(argv[1:]))
+        self._say(process.shown(argv[1:]))
         where = str(call.directory)
         if attached:
             return self._started(lambda: process.attach(argv, variables=call.variables, cwd=where))
@@ -392,15 +391,6 @@ class DockerEngine:
         if done.code:
             reason = "no answer in time" if done.timed_out else last_line(done.error_text)
             raise EngineUnusable(f"cannot {doing}: {reason}")
-
-
-def shown(arguments: Sequence[str]) -> str:
-    """A command for ``-v``: a script in it is named by its beginning."""
-    short = (
-        a if len(a) <= LONGEST_SHOWN and "\n" not in a else f"'{a.strip()[:24].partition(chr(10))[0]}…'"
-        for a in arguments
-    )
-    return " ".join(["docker", *short])
 
 
 def _by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:

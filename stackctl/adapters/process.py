@@ -14,6 +14,7 @@ from typing import IO
 from stackctl.ports import Completed
 
 OUTPUT_LIMIT = 4 << 20
+LONGEST_SHOWN = 300
 HELD: set[int] = set()
 """Descriptors of locks. What we start holds them too, so that it is waited for where we are killed beside it."""
 PATIENCE = 3.0
@@ -121,3 +122,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def shown(arguments: Sequence[str]) -> str:
+    """A command for ``-v``: a script in it is named by its beginning."""
+    short = (
+        a if len(a) <= LONGEST_SHOWN and "\n" not in a else f"'{a.strip()[:24].partition(chr(10))[0]}…'"
+        for a in arguments
+    )
+    return " ".join(["docker", *short])

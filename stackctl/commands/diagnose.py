@@ -12,7 +12,7 @@ from stackctl.commands.probing import Prober
 from stackctl.commands.session import Session
 from stackctl.commands.staging import Stage, set_stage, texts_of
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose import questions, remedies, repair, signs, verdict
+from stackctl.diagnose import questions, remedies, repairs, signs, verdict
 from stackctl.diagnose.answers import Seen
 from stackctl.diagnose.checks import ProbeResult, Reach, judge
 from stackctl.diagnose.plan import Aim
@@ -118,7 +118,7 @@ def _judge(scene: Scene, stage: Stage, reaches: Mapping[tuple[str, str], Reach])
 
 def _possible(finding: Finding, scene: Scene) -> Finding:
     """A repair is promised only where this project can be repaired that way."""
-    if finding.remedy.fix and repair.plan(finding, scene) is None:
+    if finding.remedy.fix and repairs.plan(finding, scene) is None:
         return replace(finding, remedy=replace(finding.remedy, fix=""))
     return finding
 

@@ -17,7 +17,8 @@ from stackctl.commands.diagnose import Diagnosis
 from stackctl.commands.session import Session
 from stackctl.commands.staging import Stage
 from stackctl.commands.workspace import workspace
-from stackctl.diagnose.repair import Repair, plan
+from stackctl.diagnose.repair import Repair
+from stackctl.diagnose.repairs import plan
 from stackctl.diagnose.verdict import Finding
 from stackctl.errors import ComposeFileError, StackctlError, StepFailed
 from stackctl.outcome import Line, Outcome

@@ -36,16 +36,6 @@ class Repair:
     """``(container, model)`` to pull."""
 
 
-def plan(finding: Finding, scene: Scene) -> Repair | None:
-    """The repair for a finding, or None where this project cannot be repaired this way."""
-    from stackctl.diagnose.repairs import MAKERS  # noqa: PLC0415  (they are made of what is defined here)
-
-    maker = MAKERS.get(finding.remedy.fix)
-    if maker is None:
-        return None
-    return maker(Ground(finding, scene))
-
-
 @dataclass(frozen=True)
 class Ground:
     """What a repair stands on: the finding with its words, and the project."""

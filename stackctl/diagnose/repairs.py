@@ -8,6 +8,7 @@ from typing import Any
 from stackctl.config.url import HOST_ALIAS
 from stackctl.diagnose.repair import Ground, Repair
 from stackctl.diagnose.scene import Scene
+from stackctl.diagnose.verdict import Finding
 from stackctl.project.yamltext import Override, Reset, Text
 
 SYSTEM_STORE = "/etc/ssl/certs/ca-certificates.crt"
@@ -336,3 +337,9 @@ MAKERS: dict[str, Callable[[Ground], Repair | None]] = {
 def _own_key(ground: Ground) -> str:
     key, _ = _network_key(ground.scene, ground.word("network"))
     return key
+
+
+def plan(finding: Finding, scene: Scene) -> Repair | None:
+    """The repair for a finding, or None where this project cannot be repaired this way."""
+    maker = MAKERS.get(finding.remedy.fix)
+    return maker(Ground(finding, scene)) if maker else None
