@@ -10,8 +10,8 @@ ARGS ?=
 OLLAMA ?= double
 MODEL ?=
 
-# The ports that the demo chose; it runs in the dev environment.
-ifeq ($(ENV),dev)
+# The ports that the demo chose, for the verbs of its stack; it runs in the dev environment.
+ifeq ($(ENV)$(filter check test faults bench chaos wheel lock,$(MAKECMDGOALS)),dev)
 -include .cache/demo/settings.mk
 endif
 
@@ -62,7 +62,7 @@ logs: env ## Its logs; ARGS=-f follows them
 	@$(stack) logs $(ARGS)
 
 ##@ Work on stackctl
-.PHONY: env engine images test-tools check test bench chaos wheel lock clean
+.PHONY: env engine images test-tools check test faults bench chaos wheel lock clean
 env:
 	@scripts/python-env
 
@@ -79,7 +79,10 @@ check: env ## Lint, format, types, who imports whom, shell, YAML
 	@scripts/check
 
 test: setup images test-tools ## All tests on the real engine; ARGS goes to pytest
-	@.venv/bin/pytest -n 3 --dist loadgroup $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadgroup $(ARGS)
+
+faults: setup images test-tools ## The fault lab whole: every fault with each of the five kinds of consumer image
+	@FAULT_LAB=all .venv/bin/pytest -n 2 --dist loadgroup tests/faults $(ARGS)
 
 bench: setup images ## Measure against plain Compose and the manual way; fails where a bar is missed
 	@.venv/bin/python -m bench $(ARGS)
