@@ -140,7 +140,8 @@ class Prober:
             user="0:0",
         )
         seen = parse(done.stdout, vantage="probe")
-        if not seen.tool and where.container and where.network:  # it ended meanwhile: its network is still there
+        if not seen.tool and where.container and where.network and not self._runs(where.container):
+            # It ended meanwhile: its network is still there.
             return self._stand_in(replace(where, container=""), plan)
         if not seen.tool:
             return replace(seen, able=False, limits=(*seen.limits, _last(done)))
