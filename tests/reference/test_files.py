@@ -22,6 +22,7 @@ TARGETS = [
     "images",
     "check",
     "test",
+    "faults",
     "bench",
     "chaos",
     "wheel",
