@@ -142,7 +142,7 @@ def bring(
             merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
             return bring(session, stack, project, name, merged, options, without=without)
         if verdict.reason:
-            if (next_one := _next_member(session, stack, prepared, name, without, verdict.reason)) is not None:
+            if (next_one := _next_member(session, stack, prepared, without, verdict.reason)) is not None:
                 return bring(session, stack, project, name, state, options, without=next_one)
             if options.on_unreachable == "fail":
                 hint = verdict.hint or f"stackctl diagnose --profile {name}"
@@ -158,16 +158,16 @@ def bring(
 
 
 def _next_member(
-    session: Session, stack: Stack, prepared: Prepared, name: str, without: Sequence[str], reason: str
+    session: Session, stack: Stack, prepared: Prepared, without: Sequence[str], reason: str
 ) -> list[str] | None:
     """Members to leave out now, where a profile without a gateway has another that may serve; else None."""
     if stack.config.gateway or prepared.target.kind != "instance":
         return None
     unfit = [*without, *prepared.target.instances]
-    left = further(stack.config, name, unfit)
+    left = further(stack.config, prepared.target.name, unfit)
     if not left:
         return None
-    session.reporter.warn(f"{reason}; {left[0]} takes its place in {name}")
+    session.reporter.warn(f"{reason}; {left[0]} takes its place in {prepared.target.name}")
     return unfit
 
 
@@ -266,9 +266,8 @@ def _unchanged(
         _apply(session, work, plan, observed, options)
         return Brought(prepared, plan, work.verified, read_state(session))
     reason = verify_message(bad)
-    name = prepared.target.name
-    if (next_one := _next_member(session, stack, prepared, name, without, reason)) is not None:
-        return bring(session, stack, project, name, state, options, without=next_one)
+    if (next_one := _next_member(session, stack, prepared, without, reason)) is not None:
+        return bring(session, stack, project, prepared.target.name, state, options, without=next_one)
     if options.on_unreachable == "degrade":
         if state is not None:
             state = replace(state, verified=None, degraded=reason)

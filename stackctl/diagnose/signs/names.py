@@ -147,19 +147,11 @@ def _families(case: Case, board: Board) -> None:
     bad_six = [a for a in six if a in by and not by[a].ok]
     good_four = [a for a in addresses if ":" not in a and a in by and by[a].ok]
     if bad_six and good_four:
-        board.note(
-            "v6.fails",
-            f"{bad_six[0]} fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}",
-            v6=bad_six[0],
-            v4=good_four[0],
-        )
-    if bad_six and good_four and addresses[0] in bad_six:
-        board.note(
-            "v6.first_fails",
-            f"{bad_six[0]} comes first and fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}",
-            v6=bad_six[0],
-            v4=good_four[0],
-        )
+        words = {"v6": bad_six[0], "v4": good_four[0]}
+        seen = f"fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}"
+        board.note("v6.fails", f"{bad_six[0]} {seen}", **words)
+        if addresses[0] in bad_six:
+            board.note("v6.first_fails", f"{bad_six[0]} comes first and {seen}", **words)
     good_six = [a for a in six if a in by and by[a].ok]
     bad_four = [a for a in addresses if ":" not in a and a in by and by[a].error == "ECONNREFUSED"]
     if good_six and bad_four:
