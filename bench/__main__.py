@@ -14,6 +14,7 @@ import sys
 MODULES = {
     "startup": "bench.startup",
     "render": "bench.rendering",
+    "init": "bench.adopting",
     "up": "bench.upping",
     "downtime": "bench.downtime",
     "models": "bench.models",

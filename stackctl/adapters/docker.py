@@ -15,43 +15,24 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from stackctl.adapters import enginefail, process
+from stackctl.adapters import enginefail, plugin, process
 from stackctl.adapters.api import ApiUnavailable, EngineApi, socket_path
 from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
+from stackctl.adapters.remember import Remembering, once
 from stackctl.adapters.whales import Whales
 from stackctl.errors import EngineUnusable, StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 
-T = TypeVar("T")
 
-
-def once(method: Callable[[DockerEngine], T]) -> Callable[[DockerEngine], T]:
-    """Ask the first time and remember; a second thread waits for the first."""
-    name = f"_once{method.__name__}"
-
-    def asked(self: DockerEngine) -> T:
-        with self._asking:
-            lock = self._locks.setdefault(name, threading.RLock())
-        with lock:
-            if name not in self._known:
-                self._known[name] = method(self)
-            answer: T = self._known[name]
-            return answer
-
-    return asked
-
-
-class DockerEngine:
+class DockerEngine(Remembering):
     """One engine: the default one, or that of a Docker context."""
 
     def __init__(self, context: str | None = None, *, on_command: Callable[[str], None] | None = None) -> None:
+        super().__init__()
         self._context = context
         self._say = on_command or (lambda _text: None)
-        self._asking = threading.Lock()
-        self._locks: dict[str, threading.RLock] = {}
-        self._known: dict[str, Any] = {}
         self._program = shutil.which("docker")
 
     # -- the two gates ---------------------------------------------------
@@ -103,18 +84,39 @@ class DockerEngine:
     ) -> Completed:
         """Run ``docker compose … ARGUMENTS`` in the project's directory."""
         argv = [*self.compose_argv(call), *arguments]
-        self._say(process.shown(argv[1:]))
-        where = str(call.directory)
         if attached:
-            return self._started(lambda: process.attach(argv, variables=call.variables, cwd=where))
+            self._say(process.shown(argv[1:]))
+            return self._started(lambda: process.attach(argv, variables=call.variables, cwd=str(call.directory)))
+        return self._run_compose(argv, call.variables, str(call.directory), timeout, on_line)
+
+    def _run_compose(
+        self,
+        argv: list[str],
+        variables: Mapping[str, str],
+        where: str | None,
+        timeout: float | None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        self._say(process.shown(argv[1:]))
         done = self._started(
-            lambda: process.run(
-                argv, timeout=timeout, variables=call.variables, cwd=where, limit=64 << 20, on_line=on_line
-            )
+            lambda: process.run(argv, timeout=timeout, variables=variables, cwd=where, limit=64 << 20, on_line=on_line)
         )
         if done.code and (reason := enginefail.classify(done.error_text)):
             raise reason
         return done
+
+    def _ask_compose(self, arguments: Sequence[str], call: ComposeCall | None = None) -> Completed:
+        """A question to Compose that needs no engine, by its own program where that does the same."""
+        argv = [*(self.compose_argv(call) if call else self._argv("compose")), *arguments]
+        variables = dict(call.variables) if call else {}
+        if self._plugin:
+            variables[plugin.STARTED_BY] = argv[0]
+            argv[0] = self._plugin
+        return self._run_compose(argv, variables, str(call.directory) if call else None, READ_TIMEOUT)
+
+    @cached_property
+    def _plugin(self) -> str | None:
+        return plugin.find(self._program) if self._program and not self._context else None
 
     @staticmethod
     def _started(start: Callable[[], Completed]) -> Completed:
@@ -141,7 +143,7 @@ class DockerEngine:
 
     @once
     def _compose_version(self) -> str:
-        done = self.cli(["compose", "version", "--short"])
+        done = self._ask_compose(["version", "--short"])
         if done.code:
             raise EngineUnusable(f"Docker Compose does not run: {done.error_text.strip()}")
         enginefail.check_compose(done.text.strip())
@@ -215,23 +217,26 @@ class DockerEngine:
 
     # -- Compose ---------------------------------------------------------
 
+    def _read_project(self, call: ComposeCall, options: Sequence[str]) -> Completed:
+        """``docker compose config``; raises :class:`ComposeFileError` in Compose's words."""
+        done = self._ask_compose(["config", *options], call)
+        if done.code:
+            raise compose_error(done)
+        return done
+
     def config(self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False) -> dict[str, Any]:
         """The resolved project as Compose's JSON."""
         profiles = ("*",) if all_profiles else call.profiles
         chosen = ComposeCall(call.directory, call.files, call.project, call.env_files, profiles, call.variables)
         options = ["--no-consistency"] if unchecked else []
-        done = self.compose(chosen, ["config", *options, "--format", "json"], timeout=READ_TIMEOUT)
-        if done.code:
-            raise compose_error(done)
+        done = self._read_project(chosen, [*options, "--format", "json"])
         self._say(done.error_text.strip())
         result: dict[str, Any] = json.loads(done.text)
         return result
 
     def hashes(self, call: ComposeCall) -> dict[str, str]:
         """Each active service and Compose's hash of it; this also validates the whole."""
-        done = self.compose(call, ["config", "--hash", "*"], timeout=READ_TIMEOUT)
-        if done.code:
-            raise compose_error(done)
+        done = self._read_project(call, ["--hash", "*"])
         return {name: digest for name, _, digest in (line.partition(" ") for line in done.text.splitlines()) if digest}
 
     # -- containers ------------------------------------------------------
@@ -379,18 +384,14 @@ class DockerEngine:
         """Import a tar archive as an image."""
         changes = [c for k, v in labels.items() for c in ("--change", f"LABEL {k}={v}")]
         done = self.cli(["import", *changes, "-", reference], stdin=archive)
-        self._must(done, f"import {reference}")
+        if done.code:
+            reason = "no answer in time" if done.timed_out else last_line(done.error_text)
+            raise EngineUnusable(f"cannot import {reference}: {reason}")
         return done.text.strip()
 
     def remove_image(self, reference: str) -> None:
         """Remove an image."""
         self._whales.act(lambda d: d.image.remove(reference), f"remove the image {reference}")
-
-    @staticmethod
-    def _must(done: Completed, doing: str) -> None:
-        if done.code:
-            reason = "no answer in time" if done.timed_out else last_line(done.error_text)
-            raise EngineUnusable(f"cannot {doing}: {reason}")
 
 
 def _by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:

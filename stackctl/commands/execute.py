@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from stackctl.commands.prepare import compose_environment
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.commands.verify import Verified, containers_of, verify
+from stackctl.commands.waiting import wait_healthy
 from stackctl.config.url import DEFAULT_PORT, OllamaUrl
 from stackctl.errors import StackctlError, StepFailed, VerifyFailed
 from stackctl.ports import ComposeCall, Container
@@ -29,9 +32,6 @@ from stackctl.transaction.undo import plan_undo
 
 NETWORK_LABELS = {"io.stackctl.role": "network"}
 POLL = 0.15
-LOOK = 0.05
-"""Seconds between two looks at the containers; longer where a look itself takes long, so that it never costs more
-than a quarter of a core."""
 DRAIN = 10.0
 """Seconds that a server which is to go may take to finish what the gateway has under way there."""
 VERIFY_FOR = 20.0
@@ -61,6 +61,31 @@ class Work:
     previous: Observed | None = None
 
 
+class Early:
+    """A verification that runs beside something else, of the containers as they were when it began."""
+
+    def __init__(self, running: Mapping[str, Container], ask: Callable[[], list[Verified]]) -> None:
+        self._begun = _starts(running)
+        self._answer: list[Verified] = []
+        self._thread = threading.Thread(target=self._run, args=(ask,), daemon=True)
+        self._thread.start()
+
+    def _run(self, ask: Callable[[], list[Verified]]) -> None:
+        # Whatever goes wrong is met again, and worded, by the verification that follows.
+        with suppress(StackctlError):
+            self._answer = ask()
+
+    def proof(self, running: Mapping[str, Container]) -> list[Verified] | None:
+        """What was found, where every consumer reached its Ollama and still runs as it was asked; else None."""
+        self._thread.join()
+        good = bool(self._answer) and all(v.ok for v in self._answer) and self._begun == _starts(running)
+        return self._answer if good else None
+
+
+def _starts(running: Mapping[str, Container]) -> dict[str, tuple[str, str]]:
+    return {name: (container.id, container.started_at) for name, container in running.items()}
+
+
 class StackExecutor:
     """Behind :class:`stackctl.transaction.apply.Executor`."""
 
@@ -68,6 +93,7 @@ class StackExecutor:
         self._work = work
         self._session = work.session
         self._undoing = False
+        self._early: Early | None = None
         self._actions: dict[type[steps.Step], Callable[[Any], None]] = {
             steps.CreateNetwork: self._create_network,
             steps.WriteOverride: self._write_override,
@@ -188,7 +214,23 @@ class StackExecutor:
             raise StepFailed(f"docker compose down failed: {compose_reason(done.error_text)}")
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
-        wait_healthy(self._session, self._work.project, step.services, self._work.health_timeout)
+        def look(containers: Sequence[Container], waiting: Sequence[Container]) -> None:
+            if all(c.service in self._work.told for c in waiting):
+                self._early = self._early or self._verify_early(containers)
+
+        wait_healthy(self._session, self._work.project, step.services, self._work.health_timeout, look)
+
+    def _verify_early(self, containers: Sequence[Container]) -> Early | None:
+        """Ask consumers that run already, while they get healthy: a failure now says nothing, a success is proof.
+
+        A check of the consumer's own may count on its health, and waits for it.
+        """
+        work = self._work
+        running = containers_of(work.stack.config, containers)
+        own = any(consumer.verify for consumer in work.stack.config.consumers.values())
+        if own or self._undoing or work.tolerate_unreachable or not set(work.told) <= set(running):
+            return None
+        return Early(running, lambda: verify(self._session, work.stack, work.told, work.how, running))
 
     def _ensure_models(self, step: steps.EnsureModels) -> None:
         session = self._session
@@ -224,8 +266,13 @@ class StackExecutor:
         work, session = self._work, self._session
         with session.reporter.step(f"verifying from inside {', '.join(step.consumers)}"):
             end = time.monotonic() + (0.0 if work.tolerate_unreachable else work.verify_timeout)
+            early, self._early = self._early, None
             while True:
                 running = containers_of(work.stack.config, session.engine.containers(work.project.name))
+                if early and (proof := early.proof(running)) and {v.consumer for v in proof} == set(step.consumers):
+                    work.verified = proof
+                    return
+                early = None
                 work.verified = verify(
                     session, work.stack, {c: work.told[c] for c in step.consumers}, work.how, running
                 )
@@ -306,65 +353,3 @@ def compose_reason(stderr: str, *, lines: int = 12) -> str:
 def _is_progress(line: str) -> bool:
     words = line.split()
     return len(words) >= 3 and words[0] in ("Container", "Network", "Volume", "Image")
-
-
-def wait_healthy(session: Session, project: ComposeProject, services: Sequence[str], timeout: float) -> None:
-    """Wait until each service runs, and is healthy where it has a healthcheck, or has ended well.
-
-    Raises :class:`StepFailed` with the end of its log where one cannot get there.
-    """
-    end, said = time.monotonic() + timeout, ""
-    with session.reporter.step(f"waiting for {', '.join(services)}"):
-        while True:
-            begun = time.monotonic()
-            containers = [c for c in session.engine.containers(project.name) if c.service in services]
-            took = time.monotonic() - begun
-            lost = next((c for c in containers if _hopeless(c)), None)
-            if lost is not None:
-                raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
-            waiting = [c for c in containers if not _ready(c)]
-            if not waiting:
-                return
-            if time.monotonic() >= end:
-                slow = waiting[0]
-                state = slow.health or slow.state
-                raise StepFailed(
-                    f"{slow.service} is still {state} after {timeout:.0f} s{_last_health(slow)}",
-                    hint=f"stackctl logs {slow.service}",
-                )
-            if (states := ", ".join(f"{c.service}: {c.health or c.state}" for c in waiting)) != said:
-                said = states
-                session.reporter.detail(said)
-            time.sleep(max(LOOK, 3 * took))
-
-
-def _ready(container: Container) -> bool:
-    if container.state == "running":
-        return container.health in (None, "healthy")
-    return container.state == "exited" and container.exit_code == 0
-
-
-def _hopeless(container: Container) -> bool:
-    if container.health == "unhealthy":
-        return True
-    policy = ((container.raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
-    if container.state == "exited" and container.exit_code != 0:
-        return policy == "no"
-    # A container that falls over again and again will not come up by waiting.
-    return container.state in ("exited", "restarting") and int(container.raw.get("RestartCount") or 0) >= 4
-
-
-def _why_lost(session: Session, container: Container) -> str:
-    if container.health == "unhealthy":
-        return f"{container.service} is unhealthy{_last_health(container)}"
-    log = session.redact(session.engine.logs(container.id, tail=5)).strip()
-    said = f":\n{log}" if log else ""
-    state = container.raw.get("State") or {}
-    oom = " (out of memory)" if state.get("OOMKilled") else ""
-    return f"{container.service} ended with code {container.exit_code}{oom}{said}"
-
-
-def _last_health(container: Container) -> str:
-    log = ((container.raw.get("State") or {}).get("Health") or {}).get("Log") or []
-    output = str(log[-1].get("Output") or "").strip().splitlines() if log else []
-    return f": {output[-1]}" if output else ""

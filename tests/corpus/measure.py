@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.discover import discover
 from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.source import Source
-from tests.corpus.projects import FileSet, Readable, file_sets, prepare
+from tests.corpus.projects import FileSet, Readable, file_sets, prepare_all
 
 Triple = tuple[str, str, str | None]
 
@@ -81,11 +81,11 @@ def triples(findings: Findings) -> set[Triple]:
     return {(c.service, s.kind, s.name) for c in findings.consumers for s in c.settings}
 
 
-def measure(sets: Iterable[FileSet], directory: Path) -> Score:
+def measure(sets: Iterable[FileSet], prepared: Mapping[str, Readable]) -> Score:
     """Score every file set that Compose can read."""
     score = Score()
     for one in sets:
-        readable = prepare(one, directory)
+        readable = prepared[one.id]
         if readable.refused or readable.error:
             score.refused[one.id] = readable.refused or readable.error
         if readable.error:
@@ -123,4 +123,5 @@ def table(score: Score) -> list[str]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        sys.stdout.write("\n".join(table(measure(file_sets(), Path(scratch)))) + "\n")
+        prepared = prepare_all(file_sets(), Path(scratch))
+        sys.stdout.write("\n".join(table(measure(file_sets(), prepared))) + "\n")

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,16 @@ def prepare(one: FileSet, directory: Path) -> Readable:
     if code == 0:
         return Readable(copy, one.files, environment, json.loads(out), refused)
     return Readable(copy, one.files, environment, {}, _reason(error), _reason(worse))
+
+
+def prepare_all(sets: Sequence[FileSet], directory: Path) -> dict[str, Readable]:
+    """Each file set prepared, by its id; those of one project share a copy, so a project is one job."""
+    by_project: dict[str, list[FileSet]] = {}
+    for one in sets:
+        by_project.setdefault(one.project, []).append(one)
+    with ThreadPoolExecutor(2) as pool:
+        done = pool.map(lambda group: [(one.id, prepare(one, directory)) for one in group], by_project.values())
+        return dict(pair for pairs in done for pair in pairs)
 
 
 def _reason(text: str) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import yaml
 
-from tests.corpus.projects import FileSet, Readable, file_sets, prepare
+from tests.corpus.projects import FileSet, Readable, file_sets, prepare_all
+from tests.support.inprocess import Worker
 
 TARGETS = ("local", "http://10.9.8.7:11434")
-STACKCTL = Path(sys.executable).parent / "stackctl"
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,37 +77,45 @@ def hashes(readable: Readable, override: Path | None = None, profile: str = "") 
     return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
 
 
-def check(one: FileSet, directory: Path) -> list[Rendered]:
-    """Adopt the project, render both targets, and ask Compose."""
-    readable = prepare(one, directory / one.id.replace("[", "_").strip("]"))
-    if readable.refused or readable.error:
+def check(one: FileSet, original: Readable, directory: Path, worker: Worker) -> list[Rendered]:
+    """Adopt a copy of the project, render both targets, and ask Compose."""
+    if original.refused or original.error:
         return []
+    copy = directory / one.id.replace("[", "_").strip("]")
+    shutil.copytree(original.directory, copy)
+    readable = replace(original, directory=copy)
+    unset: dict[str, str | None] = dict.fromkeys(os.environ.keys() - readable.environment.keys())
+
+    def stackctl(*arguments: str) -> dict[str, Any]:
+        return worker.run(["-C", str(copy), "--config", config, *arguments], {**unset, **readable.environment})
+
     chosen = [a for f in one.files for a in ("-f", f)]
     config = f"stackctl-{one.name}.yaml"
-    adopted = run([str(STACKCTL), "--config", config, "--json", "init", "--yes", *chosen], readable)
+    adopted = stackctl("--json", "init", "--yes", *chosen)
     results = []
+    untouched = {profile: hashes(readable, None, profile) for profile in ("", "*")}
     for target in TARGETS:
         result = Rendered(one.id, target)
         results.append(result)
-        if adopted.returncode:
-            result.problems.append(f"init: {adopted.stderr}")
+        if adopted["code"]:
+            result.problems.append(f"init: {adopted['err']}")
             continue
-        document = json.loads(adopted.stdout)
+        document = json.loads(adopted["out"])
         result.servers = {s["service"] for s in document["ollama_services"]} | {"ollama"}
         result.servers |= {c["service"] for c in document["consumers"] if c["role"] == "model-pull"}
         result.servers |= {h["service"] for h in document["helpers"]}
-        done = run([str(STACKCTL), "--config", config, "render", target], readable)
-        if done.returncode:
-            result.problems.append(f"render: {done.stderr.strip()}")
+        done = stackctl("render", target)
+        if done["code"]:
+            result.problems.append(f"render: {done['err'].strip()}")
             continue
         override = readable.directory / f"override-{one.name}.yaml"
-        override.write_text(done.stdout, encoding="utf-8")
-        document = yaml.load(done.stdout, Loader=_Loader) or {}
+        override.write_text(done["out"], encoding="utf-8")
+        document = yaml.load(done["out"], Loader=_Loader) or {}
         result.touched = {name: list(said or {}) for name, said in (document.get("services") or {}).items()}
-        for profile in ("", "*"):
-            before, after = hashes(readable, None, profile), hashes(readable, override, profile)
+        for profile, before in untouched.items():
             if isinstance(before, str):
                 continue
+            after = hashes(readable, override, profile)
             if isinstance(after, str):
                 result.problems.append(f"profile {profile or 'none'}: {after}")
                 continue
@@ -129,14 +141,31 @@ def loose_ends(readable: Readable, override: Path) -> list[str]:
     ]
 
 
-def check_all(directory: Path) -> list[Rendered]:
-    with ThreadPoolExecutor(2) as pool:
-        return [r for results in pool.map(lambda one: check(one, directory), file_sets()) for r in results]
+def check_all(prepared: Mapping[str, Readable], directory: Path) -> list[Rendered]:
+    """All file sets, two at a time, each time in one of two processes."""
+    workers: Queue[Worker] = Queue()
+    both = [Worker({**os.environ, "COLUMNS": "200"}) for _ in range(2)]
+    for worker in both:
+        workers.put(worker)
+
+    def one_by_one(one: FileSet) -> list[Rendered]:
+        worker = workers.get()
+        try:
+            return check(one, prepared[one.id], directory, worker)
+        finally:
+            workers.put(worker)
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            return [r for results in pool.map(one_by_one, file_sets()) for r in results]
+    finally:
+        for worker in both:
+            worker.close()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        everything = check_all(Path(scratch))
+        everything = check_all(prepare_all(file_sets(), Path(scratch) / "prepared"), Path(scratch))
     bad = [r for r in everything if r.problems]
     for entry in bad:
         sys.stdout.write(f"{entry.id} {entry.target}\n" + "".join(f"    {p}\n" for p in entry.problems))

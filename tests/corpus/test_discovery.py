@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from stackctl.project.discovery.address import addresses
 from tests.corpus.disputed import DISPUTED
 from tests.corpus.measure import Score, findings_of, measure, table
-from tests.corpus.projects import CORPUS, file_sets, prepare
+from tests.corpus.projects import CORPUS, Readable, file_sets
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"the corpus is not there: {CORPUS}")
 
 
 @pytest.fixture(scope="module")
-def score(tmp_path_factory: pytest.TempPathFactory) -> Score:
-    return measure(file_sets(), tmp_path_factory.mktemp("corpus"))
+def score(prepared: dict[str, Readable]) -> Score:
+    return measure(file_sets(), prepared)
 
 
 def test_every_file_set_is_measured(score: Score) -> None:
@@ -40,12 +38,11 @@ def test_what_is_missed_is_listed_with_its_reason(score: Score) -> None:
     assert missed == {(d.project, d.truth) for d in DISPUTED}
 
 
-def test_every_template_says_again_what_is_said_today(score: Score, tmp_path: Path) -> None:
+def test_every_template_says_again_what_is_said_today(prepared: dict[str, Readable]) -> None:
     """Filled with the address that stands there now, a template gives the value that stands there now."""
     wrong = []
     for one in file_sets():
-        readable = prepare(one, tmp_path)
-        for consumer in findings_of(readable).consumers:
+        for consumer in findings_of(prepared[one.id]).consumers:
             ports = {s.name: s.value for s in consumer.settings if s.template == "{port}"}
             for setting in consumer.settings:
                 found = addresses(setting.value or "", whole=True)

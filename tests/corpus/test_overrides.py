@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.corpus.projects import CORPUS, file_sets
+from tests.corpus.projects import CORPUS, Readable, file_sets
 from tests.corpus.renders import Rendered, check_all
 
 pytestmark = [
@@ -19,8 +19,8 @@ REFUSED_BY_COMPOSE = 3
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
-    return check_all(tmp_path_factory.mktemp("renders"))
+def rendered(prepared: dict[str, Readable], tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
+    return check_all(prepared, tmp_path_factory.mktemp("renders"))
 
 
 def test_every_project_that_compose_reads_is_rendered_for_both_targets(rendered: list[Rendered]) -> None:

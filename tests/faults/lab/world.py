@@ -26,6 +26,7 @@ from typing import Any
 
 from tests.faults.lab import images
 from tests.faults.lab.shell import run
+from tests.support.inprocess import Worker
 
 HOST, SERVER, OTHER, DNS = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.53"
 ABSENT = "10.77.0.99"
@@ -49,7 +50,7 @@ class World:
     name: str
     daemon: subprocess.Popen[bytes] | None = None
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
-    worker: subprocess.Popen[str] | None = None
+    worker: Worker | None = None
 
     @property
     def host_ns(self) -> str:
@@ -191,24 +192,9 @@ class World:
                 "err": done.stderr,
                 "seconds": time.monotonic() - begun,
             }
-        worker = self._worker()
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        worker.stdin.write(json.dumps({"argv": list(argv), "env": dict(env or {})}) + "\n")
-        worker.stdin.flush()
-        answer: dict[str, Any] = json.loads(worker.stdout.readline())
-        return answer
-
-    def _worker(self) -> subprocess.Popen[str]:
-        if self.worker is None or self.worker.poll() is not None:
-            self.worker = subprocess.Popen(
-                [*self.at_home(), sys.executable, str(Path(__file__).with_name("worker.py"))],
-                env=self.env(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        return self.worker
+        if self.worker is None:
+            self.worker = Worker(self.env(), self.at_home())
+        return self.worker.run(argv, env)
 
     # -- making and unmaking ---------------------------------------------
 
@@ -275,11 +261,7 @@ class World:
     def unmake(self) -> None:
         """Take everything away again."""
         if self.worker is not None:
-            if self.worker.stdin is not None and not self.worker.stdin.closed:
-                self.worker.stdin.close()
-            self.worker.wait(10)
-            if self.worker.stdout is not None:
-                self.worker.stdout.close()
+            self.worker.close()
         for process in list(self.processes):
             self.end(process)
         with suppress(AssertionError, subprocess.TimeoutExpired):
