@@ -11,7 +11,7 @@ ON_THE_ENGINE = frozenset({"e2e", "faults", "gateway", "host"})
 """Directories whose tests use an engine, or namespaces of this machine's network."""
 
 
-LABS = 2
+LABS = 3
 """How many fault labs stand side by side, each with an engine of its own and its share of the faults in a row: a
 stack that the next fault wants too is kept up."""
 
