@@ -17,6 +17,7 @@ MODULES = {
     "init": "bench.adopting",
     "up": "bench.upping",
     "downtime": "bench.downtime",
+    "diagnose": "bench.diagnosing",
     "models": "bench.models",
     "gateway": "bench.gateway",
 }

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from stackctl.commands import gatewaying
 from stackctl.commands.ahead import Ahead, remember
@@ -21,6 +20,7 @@ from stackctl.commands.trying import try_target
 from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.commands.workspace import candidate
 from stackctl.config.target import further
+from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -68,6 +68,39 @@ class Brought:
     warnings: Sequence[str] = field(default=())
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    ``state`` is that of the last run, ``without`` are members of the profile ``name`` that
+    proved unfit, and ``degraded`` is why the stack is to come up although its target cannot serve it.
+    """
+
+    session: Session
+    stack: Stack
+    project: ComposeProject
+    name: str
+    state: State | None
+    options: Options
+    without: tuple[str, ...] = ()
+    degraded: str | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a request means here and now: its target, Compose's hashes with its override, what is there."""
+
+    prepared: Prepared
+    how: How
+    hashes: Mapping[str, str]
+    observed: Observed
+
+    @property
+    def told(self) -> dict[str, OllamaUrl]:
+        """What each consumer is told that Compose would start."""
+        return {c: url for c, url in self.prepared.override.told.items() if c in self.hashes}
+
+
 def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, str]:
     """Compose's hashes with the new override, from a temporary file: this validates it before anything is touched."""
     call = with_override(session, stack)
@@ -77,24 +110,55 @@ def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, s
         return session.engine.hashes(replace(with_override(session, stack, path), variables=prepared.variables))
 
 
-def bring(
-    session: Session,
-    stack: Stack,
-    project: ComposeProject,
-    name: str,
-    state: State | None,
-    options: Options,
-    *,
-    ahead: Ahead | None = None,
-    without: Sequence[str] = (),
-) -> Brought:
-    """Bring the stack to the target ``name``. The caller holds the lock and has recovered.
+def bring(request: Request, *, ahead: Ahead | None = None) -> Brought:
+    """Bring the stack to a target. The caller holds the lock and has recovered.
 
-    ``without`` are members of the profile ``name`` that proved unfit. Raises
-    :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
+    Raises :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
     """
+    session, stack, state, options = request.session, request.stack, request.state, request.options
     session.engine.compose_version()
-    prepared = prepare(session, stack, project, name, pins=state.pins if state else {}, without=without)
+    ground, early = _survey(request, ahead)
+    prepared, observed = ground.prepared, ground.observed
+    if _is_own_server(request, ground):
+        session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
+        return bring(replace(request, name="local", without=()))
+    moved = prepared.gateway is not None and gatewaying.secrets_moved(session, stack, observed.containers)
+    wanted = _wanted(request, ground, secrets_moved=moved)
+    plan = plan_apply(request.project, wanted, observed)
+    if options.dry_run:
+        return Brought(prepared, plan, (), state, applied=False, warnings=prepared.warnings)
+    for warning in prepared.warnings if plan else ():
+        session.reporter.warn(warning)
+    if not plan:
+        return _unchanged(request, ground, wanted, early)
+    if prepared.target.kind in ("instance", "gateway") and request.degraded is None:
+        verdict = try_target(
+            session,
+            stack,
+            request.project,
+            prepared,
+            ground.how,
+            observed.containers,
+            ground.told,
+            deep=options.deep,
+            assume_yes=options.assume_yes,
+        )
+        if verdict.pins and not _same_pins(prepared, verdict.pins):
+            return bring(replace(request, state=_pinned(request, verdict.pins)))
+        if verdict.reason:
+            hint = verdict.hint or f"stackctl diagnose --profile {request.name}"
+            refusal = TargetUnfit(verdict.reason, hint=hint, target=request.name)
+            return _otherwise(request, prepared, verdict.reason, refusal)
+    work = _work(request, ground, plan)
+    _apply(work, plan, observed, options)
+    return Brought(prepared, plan, work.verified, read_state(session), request.degraded, warnings=prepared.warnings)
+
+
+def _survey(request: Request, ahead: Ahead | None) -> tuple[Ground, list[Verified] | None]:
+    """Look at everything at once; with it what the consumers said, where nothing seemed to differ."""
+    session, stack, project, state = request.session, request.stack, request.project, request.state
+    pins = state.pins if state else {}
+    prepared = prepare(session, stack, project, request.name, pins=pins, without=request.without)
     how = how_to_ask(session, stack, prepared.target)
     shared = stack.config.network.shared
     networks = [shared] if shared else []
@@ -107,77 +171,41 @@ def bring(
         asked = start(lambda: _ask_now(session, stack, prepared, how, seen.result())) if guess else None
         known = ahead.hashes(stack.call, prepared.override.text) if ahead else None
         hashes = known if known is not None else hashes_of(session, stack, prepared)
-        observed: Observed = seen.result()
         early: list[Verified] | None = asked.result() if asked else None
-    if _is_own_server(stack, project, prepared, observed):
-        session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
-        return bring(session, stack, project, "local", state, options)
-    active = [c for c in stack.config.consumers if c in hashes]
-    moved = prepared.gateway is not None and gatewaying.secrets_moved(session, stack, observed.containers)
-    wanted = _wanted(stack, prepared, hashes, active, options, secrets_moved=moved)
-    plan = plan_apply(project, wanted, observed)
-    if options.dry_run:
-        return Brought(prepared, plan, (), state, applied=False, warnings=prepared.warnings)
-    for warning in prepared.warnings if plan else ():
-        session.reporter.warn(warning)
-    told = {c: prepared.override.told[c] for c in active}
-    if not plan:
-        return _unchanged(
-            session, stack, project, prepared, how, observed, state, options, told, early, wanted, without
-        )
-    degraded: str | None = None
-    if prepared.target.kind in ("instance", "gateway"):
-        verdict = try_target(
-            session,
-            stack,
-            project,
-            prepared,
-            how,
-            observed.containers,
-            told,
-            deep=options.deep,
-            assume_yes=options.assume_yes,
-        )
-        if verdict.pins and not _same_pins(prepared, verdict.pins):
-            merged = replace(state, pins={**state.pins, **verdict.pins}) if state else _pin_only(project, verdict.pins)
-            return bring(session, stack, project, name, merged, options, without=without)
-        if verdict.reason:
-            if (next_one := _next_member(session, stack, prepared, without, verdict.reason)) is not None:
-                return bring(session, stack, project, name, state, options, without=next_one)
-            if options.on_unreachable == "fail":
-                hint = verdict.hint or f"stackctl diagnose --profile {name}"
-                raise TargetUnfit(verdict.reason, hint=hint, target=name)
-            if options.on_unreachable == "local" and name != "local":
-                session.reporter.warn(f"{verdict.reason}; on_unreachable: local takes over")
-                return bring(session, stack, project, "local", state, options)
-            degraded = verdict.reason
-            session.reporter.warn(f"coming up degraded: {degraded}")
-    work = _work(session, stack, project, prepared, how, hashes, state, options, degraded, observed, plan)
-    _apply(session, work, plan, observed, options)
-    return Brought(prepared, plan, work.verified, read_state(session), degraded, warnings=prepared.warnings)
+        return Ground(prepared, how, hashes, seen.result()), early
 
 
-def _next_member(
-    session: Session, stack: Stack, prepared: Prepared, without: Sequence[str], reason: str
-) -> list[str] | None:
-    """Members to leave out now, where a profile without a gateway has another that may serve; else None."""
-    if stack.config.gateway or prepared.target.kind != "instance":
-        return None
-    unfit = [*without, *prepared.target.instances]
-    left = further(stack.config, prepared.target.name, unfit)
-    if not left:
-        return None
-    session.reporter.warn(f"{reason}; {left[0]} takes its place in {prepared.target.name}")
-    return unfit
+def _others(request: Request, prepared: Prepared) -> list[str]:
+    """Members of the profile, without a gateway, that were not tried yet."""
+    if request.stack.config.gateway or prepared.target.kind != "instance":
+        return []
+    return further(request.stack.config, prepared.target.name, (*request.without, *prepared.target.instances))
 
 
-def _is_own_server(stack: Stack, project: ComposeProject, prepared: Prepared, observed: Observed) -> bool:
+def _otherwise(request: Request, prepared: Prepared, reason: str, refusal: TargetUnfit) -> Brought:
+    """What the user chose for a target that cannot serve: another member, the local server, degraded, or a refusal."""
+    session, policy, name = request.session, request.options.on_unreachable, prepared.target.name
+    if others := _others(request, prepared):
+        session.reporter.warn(f"{reason}; {others[0]} takes its place in {name}")
+        return bring(replace(request, without=(*request.without, *prepared.target.instances)))
+    if policy == "local" and not prepared.target.is_local:
+        session.reporter.warn(f"{reason}; on_unreachable: local takes over")
+        return bring(replace(request, name="local", without=()))
+    if policy == "degrade":
+        session.reporter.warn(f"coming up degraded: {reason}")
+        # Of several that cannot serve, the one that is wanted first is waited for.
+        return bring(replace(request, without=(), degraded=reason))
+    raise refusal
+
+
+def _is_own_server(request: Request, ground: Ground) -> bool:
     """Whether an address elsewhere is answered by the container that this very target would switch off."""
-    local = stack.config.local.service
-    if prepared.target.kind != "instance" or stack.config.network.shared or not observed.of(local):
+    config, target = request.stack.config, ground.prepared.target
+    local = config.local.service
+    if target.kind != "instance" or config.network.shared or not ground.observed.of(local):
         return False
-    own = project.services.get(local)
-    return prepared.target.url.host in ({local} | (own.answers_to() if own else set()))
+    own = request.project.services.get(local)
+    return target.url.host in ({local} | (own.answers_to() if own else set()))
 
 
 def _likely_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:
@@ -194,32 +222,28 @@ def _ask_now(session: Session, stack: Stack, prepared: Prepared, how: How, obser
     return verify(session, stack, {c: u for c, u in prepared.override.told.items() if c in running}, how, running)
 
 
-def _pin_only(project: ComposeProject, pins: Mapping[str, str]) -> State:
-    return State(project.name, None, "", "", None, "", pins=pins)
+def _pinned(request: Request, pins: Mapping[str, str]) -> State:
+    """The state with pins that turned out to be needed."""
+    if request.state is None:
+        return State(request.project.name, None, "", "", None, "", pins=pins)
+    return replace(request.state, pins={**request.state.pins, **pins})
 
 
 def _same_pins(prepared: Prepared, pins: Mapping[str, str]) -> bool:
     return all(prepared.target.pins.get(k) == v for k, v in pins.items())
 
 
-def _wanted(
-    stack: Stack,
-    prepared: Prepared,
-    hashes: Mapping[str, str],
-    consumers: list[str],
-    options: Options,
-    *,
-    secrets_moved: bool = False,
-) -> Wanted:
+def _wanted(request: Request, ground: Ground, *, secrets_moved: bool = False) -> Wanted:
+    stack, prepared = request.stack, ground.prepared
     target, gateway = prepared.target, prepared.gateway
     return Wanted(
         override=prepared.override,
-        hashes=hashes,
+        hashes=ground.hashes,
         models=target.models if target.needs_local else (),
-        consumers=tuple(consumers),
+        consumers=tuple(c for c in stack.config.consumers if c in ground.hashes),
         local_service=stack.config.local.service if target.needs_local else None,
         local_off=_off_services(stack, prepared),
-        everything=options.everything,
+        everything=request.options.everything,
         gateway_service=gateway.part.name if gateway else None,
         gateway_text=gateway.text if gateway else None,
         gateway_digest=gateway.digest if gateway else "",
@@ -233,72 +257,47 @@ def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
     return prepared.override.off or (stack.config.local.service,)
 
 
-def _unchanged(
-    session: Session,
-    stack: Stack,
-    project: ComposeProject,
-    prepared: Prepared,
-    how: How,
-    observed: Observed,
-    state: State | None,
-    options: Options,
-    told: Mapping[str, Any],
-    early: list[Verified] | None,
-    wanted: Wanted,
-    without: Sequence[str],
-) -> Brought:
-    running = containers_of(stack.config, observed.containers)
+def _unchanged(request: Request, ground: Ground, wanted: Wanted, early: list[Verified] | None) -> Brought:
+    """Nothing is to be done, if every consumer says so too."""
+    session, stack, state = request.session, request.stack, request.state
+    prepared, told = ground.prepared, ground.told
+    running = containers_of(stack.config, ground.observed.containers)
     complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
-    verified = early if early is not None and complete else verify(session, stack, told, how, running)
+    verified = early if early is not None and complete else verify(session, stack, told, ground.how, running)
     bad = [v for v in verified if not v.ok]
     if not bad:
         stale = state is None or state.verified is None or state.profile != prepared.target.name
         if state is None or stale or dict(state.call) != remember(stack.call):
-            work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None, observed, Plan())
-            saved = work.make_state(session.engine.containers(project.name))
-            session.files.write(session.state_directory / STATE, saved.to_json().encode())
-            state = saved
+            work = _work(replace(request, degraded=None), ground, Plan())
+            state = work.make_state(session.engine.containers(request.project.name))
+            session.files.write(session.state_directory / STATE, state.to_json().encode())
         return Brought(prepared, Plan(), verified, state)
     if wanted.local_service and wanted.models and all(v.reach.failed and v.reach.failed.id == "model" for v in bad):
         models = EnsureModels("one of them is not there", wanted.local_service, wanted.models)
         plan = Plan((models, VerifyConsumers("the models have changed", tuple(told)), SaveState("verified")))
-        work = _work(session, stack, project, prepared, how, wanted.hashes, state, options, None, observed, plan)
-        _apply(session, work, plan, observed, options)
+        work = _work(request, ground, plan)
+        _apply(work, plan, ground.observed, request.options)
         return Brought(prepared, plan, work.verified, read_state(session))
     reason = verify_message(bad)
-    if (next_one := _next_member(session, stack, prepared, without, reason)) is not None:
-        return bring(session, stack, project, prepared.target.name, state, options, without=next_one)
-    if options.on_unreachable == "degrade":
-        if state is not None:
-            state = replace(state, verified=None, degraded=reason)
-            session.files.write(session.state_directory / STATE, state.to_json().encode())
-        return Brought(prepared, Plan(), verified, state, degraded=reason)
-    if options.on_unreachable == "local" and not prepared.target.is_local:
-        session.reporter.warn(f"{reason}; on_unreachable: local takes over")
-        return bring(session, stack, project, "local", state, options)
-    raise TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
+    alone = not request.without and not _others(request, prepared)
+    if request.degraded is None and not (alone and request.options.on_unreachable == "degrade"):
+        refusal = TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
+        return _otherwise(request, prepared, reason, refusal)
+    if state is not None:
+        state = replace(state, verified=None, degraded=reason)
+        session.files.write(session.state_directory / STATE, state.to_json().encode())
+    return Brought(prepared, Plan(), verified, state, degraded=reason)
 
 
-def _work(
-    session: Session,
-    stack: Stack,
-    project: ComposeProject,
-    prepared: Prepared,
-    how: How,
-    hashes: Mapping[str, str],
-    state: State | None,
-    options: Options,
-    degraded: str | None,
-    observed: Observed,
-    plan: Plan,
-) -> Work:
-    target = prepared.target
+def _work(request: Request, ground: Ground, plan: Plan) -> Work:
+    session, stack, project, state = request.session, request.stack, request.project, request.state
+    target, override = ground.prepared.target, ground.prepared.override
     # What differs and is left alone by a switch still differs afterwards: its hash is not recorded as in force.
-    left = set(changes(project, hashes, observed)) - {
+    left = set(changes(project, ground.hashes, ground.observed)) - {
         s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services
     }
     before = state.computed if state else {}
-    computed = {s: h for s, h in hashes.items() if s not in left} | {s: before[s] for s in left if s in before}
+    computed = {s: h for s, h in ground.hashes.items() if s not in left} | {s: before[s] for s in left if s in before}
 
     def make_state(containers: Sequence[Container]) -> State:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(session.clock()))
@@ -310,9 +309,9 @@ def _work(
             environment=stack.environment,
             profile=target.name,
             url=str(target.url),
-            verified=None if degraded else moment,
-            override=prepared.override.digest,
-            degraded=degraded,
+            verified=None if request.degraded else moment,
+            override=override.digest,
+            degraded=request.degraded,
             pins=dict(target.pins),
             computed=computed,
             labels={c.service: c.config_hash for c in containers},
@@ -326,17 +325,18 @@ def _work(
         session=session,
         stack=stack,
         project=project,
-        variables=prepared.variables,
-        told=prepared.override.told,
-        how=how,
+        variables=ground.prepared.variables,
+        told=override.told,
+        how=ground.how,
         make_state=make_state,
-        health_timeout=options.health_timeout,
-        tolerate_unreachable=degraded is not None,
+        health_timeout=request.options.health_timeout,
+        tolerate_unreachable=request.degraded is not None,
         local_port=server_port(own),
     )
 
 
-def _apply(session: Session, work: Work, plan: Plan, observed: Observed, options: Options) -> None:
+def _apply(work: Work, plan: Plan, observed: Observed, options: Options) -> None:
+    session = work.session
     state_text = read_text(session, STATE)
     before = observed.state.profile if observed.state and observed.state.profile else None
     purpose = f"{options.verb} {work.make_state(()).profile}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackctl.commands import report
-from stackctl.commands.bring import Options, bring
+from stackctl.commands.bring import Options, Request, bring
 from stackctl.commands.observe import read_state
 from stackctl.commands.prepare import choose_profile
 from stackctl.commands.recover import recover, unfinished
@@ -62,7 +62,7 @@ def _switch(
         on_unreachable="fail",
         deep=deep,
     )
-    result = bring(session, stack, project, name, state, options)
+    result = bring(Request(session, stack, project, name, state, options))
     target = result.prepared.target
     return report.brought(
         result,

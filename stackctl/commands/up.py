@@ -29,7 +29,7 @@ def up(
         ahead.ask(session.engine.info)
     # What follows takes as long to load as Compose takes to read the project.
     from stackctl.commands import report  # noqa: PLC0415
-    from stackctl.commands.bring import Options, bring  # noqa: PLC0415
+    from stackctl.commands.bring import Options, Request, bring  # noqa: PLC0415
     from stackctl.commands.prepare import choose_profile  # noqa: PLC0415
     from stackctl.commands.recover import recover  # noqa: PLC0415
     from stackctl.commands.workspace import workspace  # noqa: PLC0415
@@ -43,9 +43,8 @@ def up(
         # Another stackctl may have come and gone before the lock was ours.
         before, state = state, read_state(session)
         name = choose_profile(stack, project, state, profile)
-        result = bring(
-            session, stack, project, name, state, options, ahead=None if recovered or state != before else ahead
-        )
+        request = Request(session, stack, project, name, state, options)
+        result = bring(request, ahead=None if recovered or state != before else ahead)
     target = result.prepared.target
     where = f"{project.name} is up on {target.name}"
     return report.brought(

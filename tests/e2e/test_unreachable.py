@@ -87,3 +87,23 @@ def test_a_profile_without_a_gateway_goes_on_to_the_next(stack: Project, far: El
     far.double("far-double", models=[MODEL])
     stack.stackctl("up").ok()
     assert "This is far-double" in stack.chat()["text"], "the best of them is well again"
+
+
+def test_of_several_that_are_down_the_first_is_waited_for(stack: Project, far: Elsewhere) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config(
+        instances={
+            "first": {"url": f"http://{far.address}:11434", "timeout": "2s", "priority": 1},
+            "second": {"url": f"http://{far.address}:11435", "timeout": "2s", "priority": 2},
+        },
+        profiles={"both": {"use": ["first", "second"]}},
+        on_unreachable="degrade",
+    )
+    for _ in range(2):
+        assert "degraded: " in stack.stackctl("up", "both").ok().out
+        status = stack.stackctl("status", "--json").ok().json
+        assert (status["profile"], status["consumers"][0]["reaches"]) == ("both", "first")
+
+    far.double("far-double", models=[MODEL])
+    stack.stackctl("up").ok()
+    assert "This is far-double" in stack.chat()["text"]
