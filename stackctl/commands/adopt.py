@@ -89,6 +89,7 @@ class Reading:
 
     def _ask(self) -> None:
         try:
+            self._session.engine.compose_version()
             self._answer = whole_config(self._session.engine, self._call)
         except Exception as error:  # noqa: BLE001  (raised again where the answer is waited for)
             self._answer = error
@@ -96,7 +97,8 @@ class Reading:
     def source(self) -> Source:
         """The resolved project, and the way to its texts.
 
-        Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it.
+        Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it,
+        :class:`EngineUnusable` where there is no Compose, or one that `up` would refuse.
         """
         self._thread.join()
         if isinstance(self._answer, ComposeFileError):

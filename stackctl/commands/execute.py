@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ from stackctl.transaction.undo import plan_undo
 
 NETWORK_LABELS = {"io.stackctl.role": "network"}
 POLL = 0.15
+_NOT_PULLED = re.compile(r"pull access denied|manifest (?:for .* not found|unknown)|failed to resolve reference|/v2/")
+"""How Engine 20.10 to 28 end a pull: refused, no such tag, no such registry, no way to it."""
 DRAIN = 10.0
 """Seconds that a server which is to go may take to finish what the gateway has under way there."""
 VERIFY_FOR = 20.0
@@ -206,7 +209,15 @@ class StackExecutor:
         with session.reporter.step(f"starting {', '.join(step.services)}"):
             done = session.engine.compose(self.call(), arguments, on_line=session.reporter.detail)
         if done.code:
-            raise StepFailed(f"docker compose up failed: {compose_reason(done.error_text)}")
+            reason = compose_reason(done.error_text)
+            raise StepFailed(f"docker compose up failed: {reason}", hint=self._about_pulling(reason, step.services))
+
+    def _about_pulling(self, reason: str, services: Sequence[str]) -> str:
+        if not _NOT_PULLED.search(reason):
+            return ""
+        local = self._work.stack.config.local.service in services
+        own = "; `local: {image: NAME}` in stackctl.yaml takes another image for Ollama" if local else ""
+        return f"an image is not on this engine and could not be pulled: `docker images` shows what is there{own}"
 
     def _compose_down(self, _step: steps.ComposeDown) -> None:
         done = self._session.engine.compose(self.call(), ["--progress", "plain", "down"])
@@ -342,14 +353,15 @@ def verify_message(bad: Sequence[Verified], absent: Sequence[str] = ()) -> str:
 
 def compose_reason(stderr: str, *, lines: int = 12) -> str:
     """The end of what Compose printed, without its progress."""
-    kept = [
-        line.strip()
-        for line in stderr.splitlines()
-        if line.strip() and "level=warning" not in line and not _is_progress(line)
-    ]
+    said = [line.strip() for line in stderr.splitlines() if line.strip() and "level=warning" not in line]
+    kept = [line for line in said if not _is_progress(line)]
+    # A failed pull stands there twice: as the progress of its service, and as what ended it all.
+    kept = [line for line in kept[:-1] if not kept[-1].endswith(line.partition(" Error ")[2] or "-")] + kept[-1:]
     return "\n".join(kept[-lines:]) or "no reason given"
 
 
 def _is_progress(line: str) -> bool:
     words = line.split()
+    if len(words) == 2:
+        return words[1] in ("Pulling", "Pulled", "Interrupted", "Skipped", "Building", "Built")
     return len(words) >= 3 and words[0] in ("Container", "Network", "Volume", "Image")

@@ -112,7 +112,7 @@ def test_a_compose_that_is_too_old(version: str, fits: bool, plain: Project, tmp
     shim.chmod(0o755)
     env = {"PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}"}
     number = version.strip("v").partition("-")[0]
-    for verb in (["up", "--dry-run"], ["status"], ["ps"], ["detach"]):
+    for verb in (["up", "--dry-run"], ["status"], ["ps"], ["detach"], ["init", "--dry-run"]):
         ran = plain.process(*verb, env=env)
         if fits:
             ran.ok()
