@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
@@ -27,6 +28,7 @@ def in_command(
     With them the whole lists with templates in place of the addresses, of those that a template can carry.
     """
     found: dict[tuple[str, str | None, str], Setting] = {}
+    apart: list[Setting] = []
     arguments: list[tuple[str, tuple[str, ...]]] = []
     for kind in ("entrypoint", "command"):
         value = service.raw.get(kind)
@@ -52,9 +54,48 @@ def in_command(
                         at,
                     ),
                 )
+        told_apart = _in_two_flags(argv, land)
+        for index, (flag, start, template, at) in told_apart.items():
+            text, where = argv[index][start:], _at(source, raw.key(service.name, kind))
+            words[index] = argv[index][:start] + template
+            apart.append(Setting(kind, flag, text, None if reason else template, where, reason, "", at))
         if words != argv and not reason:
             arguments.append((kind, tuple(words)))
-    return _first_of_each(list(found.values())), tuple(arguments)
+    return [*_first_of_each(list(found.values())), *apart], tuple(arguments)
+
+
+def _in_two_flags(argv: list[str], land: Landscape) -> dict[int, tuple[str, int, str, str]]:
+    """The words of a host in one flag and its port in another: index to flag, start of the value, template, where to.
+
+    A host alone is taken only with its port: what is switched to may listen on another.
+    """
+    values = {
+        split[0]: (index, split[1]) for index, _ in enumerate(argv) if (split := _value_of(argv, index)) is not None
+    }
+    found: dict[int, tuple[str, int, str, str]] = {}
+    for flag, (index, start) in values.items():
+        bare = addresses(argv[index][start:], whole=True) if names.is_host(flag) else []
+        if len(bare) != 1 or bare[0].port is not None or bare[0].scheme or bare[0].path:
+            continue
+        port_flag = next((name for name in names.partner_ports(flag) if name in values), "")
+        port, port_start = values.get(port_flag, (index, 0))
+        if not argv[port][port_start:].isdigit():
+            continue
+        address = replace(bare[0], port=int(argv[port][port_start:]))
+        at = land.points_at(address)
+        if calls_ollama(address, at) and (at == "ollama" or names.says_ollama(flag)):
+            found[index] = (flag, start, "{host}", at)
+            found[port] = (port_flag, port_start, "{port}", at)
+    return found
+
+
+def _value_of(argv: list[str], index: int) -> tuple[str, int] | None:
+    """The flag that a word is the value of, and where in the word that value starts."""
+    word = argv[index]
+    if match := re.match(_FLAG, word):
+        return (match[1], match.end()) if word.startswith(f"{match[1]}=") else None
+    before = re.match(_FLAG, argv[index - 1]) if index else None
+    return (before[1], 0) if before and before[0] == argv[index - 1] and not before[0].endswith("=") else None
 
 
 def _calls(argv: list[str], index: int, word: str, address: Address, service: Service, land: Landscape) -> str:

@@ -1,4 +1,4 @@
-"""Where it is written: env files, includes, anchors, command lines, mounted files; and who answers at an address."""
+"""Where it is written: env files, includes, anchors, mounted files; and who answers at an address."""
 
 from __future__ import annotations
 
@@ -185,51 +185,6 @@ services:
   app: {image: x, environment: {AI_URL: "http://ollama:5000"}}
 """)
     assert told(findings) == {"app": {"env:AI_URL": "{url}"}}
-
-
-def test_a_flag_on_the_command_line(find: Find) -> None:
-    findings = find(
-        """\
-services:
-  a: {image: x, command: ["serve", "--ollama-url", "http://ollama:11434"]}
-  b: {image: x, entrypoint: ["/run", "--backend=http://ollama:11434/v1"]}
-  c: {image: x, command: "--listen 0.0.0.0:11434"}
-""",
-        server=True,
-    )
-    assert told(findings) == {"a": {"command:--ollama-url": "{url}"}, "b": {"entrypoint:--backend": "{url}/v1"}}
-    assert [c.arguments for c in findings.consumers] == [
-        (("command", ("serve", "--ollama-url", "{url}")),),
-        (("entrypoint", ("/run", "--backend={url}/v1")),),
-    ]
-    assert all(c.switchable for c in findings.consumers)
-
-
-def test_a_script_with_a_word_in_braces_cannot_be_a_template(find: Find) -> None:
-    findings = find(
-        """\
-services:
-  a: {image: x, command: [sh, -c, "cat list | xargs -I{} curl http://ollama:11434/api/show -d {}"]}
-""",
-        server=True,
-    )
-    assert told(findings) == {"a": {"command:": None}}
-    assert findings.consumers[0].reason == (
-        "the command holds a word in braces of its own, which would read as a placeholder"
-    )
-
-
-def test_a_script_with_json_and_variables_of_the_shell_is_a_template(find: Find) -> None:
-    findings = find(
-        """\
-services:
-  a: {image: x, command: [sh, -c, "curl http://ollama:11434/api/show -d '{\\"model\\": \\"$${MODEL}\\"}'"]}
-""",
-        server=True,
-    )
-    assert findings.consumers[0].arguments == (
-        ("command", ("sh", "-c", 'curl {url}/api/show -d \'{"model": "$${MODEL}"}\'')),
-    )
 
 
 def test_a_build_argument_is_baked_in(find: Find) -> None:
