@@ -137,6 +137,11 @@ class Container:
         return {"entrypoint": list(config.get("Entrypoint") or []), "command": list(config.get("Cmd") or [])}
 
     @property
+    def bounds_processes(self) -> bool:
+        """Whether it runs with a limit on its processes (``pids_limit``)."""
+        return self.state == "running" and int((self.raw.get("HostConfig") or {}).get("PidsLimit") or 0) > 0
+
+    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Engine network name to its endpoint settings."""
         return dict((self.raw.get("NetworkSettings") or {}).get("Networks") or {})
@@ -187,6 +192,9 @@ class Engine(Protocol):
 
     def inspect(self, containers: Sequence[str]) -> list[Container]:
         """Inspect by ID or name; those that are gone are left out."""
+
+    def processes(self, container: str) -> tuple[int, int] | None:
+        """How many processes and threads run in a container, and how many may; None where there is no limit."""
 
     def exec(
         self,

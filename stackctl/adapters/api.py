@@ -132,3 +132,8 @@ class EngineApi:
         if connection is not None:
             connection.close()
         self._local.connection = None
+
+
+def by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """The ``filters`` that list what carries these labels."""
+    return {"label": [f"{k}={v}" for k, v in labels.items()]} if labels else {}

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from stackctl.adapters import enginefail, plugin, process
-from stackctl.adapters.api import ApiUnavailable, EngineApi, socket_path
+from stackctl.adapters.api import ApiUnavailable, EngineApi, by_label, socket_path
 from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
 from stackctl.adapters.remember import Remembering, once
 from stackctl.adapters.whales import Whales
@@ -253,6 +253,12 @@ class DockerEngine(Remembering):
         found = (self._read("containers", name, "/json") for name in containers)
         return [Container(raw) for raw in found if raw is not None]
 
+    def processes(self, container: str) -> tuple[int, int] | None:
+        """How many processes run in a container, and how many may: by its control group, so from outside."""
+        raw = self._read("containers", container, "/stats?stream=false&one-shot=true") or {}
+        counted = raw.get("pids_stats") or {}
+        return (int(counted["current"]), int(counted["limit"])) if counted.get("limit") else None
+
     def exec(
         self,
         container: str,
@@ -334,7 +340,7 @@ class DockerEngine(Remembering):
 
     def networks(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Networks by label."""
-        listed = self._list("/networks", {"filters": _by_label(labels)})
+        listed = self._list("/networks", {"filters": by_label(labels)})
         found = (self._read("networks", n["Id"]) for n in listed)
         return [raw for raw in found if raw is not None]
 
@@ -363,7 +369,7 @@ class DockerEngine(Remembering):
 
     def volumes(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Volumes by label."""
-        listed: dict[str, Any] = self._list("/volumes", {"filters": _by_label(labels)}) or {}
+        listed: dict[str, Any] = self._list("/volumes", {"filters": by_label(labels)}) or {}
         return list(listed.get("Volumes") or [])
 
     def remove_volume(self, name: str) -> None:
@@ -376,7 +382,7 @@ class DockerEngine(Remembering):
 
     def images(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Images by label, newest first."""
-        listed = self._list("/images/json", {"filters": _by_label(labels)})
+        listed = self._list("/images/json", {"filters": by_label(labels)})
         found = sorted(listed, key=lambda i: i.get("Created") or 0, reverse=True)
         return [{"Id": i["Id"], "RepoTags": i.get("RepoTags") or [], "Labels": i.get("Labels") or {}} for i in found]
 
@@ -392,7 +398,3 @@ class DockerEngine(Remembering):
     def remove_image(self, reference: str) -> None:
         """Remove an image."""
         self._whales.act(lambda d: d.image.remove(reference), f"remove the image {reference}")
-
-
-def _by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:
-    return {"label": [f"{k}={v}" for k, v in labels.items()]} if labels else {}

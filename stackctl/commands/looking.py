@@ -61,7 +61,15 @@ def first(prober: Prober, stage: Stage) -> Scene:
     scene = stage.scene
     jobs = [(standpoint(scene, c), questions.first_plan(scene, c, deep=scene.deep)) for c in stage.consumers]
     seen = dict(zip(stage.consumers, prober.probe(jobs), strict=True))
-    return replace(scene, seen=seen, told=tuple(t for t in scene.told if not _is_another(t, seen.get(t.consumer))))
+    # What cannot be started in a container may fail in many words; the engine counts its processes from outside.
+    bounded = [c for n in stage.consumers if seen[n].limits and (c := scene.container(n)) and c.bounds_processes]
+    processes = {c.name: found for c in bounded if (found := prober.engine.processes(c.id)) is not None}
+    return replace(
+        scene,
+        seen=seen,
+        processes=processes,
+        told=tuple(t for t in scene.told if not _is_another(t, seen.get(t.consumer))),
+    )
 
 
 def _is_another(told: Told, seen: Seen | None) -> bool:

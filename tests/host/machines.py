@@ -92,6 +92,7 @@ class Machine:
 
     def reboot(self) -> None:
         run(["docker", "restart", "-t", "20", self.name])
+        self.address = _address(self.name)  # another container may have taken the old one
         self.settle()
 
 

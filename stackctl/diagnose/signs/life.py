@@ -51,9 +51,9 @@ def read(case: Case, board: Board) -> None:
         _creatable(case.scene, named, board, "target")
     limits = case.seen.limits if case.seen else ()
     files = case.seen.files if case.seen else {}
-    if any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits) or _pids_full(
-        files
-    ):
+    counted = case.scene.processes.get(case.container.name) if case.container else None
+    cramped = any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits)
+    if cramped or _pids_full(files) or (counted and counted[0] >= counted[1] - 1):
         board.note("pids.full", f"{case.told.consumer} is at its limit of processes")
 
 
