@@ -65,6 +65,8 @@ class Prober:
     _lock: Lock = field(default_factory=Lock, repr=False)
     _image: _ProbeImage | None = None
     _searched: bool = False
+    _shellless: dict[str, Seen] = field(default_factory=dict, repr=False)
+    """Containers in which no shell could be started, with what was seen of that: they are not asked again."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +90,7 @@ class Prober:
     def _one(self, where: Standpoint, plan: ProbePlan) -> Seen:
         try:
             if where.container and not where.fresh:
-                seen = self._exec(where, plan)
+                seen = self._shellless.get(where.container) or self._exec(where, plan)
                 if seen.able and (seen.tls_able or not plan.needs_tls):
                     return seen
                 other = self._stand_in(where, plan)
@@ -106,7 +108,9 @@ class Prober:
             done = self.engine.exec(where.container, argv, stdin=stdin, timeout=plan.budget + GRACE)
         seen = parse(done.stdout)
         if not seen.tool:  # no shell there, or it could not be started
-            return replace(seen, able=False, limits=(*seen.limits, _last(done)))
+            seen = replace(seen, able=False, limits=(*seen.limits, _last(done)))
+            if "executable file not found" in done.error_text:
+                self._shellless[where.container] = seen
         return seen
 
     def _runs(self, container: str) -> bool:
