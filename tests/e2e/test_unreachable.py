@@ -102,7 +102,8 @@ def test_of_several_that_are_down_the_first_is_waited_for(stack: Project, far: E
     for _ in range(2):
         assert "degraded: " in stack.stackctl("up", "both").ok().out
         status = stack.stackctl("status", "--json").ok().json
-        assert (status["profile"], status["consumers"][0]["reaches"]) == ("both", "first")
+        told = status["consumers"][0]["configured"]
+        assert (status["profile"], told) == ("both", f"http://{far.address}:11434"), status
 
     far.double("far-double", models=[MODEL])
     stack.stackctl("up").ok()
