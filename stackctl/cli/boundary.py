@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from stackctl.cli.globals import FLAGS, VALUES, Settings, console_of, hoist
@@ -68,6 +69,14 @@ def _listen() -> list[int]:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
     return come
+
+
+def decided(code: int) -> None:
+    """What was to be done is done: a signal from now on cuts the telling of it short, and the code stays."""
+    with suppress(ValueError):  # outside the main thread, where no signal arrives
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda _number, _frame: os._exit(code))
 
 
 def _usage(error: Any) -> UsageError:

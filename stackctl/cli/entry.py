@@ -36,9 +36,21 @@ def main() -> None:
         # While the program still loads, and nothing is there yet that could say it better.
         sys.stderr.write("error: interrupted\n")
         code = INTERRUPTED
-    if code == INTERRUPTED:
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End with this code, whatever signal still comes: Python's own way out takes them by default, and dies of them."""
+    import signal  # noqa: PLC0415  (after the fast way out of `--version`)
+    import threading  # noqa: PLC0415
+    from contextlib import suppress  # noqa: PLC0415
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if threading.active_count() > 1:
         # Questions to an engine that hangs may be open in other threads, and Python would wait for their ends.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from stackctl.cli.boundary import decided
 from stackctl.cli.globals import Settings, console_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def present(ctx: typer.Context, outcome: Outcome) -> None:
     """Print the outcome and end with its code."""
     import typer  # noqa: PLC0415  (a session is made before typer is loaded)
 
+    decided(outcome.code)
     code = console_of(settings_of(ctx)).present(outcome)
     if code:
         raise typer.Exit(code)
