@@ -137,6 +137,11 @@ class Container:
         return {"entrypoint": list(config.get("Entrypoint") or []), "command": list(config.get("Cmd") or [])}
 
     @property
+    def stop_timeout(self) -> float:
+        """Seconds that it may take to end once told to; the engine's default is 10."""
+        return float((self.raw.get("Config") or {}).get("StopTimeout") or 10)
+
+    @property
     def bounds_processes(self) -> bool:
         """Whether it runs with a limit on its processes (``pids_limit``)."""
         return self.state == "running" and int((self.raw.get("HostConfig") or {}).get("PidsLimit") or 0) > 0
@@ -195,6 +200,9 @@ class Engine(Protocol):
 
     def processes(self, container: str) -> tuple[int, int] | None:
         """How many processes and threads run in a container, and how many may; None where there is no limit."""
+
+    def being_stopped(self, containers: Sequence[str]) -> list[str]:
+        """Those of these IDs that were told to end, and have not ended yet."""
 
     def exec(
         self,

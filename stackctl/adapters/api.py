@@ -63,6 +63,20 @@ class EngineApi:
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer, or None for 404. Raises :class:`ApiUnavailable` where there is none."""
+        body = self._body(path, query)
+        try:
+            return None if body is None else json.loads(body)
+        except ValueError as error:
+            raise ApiUnavailable("the answer is no JSON") from error
+
+    def lines(self, path: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answer of a path that gives one JSON object after the other; raises the same."""
+        try:
+            return [json.loads(line) for line in (self._body(path, query) or b"").splitlines() if line.strip()]
+        except ValueError as error:
+            raise ApiUnavailable("the answer is no JSON") from error
+
+    def _body(self, path: str, query: Mapping[str, Any] | None) -> bytes | None:
         texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (query or {}).items()}
         target = f"{path}?{urlencode(texts)}" if texts else path
         from stackctl.adapters.connection import HTTPException  # noqa: PLC0415  (see there)
@@ -82,15 +96,13 @@ class EngineApi:
                 return None
             if response.status != 200:
                 raise ApiUnavailable(f"status {response.status}")
-            try:
-                return json.loads(body)
-            except ValueError as error:
-                raise ApiUnavailable("the answer is no JSON") from error
+            return bytes(body)
         raise ApiUnavailable("no connection")
 
-    def named(self, kind: str, name: str, suffix: str = "") -> Any:
+    def named(self, kind: str, name: str, suffix: str = "") -> dict[str, Any] | None:
         """``GET /KIND/NAME``; the name quoted."""
-        return self.get(f"/{kind}/{quote(name, safe='')}{suffix}")
+        found: dict[str, Any] | None = self.get(f"/{kind}/{quote(name, safe='')}{suffix}")
+        return found
 
     def _connection(self) -> tuple[Connection, bool]:
         from stackctl.adapters.connection import Connection  # noqa: PLC0415  (see there)

@@ -1,10 +1,8 @@
 """The Docker engine and Compose, behind :class:`stackctl.ports.Engine`.
 
-Reading goes through the ``docker`` command itself and the engine's socket,
-because a second ``up`` that changes nothing must not pay for what it does not
-use; acting on containers, networks, volumes and images goes through
-:mod:`stackctl.adapters.whales`. Compose always runs through one gate here:
-python-on-whales keeps neither its standard error nor an environment of its own.
+Reading goes through the ``docker`` command and the engine's socket, for a second ``up`` must not pay for what it does
+not use; acting goes through :mod:`stackctl.adapters.whales`. Compose runs through one gate here: python-on-whales
+keeps neither its standard error nor an environment of its own.
 """
 
 from __future__ import annotations
@@ -15,15 +13,18 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from stackctl.adapters import enginefail, plugin, process
 from stackctl.adapters.api import ApiUnavailable, EngineApi, by_label, socket_path
+from stackctl.adapters.counts import counted_processes, told_to_end
 from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
 from stackctl.adapters.remember import Remembering, once
 from stackctl.adapters.whales import Whales
 from stackctl.errors import EngineUnusable, StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+
+T = TypeVar("T")
 
 
 class DockerEngine(Remembering):
@@ -135,8 +136,6 @@ class DockerEngine(Remembering):
         """Load what acting on containers needs, side by side with what runs."""
         threading.Thread(target=self._whales.load, daemon=True).start()
 
-    # -- what it is ------------------------------------------------------
-
     def compose_version(self) -> str:
         """Compose's version; raises :class:`EngineUnusable` where it is absent or too old. Asked once."""
         return self._compose_version()
@@ -154,15 +153,14 @@ class DockerEngine(Remembering):
         return self._info()
 
     def _read(self, kind: str, name: str, suffix: str = "") -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] | None = self._api.named(kind, name, suffix)
-        except ApiUnavailable as error:
-            raise self._why(error) from None
-        return found
+        return self._ask(lambda api: api.named(kind, name, suffix))
 
     def _list(self, path: str, query: Mapping[str, Any]) -> Any:
+        return self._ask(lambda api: api.get(path, query)) or []
+
+    def _ask(self, question: Callable[[EngineApi], T]) -> T:
         try:
-            return self._api.get(path, query) or []
+            return question(self._api)
         except ApiUnavailable as error:
             raise self._why(error) from None
 
@@ -255,9 +253,11 @@ class DockerEngine(Remembering):
 
     def processes(self, container: str) -> tuple[int, int] | None:
         """How many processes run in a container, and how many may: by its control group, so from outside."""
-        raw = self._read("containers", container, "/stats?stream=false&one-shot=true") or {}
-        counted = raw.get("pids_stats") or {}
-        return (int(counted["current"]), int(counted["limit"])) if counted.get("limit") else None
+        return counted_processes(self._read("containers", container, "/stats?stream=false&one-shot=true") or {})
+
+    def being_stopped(self, containers: Sequence[str]) -> list[str]:
+        """Those of these IDs that were told to end and have not ended yet."""
+        return self._ask(lambda api: told_to_end(api, containers))
 
     def exec(
         self,

@@ -37,6 +37,9 @@ _NOT_PULLED = re.compile(r"pull access denied|manifest (?:for .* not found|unkno
 """How Engine 20.10 to 28 end a pull: refused, no such tag, no such registry, no way to it."""
 DRAIN = 10.0
 """Seconds that a server which is to go may take to finish what the gateway has under way there."""
+LET_END = 10.0
+"""Seconds beyond its own grace that a container which was told to end may take, before an undo takes it for one that
+stays."""
 VERIFY_FOR = 20.0
 """Seconds in which a consumer that runs may begin to reach a target that answered before."""
 
@@ -121,6 +124,7 @@ class StackExecutor:
         session, taken = self._session, []
         self._undoing = True
         with session.reporter.step("undo: putting the stack back as it was"):
+            self._let_end(snapshot)
             now = observe(
                 session,
                 self._work.project,
@@ -137,6 +141,15 @@ class StackExecutor:
             else:
                 session.files.write(state, snapshot.state.encode())
         return taken
+
+    def _let_end(self, snapshot: Snapshot) -> None:
+        """Wait for containers that were told to end: a stop goes on in the engine when who asked for it has gone."""
+        engine, begun = self._session.engine, time.monotonic()
+        remembered = [c["id"] for containers in snapshot.containers.values() for c in containers]
+        while ending := [c for c in engine.inspect(engine.being_stopped(remembered)) if c.state == "running"]:
+            if time.monotonic() - begun > LET_END + max(c.stop_timeout for c in ending):
+                return
+            time.sleep(POLL)
 
     def _own_networks(self, snapshot: Snapshot) -> list[str]:
         shared = self._work.stack.config.network.shared
@@ -329,6 +342,7 @@ class StackExecutor:
         self._session.engine.stop(step.container)
 
     def _reload_gateway(self, step: steps.ReloadGateway) -> None:
+        self._early = None  # it went to where the gateway led until now
         with self._session.reporter.step("reloading the gateway"):
             reload(self._session, self._work.stack, self._container(step.service), step.text, step.digest)
 

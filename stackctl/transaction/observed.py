@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from stackctl.ports import Container
@@ -32,8 +32,11 @@ class Observed:
         return [c for c in self.containers if c.service == service]
 
 
-def why_changed(service: Service, wanted_hash: str, observed: Observed) -> str | None:
-    """Why Compose must act on an active service, or None where its containers are as wanted."""
+def why_changed(service: Service, wanted_hash: str, observed: Observed, *, lasting: bool = False) -> str | None:
+    """Why Compose must act on an active service, or None where its containers are as wanted.
+
+    ``lasting``: it is to run on and on, so that one that has ended is not done, however well it ended.
+    """
     containers = observed.of(service.name)
     if not containers:
         return None if _replicas(service) == 0 else "no container yet"
@@ -45,7 +48,7 @@ def why_changed(service: Service, wanted_hash: str, observed: Observed) -> str |
         image = observed.images.get(service.image)
         if image and container.raw.get("Image") != image:
             return "its image is newer"
-        if container.state != "running" and not _ended_well(container):
+        if container.state != "running" and (lasting or not _ended_well(container)):
             return f"its container is {container.state}"
     return None
 
@@ -71,12 +74,26 @@ def _replicas(service: Service) -> int:
     return 1 if scale is None else int(scale)
 
 
-def changes(project: ComposeProject, hashes: Mapping[str, str], observed: Observed) -> dict[str, str]:
-    """Active services that Compose must act on, each with its cause, in the project's order."""
+def _lasts(project: ComposeProject, service: Service) -> bool:
+    """Whether a service shows that it is no job which ends: others count on it while they run, or it serves a port."""
+    edges = [edge for s in project if (edge := s.depends_on.get(service.name)) is not None]
+    if any(edge.get("condition") == "service_completed_successfully" for edge in edges):
+        return False
+    return bool(edges or service.ports or service.raw.get("expose") or service.raw.get("healthcheck"))
+
+
+def changes(
+    project: ComposeProject, hashes: Mapping[str, str], observed: Observed, serving: Collection[str | None] = ()
+) -> dict[str, str]:
+    """Active services that Compose must act on, each with its cause, in the project's order.
+
+    ``serving`` are the local server and the gateway, which no project need declare.
+    """
     found: dict[str, str] = {}
     for name, wanted in hashes.items():
         service = project.services.get(name) or Service(name, {})
-        cause = why_changed(service, wanted, observed)
+        lasting = name in serving or _lasts(project, service)
+        cause = why_changed(service, wanted, observed, lasting=lasting)
         if cause:
             found[name] = cause
     return found

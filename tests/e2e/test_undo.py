@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+from stackctl.adapters.docker import DockerEngine
 from tests.support.cli import start_process
 from tests.support.double import Double
-from tests.support.project import VOLUMES, Project, backend, ollama
+from tests.support.project import VOLUMES, Project, backend, docker, ollama
 
 # Healthy on the local server only; elsewhere it fails at once, or never comes to an end.
 CHECK = 'case "$$OLLAMA_URL" in http://ollama:*) exit 0;; *) %s;; esac'
@@ -116,3 +117,41 @@ def test_killed_and_undone_by_the_next_command(stack: Project, host_double: Doub
     assert settings(stack) == before
     assert stack.files().keys() == files.keys()
     assert stack.files()["override.yaml"] == files["override.yaml"]
+
+
+SLOW_TO_END = "ollama serve & child=$$!; trap 'sleep 3; kill $$child; exit 0' TERM; wait $$child"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_server_that_was_told_to_end_runs_again(number: signal.Signals, stack: Project, host_double: Double) -> None:
+    """The engine goes on with a stop whose caller has left: an undo that looks too early would find it running."""
+    slow = ollama(entrypoint=["sh", "-c", SLOW_TO_END], command=[])
+    stack.compose({"ollama": slow, "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config()
+    stack.stackctl("up").ok()
+    server = stack.marks()["ollama"][0]
+    process = start_process("switch", f"http://localhost:{host_double.port}", cwd=stack.directory)
+    try:
+        engine, end = DockerEngine(), time.monotonic() + 60
+        while not engine.being_stopped([server]) and process.poll() is None:
+            assert time.monotonic() < end, "it was not told to end"
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == (130 if number == signal.SIGINT else -number), said
+    if number == signal.SIGKILL:
+        assert "undone: the stack is as it was before it" in stack.stackctl("rollback").err
+    assert stack.running() == {"backend", "ollama"}
+    assert "This is local-double" in stack.chat()["text"]
+
+
+def test_a_server_that_ended_well_is_started_again(stack: Project) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
+    stack.config()
+    stack.stackctl("up").ok()
+    docker("stop", stack.containers()["ollama"]["Id"])
+    assert stack.containers()["ollama"]["State"]["ExitCode"] == 0
+    stack.stackctl("up").ok()
+    assert "This is local-double" in stack.chat()["text"]

@@ -174,6 +174,9 @@ class World:
     def containers(self, project: str) -> list[Container]:
         return [Container(raw) for raw in self.load()["containers"]]
 
+    def being_stopped(self, containers: Sequence[str]) -> list[str]:
+        return []  # an effect on this world has come about, or has not
+
     def inspect(self, containers: Sequence[str]) -> list[Container]:
         return [c for c in self.containers("world") if c.id in containers or c.name in containers]
 

@@ -1,0 +1,42 @@
+"""What the engine alone knows of a container at this moment: how many processes it runs, and whether it is to end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from stackctl.adapters.api import EngineApi
+
+WINDOW = 60.0
+"""Seconds to look back. What was told to end longer ago has ended, or takes its time for another reason."""
+
+
+def counted_processes(stats: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Processes and threads, and how many may be, from ``GET /containers/ID/stats``; None without a limit."""
+    counted = stats.get("pids_stats") or {}
+    return (int(counted["current"]), int(counted["limit"])) if counted.get("limit") else None
+
+
+def told_to_end(api: EngineApi, containers: Sequence[str]) -> list[str]:
+    """Those of these IDs whose last event is that they were sent a signal.
+
+    A stop goes on in the engine when its caller has left, and no state says so
+    (Engine API: events ``kill``, then ``die``). Times are the engine's own: with
+    an ``until`` that is yet to come the engine would not answer before.
+    """
+    now = _seconds(str((api.get("/info") or {}).get("SystemTime") or ""))
+    if now is None or not containers:
+        return []
+    kinds = {"type": ["container"], "event": ["kill", "die", "start"], "container": list(containers)}
+    query = {"since": f"{now - WINDOW:.3f}", "until": f"{now:.3f}", "filters": kinds}
+    last = {str(event.get("id")): str(event.get("Action")) for event in api.lines("/events", query)}
+    return [name for name in containers if last.get(name) == "kill"]
+
+
+def _seconds(moment: str) -> float | None:
+    """Unix time of an RFC 3339 time, however many digits its seconds have."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
