@@ -18,7 +18,7 @@ STACKCTL = str(Path(sys.executable).with_name("stackctl"))
 URL = "http://ollama:11434"
 BY_HAND = (
     ["nslookup", "ollama"],
-    ["nc", "-z", "ollama", "11434"],
+    ["sh", "-c", "nc -w 3 ollama 11434 </dev/null"],
     ["wget", "-qO-", f"{URL}/api/version"],
     ["wget", "-qO-", f"{URL}/api/tags"],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-LABS = 3
+LABS = 4
 """Rows of faults. Each worker has a fault lab with an engine of its own; in a row, a stack that the next fault wants
 too is kept up."""
 ALONE = frozenset({"e2e", "host", "transaction", "faults"})
