@@ -8,6 +8,9 @@ from typing import Any
 
 from stackctl.adapters.api import EngineApi
 
+ENDING = frozenset({"2", "3", "9", "15", "28"})
+"""Signals that images are stopped by: SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGWINCH (httpd). Others, such as SIGHUP, only
+ask a server to read its settings again."""
 WINDOW = 60.0
 """Seconds to look back. What was told to end longer ago has ended, or takes its time for another reason."""
 
@@ -19,19 +22,24 @@ def counted_processes(stats: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def told_to_end(api: EngineApi, containers: Sequence[str]) -> list[str]:
-    """Those of these IDs whose last event is that they were sent a signal.
+    """Those of these IDs whose last event is a signal to end.
 
     A stop goes on in the engine when its caller has left, and no state says so
     (Engine API: events ``kill``, then ``die``). Times are the engine's own: with
     an ``until`` that is yet to come the engine would not answer before.
     """
-    now = _seconds(str((api.get("/info") or {}).get("SystemTime") or ""))
-    if now is None or not containers:
+    now = _seconds(str((api.get("/info") or {}).get("SystemTime") or "")) if containers else None
+    if now is None:
         return []
     kinds = {"type": ["container"], "event": ["kill", "die", "start"], "container": list(containers)}
     query = {"since": f"{now - WINDOW:.3f}", "until": f"{now:.3f}", "filters": kinds}
-    last = {str(event.get("id")): str(event.get("Action")) for event in api.lines("/events", query)}
-    return [name for name in containers if last.get(name) == "kill"]
+    last = {str(event.get("id")): event for event in api.lines("/events", query) if _counts(event)}
+    return [name for name in containers if last.get(name, {}).get("Action") == "kill"]
+
+
+def _counts(event: Mapping[str, Any]) -> bool:
+    signal = ((event.get("Actor") or {}).get("Attributes") or {}).get("signal")
+    return event.get("Action") != "kill" or signal in ENDING
 
 
 def _seconds(moment: str) -> float | None:

@@ -19,7 +19,7 @@ from stackctl.commands.stack import Stack, with_override
 from stackctl.commands.trying import try_target
 from stackctl.commands.verify import Verified, containers_of, verify
 from stackctl.commands.workspace import candidate
-from stackctl.config.target import GATEWAY_SERVICE, further
+from stackctl.config.target import further
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError, TargetUnfit
 from stackctl.ports import Container
@@ -293,8 +293,7 @@ def _work(request: Request, ground: Ground, plan: Plan) -> Work:
     session, stack, project, state = request.session, request.stack, request.project, request.state
     target, override = ground.prepared.target, ground.prepared.override
     # What differs and is left alone by a switch still differs afterwards: its hash is not recorded as in force.
-    serving = {stack.config.local.service, GATEWAY_SERVICE}
-    left = set(changes(project, ground.hashes, ground.observed, serving)) - {
+    left = set(changes(project, ground.hashes, ground.observed, stack.config.local.service)) - {
         s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services
     }
     before = state.computed if state else {}

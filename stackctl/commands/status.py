@@ -16,7 +16,7 @@ from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, load, resolve_project
 from stackctl.commands.told import name_of, told_url
 from stackctl.commands.verify import Verified, containers_of, verify
-from stackctl.config.target import GATEWAY_SERVICE, Target, passed_over, resolve
+from stackctl.config.target import Target, passed_over, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
@@ -193,8 +193,8 @@ def _changed_services(
     session: Session, stack: Stack, project: ComposeProject, observed: Observed, prepared: Prepared
 ) -> list[str]:
     hashes = hashes_of(session, stack, prepared)
-    serving = {stack.config.local.service, GATEWAY_SERVICE}
-    return [f"{service}: {cause}" for service, cause in changes(project, hashes, observed, serving).items()]
+    found = changes(project, hashes, observed, stack.config.local.service)
+    return [f"{service}: {cause}" for service, cause in found.items()]
 
 
 def _outcome(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stackctl.config.target import GATEWAY_SERVICE
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.transaction.state import State
@@ -83,16 +84,16 @@ def _lasts(project: ComposeProject, service: Service) -> bool:
 
 
 def changes(
-    project: ComposeProject, hashes: Mapping[str, str], observed: Observed, serving: Collection[str | None] = ()
+    project: ComposeProject, hashes: Mapping[str, str], observed: Observed, local: str | None
 ) -> dict[str, str]:
     """Active services that Compose must act on, each with its cause, in the project's order.
 
-    ``serving`` are the local server and the gateway, which no project need declare.
+    ``local`` is the local server, which like the gateway no project need declare.
     """
     found: dict[str, str] = {}
     for name, wanted in hashes.items():
         service = project.services.get(name) or Service(name, {})
-        lasting = name in serving or _lasts(project, service)
+        lasting = name in (local, GATEWAY_SERVICE) or _lasts(project, service)
         cause = why_changed(service, wanted, observed, lasting=lasting)
         if cause:
             found[name] = cause

@@ -197,7 +197,7 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
     if observed.override != wanted.override.text:
         cause = "no override yet" if observed.override is None else "the target or the project differs"
         steps.append(WriteOverride(cause, wanted.override.text, wanted.override.digest))
-    todo = changes(project, wanted.hashes, observed, {wanted.local_service, wanted.gateway_service})
+    todo = changes(project, wanted.hashes, observed, wanted.local_service)
     if not wanted.everything:
         concerned = _concerned(project, wanted)
         todo = {name: cause for name, cause in todo.items() if name in concerned}

@@ -54,8 +54,7 @@ def in_command(
                         at,
                     ),
                 )
-        told_apart = _in_two_flags(argv, land)
-        for index, (flag, start, template, at) in told_apart.items():
+        for index, (flag, start, template, at) in _in_two_flags(argv, service, land).items():
             text, where = argv[index][start:], _at(source, raw.key(service.name, kind))
             words[index] = argv[index][:start] + template
             apart.append(Setting(kind, flag, text, None if reason else template, where, reason, "", at))
@@ -64,7 +63,7 @@ def in_command(
     return [*_first_of_each(list(found.values())), *apart], tuple(arguments)
 
 
-def _in_two_flags(argv: list[str], land: Landscape) -> dict[int, tuple[str, int, str, str]]:
+def _in_two_flags(argv: list[str], service: Service, land: Landscape) -> dict[int, tuple[str, int, str, str]]:
     """The words of a host in one flag and its port in another: index to flag, start of the value, template, where to.
 
     A host alone is taken only with its port: what is switched to may listen on another.
@@ -81,9 +80,9 @@ def _in_two_flags(argv: list[str], land: Landscape) -> dict[int, tuple[str, int,
         port, port_start = values.get(port_flag, (index, 0))
         if not argv[port][port_start:].isdigit():
             continue
-        address = replace(bare[0], port=int(argv[port][port_start:]))
-        at = land.points_at(address)
-        if calls_ollama(address, at) and (at == "ollama" or names.says_ollama(flag)):
+        address = replace(bare[0], port=int(argv[port][port_start:]), start=start)
+        at = _calls(argv, index, argv[index], address, service, land)
+        if at == "ollama" or (at and names.says_ollama(flag)):
             found[index] = (flag, start, "{host}", at)
             found[port] = (port_flag, port_start, "{port}", at)
     return found

@@ -32,6 +32,7 @@ services:
   c: {image: x, command: ["--host", "0.0.0.0", "--port", "11434"]}
   d: {image: x, command: ["--ollama-host", "ollama"]}
   e: {image: x, command: ["--host", "db", "--port", "5432"]}
+  f: {image: x, hostname: ollama-proxy, command: ["--host", "f", "--port", "11434"]}
 """,
         server=True,
     )
