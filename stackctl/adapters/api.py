@@ -8,49 +8,23 @@ with its own (Engine API reference, "Versioning").
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from stackctl.adapters.enginesocket import socket_path
 
 if TYPE_CHECKING:
     from stackctl.adapters.connection import Connection
 
 TIMEOUT = 60.0
-DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 class ApiUnavailable(Exception):
     """The API cannot be reached this way."""
-
-
-def socket_path(context: str | None) -> str | None:
-    """The unix socket of the engine that ``docker`` would use, or None where only the client knows the way.
-
-    The client's own order: ``--context``, ``DOCKER_HOST``, ``DOCKER_CONTEXT``,
-    ``currentContext`` of its configuration, the default socket.
-    """
-    if context not in (None, "default"):
-        return None
-    if context is None:
-        if host := os.environ.get("DOCKER_HOST"):
-            return host.removeprefix("unix://") if host.startswith("unix://") else None
-        chosen = os.environ.get("DOCKER_CONTEXT") or _current_context()
-        if chosen not in ("", "default"):
-            return None
-    return DEFAULT_SOCKET
-
-
-def _current_context() -> str:
-    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-    try:
-        return str(json.loads((Path(folder) / "config.json").read_bytes()).get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""
 
 
 class EngineApi:

@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from stackctl.ports import Progress
-
 if TYPE_CHECKING:
     from stackctl.errors import StackctlError
     from stackctl.outcome import Outcome, Tone
+    from stackctl.ports import Progress
 
 _CODES = {"ok": "32", "warn": "33", "bad": "31", "dim": "2", "strong": "1", "plain": ""}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -16,9 +16,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from stackctl.adapters import enginefail, plugin, process
-from stackctl.adapters.api import ApiUnavailable, EngineApi, by_label, socket_path
+from stackctl.adapters.api import ApiUnavailable, EngineApi, by_label
 from stackctl.adapters.counts import counted_processes, told_to_end
 from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
+from stackctl.adapters.enginesocket import socket_path
 from stackctl.adapters.remember import Remembering, once
 from stackctl.adapters.whales import Whales
 from stackctl.errors import EngineUnusable, StepFailed
@@ -58,7 +59,7 @@ class DockerEngine(Remembering):
         """Run ``docker ARGUMENTS``; raises :class:`EngineUnusable` where the engine is to blame."""
         argv = self._argv(*arguments)
         self._say(process.shown(argv[1:]))
-        done = self._started(lambda: process.run(argv, stdin=stdin, timeout=timeout, variables=variables))
+        done = enginefail.started(lambda: process.run(argv, stdin=stdin, timeout=timeout, variables=variables))
         if done.code and (reason := enginefail.classify(done.error_text)):
             raise reason
         return done
@@ -87,7 +88,7 @@ class DockerEngine(Remembering):
         argv = [*self.compose_argv(call), *arguments]
         if attached:
             self._say(process.shown(argv[1:]))
-            return self._started(lambda: process.attach(argv, variables=call.variables, cwd=str(call.directory)))
+            return enginefail.started(lambda: process.attach(argv, variables=call.variables, cwd=str(call.directory)))
         return self._run_compose(argv, call.variables, str(call.directory), timeout, on_line)
 
     def _run_compose(
@@ -99,7 +100,7 @@ class DockerEngine(Remembering):
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         self._say(process.shown(argv[1:]))
-        done = self._started(
+        done = enginefail.started(
             lambda: process.run(argv, timeout=timeout, variables=variables, cwd=where, limit=64 << 20, on_line=on_line)
         )
         if done.code and (reason := enginefail.classify(done.error_text)):
@@ -119,14 +120,9 @@ class DockerEngine(Remembering):
     def _plugin(self) -> str | None:
         return plugin.find(self._program) if self._program and not self._context else None
 
-    @staticmethod
-    def _started(start: Callable[[], Completed]) -> Completed:
-        try:
-            return start()
-        except FileNotFoundError as error:
-            raise enginefail.no_client() from error
-        except OSError as error:
-            raise EngineUnusable(f"the command `docker` cannot be run ({error.strerror})") from error
+    def parts(self) -> tuple[str, ...]:
+        """See :func:`stackctl.adapters.plugin.parts`."""
+        return plugin.parts(self._argv()[0]) if self._plugin else ()
 
     @cached_property
     def _whales(self) -> Whales:

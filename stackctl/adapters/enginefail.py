@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 from stackctl.errors import ComposeFileError, EngineUnusable
 from stackctl.ports import Completed
@@ -55,6 +56,16 @@ def no_client() -> EngineUnusable:
         "the command `docker` is not installed",
         hint="install Docker Engine with Compose (https://docs.docker.com/engine/install/)",
     )
+
+
+def started(start: Callable[[], Completed]) -> Completed:
+    """What ``start`` returns; raises :class:`EngineUnusable` where the client cannot be run."""
+    try:
+        return start()
+    except FileNotFoundError as error:
+        raise no_client() from error
+    except OSError as error:
+        raise EngineUnusable(f"the command `docker` cannot be run ({error.strerror})") from error
 
 
 def check_compose(version: str) -> None:

@@ -32,20 +32,31 @@ def find(client: str) -> str | None:
     """The Compose plugin that the docker client at ``client`` would start, or None where only itself can tell."""
     if not _is_program(Path(client)):
         return None
-    settings = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        kept = json.loads((settings / "config.json").read_bytes())
+        kept = json.loads((_settings() / "config.json").read_bytes())
     except FileNotFoundError:
         kept = {}
     except (OSError, ValueError):
         return None
     if not isinstance(kept, dict) or any(kept.get(name) for name in _ABOUT_PLUGINS):
         return None
-    for place in (settings / "cli-plugins", *map(Path, PLACES)):
-        candidate = place / NAME
+    for candidate in _candidates():
         if candidate.exists():
             return str(candidate) if _is_program(candidate) else None
     return None
+
+
+def parts(client: str) -> tuple[str, ...]:
+    """The client, its settings, and every place where its Compose plugin may be."""
+    return (client, str(_settings() / "config.json"), *map(str, _candidates()))
+
+
+def _settings() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _candidates() -> list[Path]:
+    return [place / NAME for place in (_settings() / "cli-plugins", *map(Path, PLACES))]
 
 
 def _is_program(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from stackctl.cli.early import early
 from stackctl.cli.globals import FLAGS, VALUES, Settings, console_of, hoist
 from stackctl.errors import ExpectedFailure, Interrupted, StackctlError, UsageError
 
@@ -20,10 +20,16 @@ def run(arguments: list[str]) -> int:
         settings, rest = hoist(arguments)
     except UsageError as error:
         return console_of(Settings(json="--json" in arguments)).error(error)
-    if rest[:1] == ["init"]:
-        from stackctl.cli.early import begin  # noqa: PLC0415
-
-        begin(settings, rest[1:])
+    signals = _listen()
+    try:
+        outcome = early(settings, rest)
+        if outcome is not None:
+            decided(outcome.code)
+            return console_of(settings).present(outcome)
+    except KeyboardInterrupt:
+        return console_of(settings).error(Interrupted("interrupted"))
+    except StackctlError as error:
+        return console_of(settings).error(error)
     import typer  # noqa: PLC0415  (after the fast way out of `--version`)
 
     from stackctl.cli.app import app  # noqa: PLC0415
@@ -32,7 +38,6 @@ def run(arguments: list[str]) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
 
         completion_init()
-    signals = _listen()
     try:
         try:
             result: Any = app(args=rest, prog_name="stackctl", standalone_mode=False, obj=settings)
@@ -87,6 +92,8 @@ def _usage(error: Any) -> UsageError:
         verbs = ", ".join(context.command.list_commands(context))
         return UsageError(f"{path} does nothing by itself; it has: {verbs}", hint=f"{path} --help")
     name = getattr(error, "option_name", "")
+    import difflib  # noqa: PLC0415  (needed for a mistake only)
+
     possible = getattr(error, "possibilities", None) or difflib.get_close_matches(name, [*FLAGS, *VALUES], n=1)
     if name and possible:
         return UsageError(f"{path} has no option {name}", hint=f"did you mean {' or '.join(sorted(possible))}?")

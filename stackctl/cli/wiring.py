@@ -50,14 +50,19 @@ def session(ctx: typer.Context) -> Session:
 def session_of(settings: Settings) -> Session:
     """The same from the options themselves; typer need not be there yet."""
     from stackctl.adapters.docker import DockerEngine  # noqa: PLC0415
+    from stackctl.adapters.enginesocket import is_beside  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
     from stackctl.commands.session import Session  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     console = console_of(settings)
-    directory = Path(settings.directory).expanduser().absolute()
-    if not directory.is_dir():
+    try:
+        directory = Path(settings.directory).expanduser().absolute()
+        found = directory.is_dir()
+    except (OSError, RuntimeError) as error:  # no permission, a directory that was removed, a home that is not known
+        raise UsageError(f"no way into the directory {settings.directory}: {error}", hint="stackctl -C DIR …") from None
+    if not found:
         raise UsageError(f"no such directory: {settings.directory}", hint="stackctl -C DIR …")
     engine = DockerEngine(settings.context, on_command=console.detail)
     return Session(
@@ -75,6 +80,7 @@ def session_of(settings: Settings) -> Session:
         secrets=_secrets,
         into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,
+        nearby=not settings.context and is_beside(None),
     )
 
 

@@ -7,6 +7,7 @@ Nothing heavy is imported here; that is the point.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ class Ahead:
     asked_hashes: Future[dict[str, str]] | None = None
     asked_containers: Future[list[Container]] | None = None
     override: bytes = b""
+    began: int = field(default_factory=time.time_ns)
+    """When the first question was asked, in nanoseconds since the epoch."""
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=6), repr=False)
 
     def ask(self, question: Callable[[], Any]) -> Future[Any]:

@@ -27,7 +27,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.localollama import server_port
 from stackctl.transaction.apply import Transaction, apply
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed, changes
+from stackctl.transaction.observed import Observed, changes, environment_digests
 from stackctl.transaction.plan import (
     ComposeUp,
     CreateNetwork,
@@ -66,6 +66,7 @@ class Brought:
     degraded: str | None = None
     applied: bool = True
     warnings: Sequence[str] = field(default=())
+    ground: Ground | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def bring(request: Request, *, ahead: Ahead | None = None) -> Brought:
             return _otherwise(request, prepared, verdict.reason, refusal)
     work = _work(request, ground, plan)
     _apply(work, plan, observed, options)
-    return Brought(prepared, plan, work.verified, read_state(session), request.degraded, warnings=prepared.warnings)
+    state = read_state(session)
+    return Brought(prepared, plan, work.verified, state, request.degraded, warnings=prepared.warnings, ground=ground)
 
 
 def _survey(request: Request, ahead: Ahead | None) -> tuple[Ground, list[Verified] | None]:
@@ -271,7 +273,7 @@ def _unchanged(request: Request, ground: Ground, wanted: Wanted, early: list[Ver
             work = _work(replace(request, degraded=None), ground, Plan())
             state = work.make_state(session.engine.containers(request.project.name))
             session.files.write(session.state_directory / STATE, state.to_json().encode())
-        return Brought(prepared, Plan(), verified, state)
+        return Brought(prepared, Plan(), verified, state, ground=ground)
     if wanted.local_service and wanted.models and all(v.reach.failed and v.reach.failed.id == "model" for v in bad):
         models = EnsureModels("one of them is not there", wanted.local_service, wanted.models)
         plan = Plan((models, VerifyConsumers("the models have changed", tuple(told)), SaveState("verified")))
@@ -297,9 +299,12 @@ def _work(request: Request, ground: Ground, plan: Plan) -> Work:
         s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services
     }
     before = state.computed if state else {}
+    known = state.environments if state else {}
+    environments = {**environment_digests(project, ground.hashes), **{s: known.get(s, "") for s in left}}
     computed = {s: h for s, h in ground.hashes.items() if s not in left} | {s: before[s] for s in left if s in before}
 
     def make_state(containers: Sequence[Container]) -> State:
+        labels = {c.service: c.config_hash for c in containers}
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(session.clock()))
         previous = state.previous if state else None
         if state and state.profile and state.profile != target.name and state.verified:
@@ -314,7 +319,8 @@ def _work(request: Request, ground: Ground, plan: Plan) -> Work:
             degraded=request.degraded,
             pins=dict(target.pins),
             computed=computed,
-            labels={c.service: c.config_hash for c in containers},
+            labels=labels,
+            environments={s: d for s, d in environments.items() if labels.get(s) != computed.get(s)},
             previous=previous,
             call=remember(stack.call),
             networks=(stack.config.network.shared,) if stack.config.network.shared else (),

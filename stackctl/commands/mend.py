@@ -15,6 +15,7 @@ from typing import Any
 from stackctl.commands import diagnose_show
 from stackctl.commands.diagnose import Diagnosis
 from stackctl.commands.session import Session
+from stackctl.commands.stack import FIXES
 from stackctl.commands.staging import Stage
 from stackctl.commands.workspace import workspace
 from stackctl.diagnose.repair import Repair
@@ -25,7 +26,6 @@ from stackctl.outcome import Line, Outcome
 from stackctl.ports import ComposeCall
 from stackctl.project.yamltext import Override, Reset, dump
 
-FIXES = "fixes.yaml"
 HEADER = "# Written by stackctl diagnose --fix, after your own files; remove this file to take its repairs back.\n"
 ROUNDS = 12
 STARTING = frozenset({"ollama-not-running", "startup-race"})

@@ -38,11 +38,12 @@ def env_variables(session: Session, tree: Tree, environment: str | None) -> tupl
 
 def missing_files(session: Session, tree: Tree, environment: str | None) -> list[Problem]:
     """What is wrong with the Compose files and certificates that the file names; its references are replaced."""
-    named = [*loading.named_files(tree, environment, "files"), *_certificates(tree)]
+    named = [*loading.named_files(tree, environment, "files"), *certificates(tree)]
     return [p for path, name in named if (p := _read(session, tree, path, name, 0)[1]) is not None]
 
 
-def _certificates(tree: Tree) -> Iterator[Named]:
+def certificates(tree: Tree) -> Iterator[Named]:
+    """The CA files of enabled instances, each with its place."""
     for name, instance in _items(tree.data.get("instances")):
         settings = dict(_items(instance))
         ca_file = dict(_items(settings.get("tls"))).get("ca_file")

@@ -22,6 +22,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.location import default_files
 from stackctl.project.override import not_a_service
 
+FIXES = "fixes.yaml"
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL")
 
 
@@ -189,6 +190,6 @@ def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) 
 def with_override(session: Session, stack: Stack, override: Path | None = None) -> ComposeCall:
     """The call with ours after the user's files: repairs of ``diagnose --fix`` first, the override last, which wins."""
     path = override or session.state_directory / "override.yaml"
-    fixes = session.state_directory / "fixes.yaml"
+    fixes = session.state_directory / FIXES
     repaired = (str(fixes),) if session.files.read(fixes, limit=0) is not None else ()
     return replace(stack.call, files=(*stack.call.files, *repaired, str(path)))

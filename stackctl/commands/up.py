@@ -17,12 +17,12 @@ def up(
 
     ``timeout`` is in seconds and bounds the wait for health.
     """
+    ahead = ahead or Ahead()
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
     if profile:
         # Before the lock says what it is held for: a URL that is refused may hold a password.
         resolve(stack.config, profile)
-    ahead = ahead or Ahead()
     if ahead.call is None:
         ahead.ask_config(session.engine, stack.call)
     if stack.config.local.gpu == "auto":
@@ -32,6 +32,7 @@ def up(
     from stackctl.commands.bring import Options, Request, bring  # noqa: PLC0415
     from stackctl.commands.prepare import choose_profile  # noqa: PLC0415
     from stackctl.commands.recover import recover  # noqa: PLC0415
+    from stackctl.commands.sealing import Sealing, seal  # noqa: PLC0415
     from stackctl.commands.workspace import workspace  # noqa: PLC0415
 
     project, stack = resolve_project(session, stack, ahead)
@@ -45,12 +46,15 @@ def up(
         name = choose_profile(stack, project, state, profile)
         request = Request(session, stack, project, name, state, options)
         result = bring(request, ahead=None if recovered or state != before else ahead)
-    target = result.prepared.target
-    where = f"{project.name} is up on {target.name}"
+        target = result.prepared.target
+        where = f"{project.name} is up on {target.name}"
+        unchanged = f"{where}; nothing to do"
+        if not dry_run:
+            seal(Sealing(session, stack, project, result, unchanged, ahead.began))
     return report.brought(
         result,
-        "stackctl.up/1",
+        report.UP,
         changed=f"{where} ({report.TARGET_WORDS[target.kind]})",
-        unchanged=f"{where}; nothing to do",
+        unchanged=unchanged,
         next_steps=["stackctl status", "stackctl switch PROFILE|URL"] if result.plan else [],
     )

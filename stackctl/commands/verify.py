@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from stackctl.commands import owncheck
 from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.prepare import pinned_addresses
 from stackctl.commands.probing import Prober, Standpoint
@@ -22,7 +22,7 @@ from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 
-VERIFY_AIM, PRESENT_AIM = "verify", "present"
+PRESENT_AIM = "present"
 DEEP_SECONDS = 60.0
 
 
@@ -89,7 +89,7 @@ def verify(
     for name in names:
         aims = [aim_at(told[name], how)]
         if own := _own_http(stack.config, name):
-            aims.append(own)
+            aims.append(owncheck.aim(own))
         container = containers[name]
         jobs.append(
             (
@@ -107,19 +107,12 @@ def verify(
     return results
 
 
-def _own_http(config: StackConfig, name: str) -> Aim | None:
+def _own_http(config: StackConfig, name: str) -> str:
     own = config.consumers[name].verify
-    if own is None or own.http is None:
-        return None
-    from urllib.parse import urlsplit  # noqa: PLC0415
-
-    parts = urlsplit(own.http)
-    url = OllamaUrl(parts.scheme, parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80))
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Aim(VERIFY_AIM, url, (Ask("own", "GET", path, timeout=10.0),), verify=False)
+    return own.http or "" if own else ""
 
 
-def _own_reason(session: Session, config: StackConfig, name: str, seen: Any, container: Container) -> str | None:
+def _own_reason(session: Session, config: StackConfig, name: str, seen: Seen, container: Container) -> str | None:
     own = config.consumers[name].verify
     if own is None:
         return None
@@ -129,14 +122,7 @@ def _own_reason(session: Session, config: StackConfig, name: str, seen: Any, con
             return None
         said = (done.error_text or done.text).strip().splitlines()
         return f"its own check ended with code {done.code}{': ' + said[-1] if said else ''}"
-    if not seen.able:
-        return "its own check could not be asked from inside"
-    from stackctl.diagnose import reply  # noqa: PLC0415
-
-    found = seen.aims.get(VERIFY_AIM)
-    answer = found.ask("own") if found else None
-    status = reply.read(answer.raw).status if answer else 0
-    return None if 200 <= status < 300 else f"its own check {own.http} answers {status or 'nothing'}"
+    return owncheck.failure(own.http or "", seen)
 
 
 def preflight(

@@ -94,6 +94,7 @@ class ComposeProject:
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     volumes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_config(
@@ -109,6 +110,7 @@ class ComposeProject:
             networks={k: v or {} for k, v in (config.get("networks") or {}).items()},
             volumes={k: v or {} for k, v in (config.get("volumes") or {}).items()},
             configs={k: v or {} for k, v in (config.get("configs") or {}).items()},
+            secrets={k: v or {} for k, v in (config.get("secrets") or {}).items()},
         )
 
     def __iter__(self) -> Iterator[Service]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -41,7 +43,7 @@ def why_changed(service: Service, wanted_hash: str, observed: Observed, *, lasti
     containers = observed.of(service.name)
     if not containers:
         return None if _replicas(service) == 0 else "no container yet"
-    if any(not _same_config(service.name, wanted_hash, c, observed.state) for c in containers):
+    if any(not _same_config(service, wanted_hash, c, observed.state) for c in containers):
         return "its configuration differs"
     if len(containers) != _replicas(service):
         return f"{len(containers)} containers, {_replicas(service)} wanted"
@@ -54,12 +56,31 @@ def why_changed(service: Service, wanted_hash: str, observed: Observed, *, lasti
     return None
 
 
-def _same_config(service: str, wanted: str, container: Container, state: State | None) -> bool:
+def _same_config(service: Service, wanted: str, container: Container, state: State | None) -> bool:
     if container.config_hash == wanted:
         return True
     # Compose's `config --hash` and the label can disagree for the same input; what was
     # recorded together at the last `up` still tells whether either has moved.
-    return bool(state and state.computed.get(service) == wanted and state.labels.get(service) == container.config_hash)
+    name = service.name
+    return bool(
+        state
+        and state.computed.get(name) == wanted
+        and state.labels.get(name) == container.config_hash
+        and state.environments.get(name, "") in ("", _environment_digest(service, wanted))
+    )
+
+
+def environment_digests(project: ComposeProject, hashes: Mapping[str, str]) -> dict[str, str]:
+    """Of each active service's variables as Compose resolves them, those of its ``env_file`` among them."""
+    return {name: _environment_digest(_service(project, name), wanted) for name, wanted in hashes.items()}
+
+
+def _service(project: ComposeProject, name: str) -> Service:
+    return project.services.get(name) or Service(name, {})
+
+
+def _environment_digest(service: Service, computed: str) -> str:
+    return hashlib.sha256(json.dumps([computed, service.environment], sort_keys=True).encode()).hexdigest()
 
 
 def _ended_well(container: Container) -> bool:
@@ -92,7 +113,7 @@ def changes(
     """
     found: dict[str, str] = {}
     for name, wanted in hashes.items():
-        service = project.services.get(name) or Service(name, {})
+        service = _service(project, name)
         lasting = name in (local, GATEWAY_SERVICE) or _lasts(project, service)
         cause = why_changed(service, wanted, observed, lasting=lasting)
         if cause:

@@ -22,6 +22,8 @@ class State:
     ``degraded`` then says why. ``pins`` are names resolved on the host.
     ``computed`` and ``labels`` are Compose's hash of each service as `config
     --hash` gives it and as its container carries it: the two need not agree.
+    ``environments`` are digests of the variables of such services, for `config
+    --hash` (seen with Compose 2.40) looks into no ``env_file``, and the label does.
     """
 
     project: str
@@ -34,6 +36,7 @@ class State:
     pins: Mapping[str, str] = field(default_factory=dict)
     computed: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    environments: Mapping[str, str] = field(default_factory=dict)
     previous: str | None = None
     networks: tuple[str, ...] = ()
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +79,7 @@ def _check(state: State) -> None:
     """Raise ``TypeError`` or ``ValueError`` where a field holds what no stackctl has written."""
     texts = (state.project, state.profile, state.override, state.url, *state.networks)
     optional = (state.environment, state.verified, state.degraded, state.previous)
-    tables = (state.pins, state.computed, state.labels)
+    tables = (state.pins, state.computed, state.labels, state.environments)
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(t, str | None) for t in optional):
         raise TypeError
     if not all(isinstance(t, dict) and all(isinstance(v, str) for v in t.values()) for t in tables):

@@ -100,10 +100,10 @@ def test_an_ollama_that_is_added(stack: Project, host_double: Double) -> None:
 def test_a_second_up_changes_nothing(stack: Project) -> None:
     stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"])}, volumes=VOLUMES)
     stack.config()
-    first = stack.stackctl("up", "--json").ok().json
+    first = stack.process("up", "--json").ok().json
     assert first["changed"] is True
     marks, files = stack.marks(), stack.files()
-    second = stack.stackctl("up", "--json").ok().json
+    second = stack.process("up", "--json").ok().json
     assert second["changed"] is False
     assert second["plan"] == []
     assert second["consumers"][0]["ok"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ import pytest
 from stackctl.config.models import StackConfig
 from stackctl.config.target import resolve
 from stackctl.ports import Container
-from stackctl.project.compose import ComposeProject
+from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed
+from stackctl.transaction.observed import Observed, environment_digests
 from stackctl.transaction.plan import Plan, Wanted, plan_apply
 from stackctl.transaction.state import State
 from stackctl.transaction.undo import plan_undo
@@ -280,3 +281,17 @@ def test_steps_as_data() -> None:
     assert [k["kind"] for k in kinds] == [
         "WriteOverride", "ComposeUp", "WaitHealthy", "VerifyConsumers", "RemoveContainer", "SaveState",
     ]  # fmt: skip
+
+
+def test_variables_that_the_hash_does_not_cover() -> None:
+    """`config --hash` looks into no env_file; the label does, and so the two disagree."""
+    there = observed("local", backend=container("backend", "label"))
+    hashes = {"backend": "b-local"}
+    recorded = State("shop", None, "local", "", None, "", computed=hashes, labels={"backend": "label"})
+    recorded = replace(recorded, environments=environment_digests(PROJECT, hashes))
+    same = Observed(there.containers, there.override, recorded)
+    assert not plan_apply(PROJECT, wanted("local", everything=True), same)
+    backend = PROJECT.services["backend"]
+    edited = Service("backend", {**backend.raw, "environment": {**backend.environment, "FLAVOUR": "sweet"}})
+    project = replace(PROJECT, services={**PROJECT.services, "backend": edited})
+    assert "its configuration differs" in text(plan_apply(project, wanted("local", everything=True), same))

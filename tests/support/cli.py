@@ -19,8 +19,16 @@ from stackctl.cli.boundary import run
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "stackctl")
-UNWANTED = ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DOCKER_CONTEXT", "FORCE_COLOR", "NO_COLOR")
-"""Variables of the person who runs the tests that would steer what is tested."""
+UNWANTED = (
+    "COMPOSE_FILE",
+    "COMPOSE_PROFILES",
+    "COMPOSE_PROJECT_NAME",
+    "DOCKER_CONTEXT",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "PYTEST_CURRENT_TEST",
+)
+"""Variables of the person who runs the tests that would steer what is tested, and one that differs at each look."""
 
 
 @dataclass(frozen=True)
