@@ -14,6 +14,7 @@ from stackctl.commands.asking import How, how_to_ask
 from stackctl.commands.execute import StackExecutor, Work, verify_message
 from stackctl.commands.observe import AUDIT, JOURNAL, OVERRIDE, STATE, observe, read_state, read_text, together
 from stackctl.commands.prepare import Prepared, prepare
+from stackctl.commands.remade import refuse_held
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack, with_override
 from stackctl.commands.trying import try_target
@@ -27,7 +28,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.localollama import server_port
 from stackctl.transaction.apply import Transaction, apply
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed, changes, environment_digests
+from stackctl.transaction.observed import Observed, recorded
 from stackctl.transaction.plan import (
     ComposeUp,
     CreateNetwork,
@@ -132,6 +133,7 @@ def bring(request: Request, *, ahead: Ahead | None = None) -> Brought:
         session.reporter.warn(warning)
     if not plan:
         return _unchanged(request, ground, wanted, early)
+    refuse_held(session, request.project, plan, observed)
     if prepared.target.kind in ("instance", "gateway") and request.degraded is None:
         verdict = try_target(
             session,
@@ -294,14 +296,8 @@ def _unchanged(request: Request, ground: Ground, wanted: Wanted, early: list[Ver
 def _work(request: Request, ground: Ground, plan: Plan) -> Work:
     session, stack, project, state = request.session, request.stack, request.project, request.state
     target, override = ground.prepared.target, ground.prepared.override
-    # What differs and is left alone by a switch still differs afterwards: its hash is not recorded as in force.
-    left = set(changes(project, ground.hashes, ground.observed, stack.config.local.service)) - {
-        s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services
-    }
-    before = state.computed if state else {}
-    known = state.environments if state else {}
-    environments = {**environment_digests(project, ground.hashes), **{s: known.get(s, "") for s in left}}
-    computed = {s: h for s, h in ground.hashes.items() if s not in left} | {s: before[s] for s in left if s in before}
+    brought = {s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services}
+    record = recorded(project, ground.hashes, ground.observed, stack.config.local.service, brought)
 
     def make_state(containers: Sequence[Container]) -> State:
         labels = {c.service: c.config_hash for c in containers}
@@ -318,11 +314,12 @@ def _work(request: Request, ground: Ground, plan: Plan) -> Work:
             override=override.digest,
             degraded=request.degraded,
             pins=dict(target.pins),
-            computed=computed,
+            computed=record.computed,
             labels=labels,
-            environments={s: d for s, d in environments.items() if labels.get(s) != computed.get(s)},
+            environments={s: d for s, d in record.environments.items() if labels.get(s) != record.computed.get(s)},
             previous=previous,
             call=remember(stack.call),
+            attached=record.attached,
             networks=(stack.config.network.shared,) if stack.config.network.shared else (),
         )
 

@@ -218,6 +218,7 @@ class StackExecutor:
         session = self._session
         arguments = ["--progress", "plain", "up", "--detach"]
         arguments += ["--no-deps"] if step.alone else []
+        arguments += ["--force-recreate"] if step.anew else []
         arguments += [] if step.rest and not step.alone else list(step.services)
         with session.reporter.step(f"starting {', '.join(step.services)}"):
             done = session.engine.compose(self.call(), arguments, on_line=session.reporter.detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from stackctl.config.target import GATEWAY_SERVICE
@@ -80,7 +81,33 @@ def _service(project: ComposeProject, name: str) -> Service:
 
 
 def _environment_digest(service: Service, computed: str) -> str:
-    return hashlib.sha256(json.dumps([computed, service.environment], sort_keys=True).encode()).hexdigest()
+    return _digest([computed, service.environment])
+
+
+def network_digests(project: ComposeProject) -> dict[str, str]:
+    """Of the definition of each network, by its key. What is empty may be left out, as Compose's versions differ in it."""
+    return {
+        key: _digest({name: value for name, value in definition.items() if value})
+        for key, definition in project.networks.items()
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def networks_of(project: ComposeProject, name: str) -> set[str]:
+    """Keys of the networks that a service is on; what we add is on the project's default one."""
+    service = project.services.get(name)
+    if service is None:
+        return {"default"}
+    return set(project.services[project.network_owner(name)].networks)
+
+
+def moved_networks(project: ComposeProject, state: State | None) -> set[str]:
+    """Networks whose definition is not that of the last time: Compose makes them anew, for which all on them stop."""
+    known = state.attached if state else {}
+    return {key for key, digest in network_digests(project).items() if known.get(key, digest) != digest}
 
 
 def _ended_well(container: Container) -> bool:
@@ -112,10 +139,40 @@ def changes(
     ``local`` is the local server, which like the gateway no project need declare.
     """
     found: dict[str, str] = {}
+    moved = moved_networks(project, observed.state)
     for name, wanted in hashes.items():
         service = _service(project, name)
         lasting = name in (local, GATEWAY_SERVICE) or _lasts(project, service)
         cause = why_changed(service, wanted, observed, lasting=lasting)
+        if not cause and (differ := sorted(moved & networks_of(project, name))):
+            cause = f"the network {', '.join(differ)} differs"
         if cause:
             found[name] = cause
     return found
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run leaves in ``state.json`` for the next one to compare with; see :class:`State`."""
+
+    computed: Mapping[str, str]
+    environments: Mapping[str, str]
+    attached: Mapping[str, str]
+
+
+def recorded(
+    project: ComposeProject, hashes: Mapping[str, str], observed: Observed, local: str | None, brought: AbstractSet[str]
+) -> Recorded:
+    """What is in force once the services ``brought`` are up.
+
+    What differs and is left alone (by a switch) still differs afterwards: of it the old record stays.
+    """
+    left = set(changes(project, hashes, observed, local)) - brought
+    state = observed.state
+    before, known, attached = (state.computed, state.environments, state.attached) if state else ({}, {}, {})
+    stay = {key for name in left for key in networks_of(project, name)} & moved_networks(project, state)
+    return Recorded(
+        computed={s: h for s, h in hashes.items() if s not in left} | {s: before[s] for s in left if s in before},
+        environments={**environment_digests(project, hashes), **{s: known.get(s, "") for s in left}},
+        attached={**network_digests(project), **{key: attached[key] for key in stay}},
+    )

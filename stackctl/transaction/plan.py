@@ -11,7 +11,7 @@ from typing import Any
 
 from stackctl.project.compose import ComposeProject
 from stackctl.project.override import OverrideFile
-from stackctl.transaction.observed import Observed, changes
+from stackctl.transaction.observed import Observed, changes, moved_networks, networks_of
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,11 @@ class ComposeUp(Step):
     alone: bool = False
     rest: bool = False
     """Every active service of the project: Compose is given no names, so that it orders all of them."""
+    anew: bool = False
+    """Replace containers that are as wanted too: on a network that it made anew Compose (2.40) leaves them nameless."""
 
     def __str__(self) -> str:
-        return f"compose up {' '.join(self.services)}"
+        return f"compose up {'--force-recreate ' if self.anew else ''}{' '.join(self.services)}"
 
 
 @dataclass(frozen=True)
@@ -198,22 +200,28 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
         cause = "no override yet" if observed.override is None else "the target or the project differs"
         steps.append(WriteOverride(cause, wanted.override.text, wanted.override.digest))
     todo = changes(project, wanted.hashes, observed, wanted.local_service)
+    moved = moved_networks(project, observed.state)
     if not wanted.everything:
-        concerned = _concerned(project, wanted)
+        concerned = _concerned(project, wanted, moved)
         todo = {name: cause for name, cause in todo.items() if name in concerned}
     reload = _reload(todo, wanted, observed)
     new_gateway = reload if reload and reload.service in todo else None
-    steps += _bring_up(todo, wanted, observed, new_gateway)
-    if reload and not new_gateway:
-        steps.append(reload)
     stale = [
         RemoveContainer(f"{c.service} is switched off by this target", c.service, c.name)
         for c in observed.containers
         if c.service in wanted.local_off
     ]
+    at_once = any(moved & networks_of(project, name) for name in todo)
+    if at_once:
+        # A network is made anew only where nobody is left on it.
+        steps += stale
+    steps += _bring_up(todo, wanted, observed, new_gateway, at_once=at_once)
+    if reload and not new_gateway:
+        steps.append(reload)
     if (steps or stale) and wanted.consumers:
         steps.append(VerifyConsumers("what was changed is proved before it is kept", wanted.consumers))
-    return Plan((*steps, *stale, SaveState("verified"))) if steps or stale else Plan()
+    last = () if at_once else stale
+    return Plan((*steps, *last, SaveState("verified"))) if steps or stale else Plan()
 
 
 def _reload(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> ReloadGateway | None:
@@ -231,16 +239,27 @@ def _reload(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> Relo
     return ReloadGateway(cause, wanted.gateway_service, wanted.gateway_text, wanted.gateway_digest)
 
 
-def _concerned(project: ComposeProject, wanted: Wanted) -> set[str]:
-    """Services that a switch may touch: those that are told, what carries their network, the server itself."""
+def _concerned(project: ComposeProject, wanted: Wanted, moved: set[str]) -> set[str]:
+    """Services that a switch may touch: those that are told, what carries their network, the server itself.
+
+    Where Compose is to make one of their networks anew, all who are on it: it cannot while one is left.
+    """
     names = set(wanted.consumers) | {project.network_owner(c) for c in wanted.consumers}
     names |= {s.name for s in project if project.network_owner(s.name) in names}
-    return names | {n for n in (wanted.local_service, wanted.gateway_service) if n}
+    names |= {n for n in (wanted.local_service, wanted.gateway_service) if n}
+    shaken = moved & {key for name in names for key in networks_of(project, name)}
+    return names | {s.name for s in project if shaken & networks_of(project, s.name)}
 
 
 def _bring_up(
-    todo: Mapping[str, str], wanted: Wanted, observed: Observed, new_gateway: ReloadGateway | None = None
+    todo: Mapping[str, str],
+    wanted: Wanted,
+    observed: Observed,
+    new_gateway: ReloadGateway | None = None,
+    *,
+    at_once: bool = False,
 ) -> list[Step]:
+    """``at_once``: a network is made anew, for which all who are on it stop."""
     if not todo:
         return []
     steps: list[Step] = []
@@ -250,7 +269,7 @@ def _bring_up(
     # until then the consumer is served by what it has.
     running = [n for n in wanted.consumers if n in todo and any(c.state == "running" for c in observed.of(n))]
     ensure = [EnsureModels("required by the target", local, wanted.models)] if local and wanted.models else []
-    if local is not None and local in todo and running:
+    if local is not None and local in todo and running and not at_once:
         first = tuple(n for n in names if n == local)
         steps += [ComposeUp(todo[local], first, alone=True), WaitHealthy("consumers need it to answer", first), *ensure]
         names = tuple(n for n in names if n != local)
@@ -265,7 +284,8 @@ def _bring_up(
         ]
         names = tuple(n for n in names if n != new_gateway.service)
     if names:
-        steps.append(ComposeUp(_causes(todo, names), names, rest=wanted.everything))
+        rest = wanted.everything and not at_once
+        steps.append(ComposeUp(_causes(todo, names), names, rest=rest, anew=at_once))
         steps.append(WaitHealthy("started or replaced", names))
     return [*steps, *ensure]
 

@@ -24,6 +24,7 @@ class State:
     --hash` gives it and as its container carries it: the two need not agree.
     ``environments`` are digests of the variables of such services, for `config
     --hash` (seen with Compose 2.40) looks into no ``env_file``, and the label does.
+    ``attached`` are digests of the project's networks by key, which no hash covers.
     """
 
     project: str
@@ -37,6 +38,7 @@ class State:
     computed: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     environments: Mapping[str, str] = field(default_factory=dict)
+    attached: Mapping[str, str] = field(default_factory=dict)
     previous: str | None = None
     networks: tuple[str, ...] = ()
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +81,7 @@ def _check(state: State) -> None:
     """Raise ``TypeError`` or ``ValueError`` where a field holds what no stackctl has written."""
     texts = (state.project, state.profile, state.override, state.url, *state.networks)
     optional = (state.environment, state.verified, state.degraded, state.previous)
-    tables = (state.pins, state.computed, state.labels, state.environments)
+    tables = (state.pins, state.computed, state.labels, state.environments, state.attached)
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(t, str | None) for t in optional):
         raise TypeError
     if not all(isinstance(t, dict) and all(isinstance(v, str) for v in t.values()) for t in tables):

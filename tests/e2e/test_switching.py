@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from tests.support import double
 from tests.support.double import Double
 from tests.support.netlab import Elsewhere
-from tests.support.project import BACKEND, MODEL, VOLUMES, Project, backend, docker, ollama
+from tests.support.project import BACKEND, BUSYBOX, MODEL, VOLUMES, Project, backend, docker, ollama
 
 NAME = "gpu-box.sct.test"
+MTU = "com.docker.network.driver.mtu"
+BESIDE: dict[str, Any] = {"image": BUSYBOX, "command": ["sleep", "600"], "stop_signal": "SIGKILL"}
+SLEEP = ("--stop-signal", "SIGKILL", BUSYBOX, "sleep", "600")
 HEALTHY = {"ollama": {"condition": "service_healthy"}}
 CHECK = {"test": ["CMD", "ollama", "list"], "interval": "1s", "retries": 30}
 SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -165,3 +169,72 @@ def free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def test_an_edit_that_no_hash_of_compose_covers_is_applied(stack: Project) -> None:
+    """What an env_file holds, and how a network is made: Compose acts on both, and computes its hashes without them."""
+
+    def write(mtu: str) -> None:
+        networks = {"default": {"driver_opts": {MTU: mtu}}}
+        services = {"ollama": ollama(), "backend": backend(env_file=["app.env"]), "beside": BESIDE}
+        stack.compose(services, volumes=VOLUMES, networks=networks)
+
+    def mtu() -> str:
+        return json.loads(docker("network", "inspect", f"{stack.name}_default"))[0]["Options"][MTU]
+
+    stack.write("app.env", "FLAVOUR=plain\n")
+    write("1400")
+    stack.config()
+    stack.stackctl("up").ok()
+    before = stack.marks()
+    assert "nothing to do" in stack.stackctl("up").ok().out
+
+    stack.write("app.env", "FLAVOUR=sweet\n")
+    assert "backend: its configuration differs" in stack.stackctl("status").text
+    stack.stackctl("up").ok()
+    assert stack.exec("backend", "printenv", "FLAVOUR").strip() == "sweet"
+    assert {s for s, mark in stack.marks().items() if mark != before[s]} == {"backend"}
+    assert "nothing to do" in stack.stackctl("up").ok().out
+
+    write("1300")
+    plan = stack.stackctl("up", "--dry-run").ok().out
+    assert "compose up --force-recreate backend beside ollama  # the network default differs" in plan
+    stack.stackctl("up").ok()
+    assert mtu() == "1300"
+    assert "nothing to do" in stack.stackctl("up").ok().out
+    assert "This is local-double" in stack.chat()["text"]
+
+
+def test_a_switch_while_a_network_differs(stack: Project, host_double: Double) -> None:
+    """Compose makes the network anew whichever service it is asked for, and cannot while one is left on it."""
+
+    def write(mtu: str) -> None:
+        networks = {"default": {"driver_opts": {MTU: mtu}}, "other": None}
+        services = {"ollama": ollama(), "backend": backend(), "beside": BESIDE}
+        services["apart"] = {**BESIDE, "networks": ["other"]}
+        stack.compose(services, volumes=VOLUMES, networks=networks)
+
+    write("1400")
+    stack.config()
+    stack.stackctl("up").ok()
+    apart = stack.marks()["apart"]
+    write("1300")
+    stack.stackctl("switch", f"http://localhost:{host_double.port}").ok()
+    assert "This is host-double" in stack.chat()["text"]
+    assert stack.running() == {"backend", "beside", "apart"}
+    assert stack.marks()["apart"] == apart
+    write("1200")
+    stranger = docker("run", "--detach", "--label", "io.stackctl.test=1", "--network", f"{stack.name}_default", *SLEEP)
+    try:
+        files, marks = stack.files(), stack.marks()
+        refused = stack.stackctl("switch", "local").ended(1).err
+        assert "the network default differs" in refused
+        assert f"docker network disconnect {stack.name}_default " in refused
+        assert (stack.files(), stack.marks()) == (files, marks)
+    finally:
+        docker("rm", "--force", stranger.strip())
+    stack.stackctl("switch", "local").ok()
+    assert "This is local-double" in stack.chat()["text"]
+    assert stack.running() == {"ollama", "backend", "beside", "apart"}
+    assert stack.marks()["apart"] == apart
+    assert "nothing to do" in stack.stackctl("up").ok().out

@@ -16,7 +16,7 @@ from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed, environment_digests
+from stackctl.transaction.observed import Observed, environment_digests, network_digests
 from stackctl.transaction.plan import Plan, Wanted, plan_apply
 from stackctl.transaction.state import State
 from stackctl.transaction.undo import plan_undo
@@ -295,3 +295,40 @@ def test_variables_that_the_hash_does_not_cover() -> None:
     edited = Service("backend", {**backend.raw, "environment": {**backend.environment, "FLAVOUR": "sweet"}})
     project = replace(PROJECT, services={**PROJECT.services, "backend": edited})
     assert "its configuration differs" in text(plan_apply(project, wanted("local", everything=True), same))
+
+
+NETWORKED = ComposeProject.from_config(
+    {
+        "name": "shop",
+        "services": {
+            "ollama": {"image": "ollama/ollama:0.33.0", "networks": {"default": None}},
+            "backend": {"image": "app", "networks": {"default": None}},
+            "web": {"image": "web", "networks": {"default": None}},
+            "seed": {"image": "seed", "networks": {"other": None}},
+        },
+        "networks": {"default": {"name": "shop_default", "ipam": {}}, "other": {"name": "shop_other"}},
+    },
+    directory="/shop",
+)
+
+
+def test_a_network_that_differs_is_made_anew_with_all_who_are_on_it() -> None:
+    """One of them left on it, and Compose fails half-way; so the switched off server goes before."""
+    state = State("shop", None, "local", "", None, "", attached={"default": "of the last time"})
+    there = replace(observed("local"), state=state)
+    check(
+        plan_apply(NETWORKED, wanted("local", everything=True), there),
+        """
+        1. compose up --force-recreate ollama backend web  # the network default differs
+        2. wait for ollama backend web  # started or replaced
+        3. ensure models qwen3:8b in ollama  # required by the target
+        4. verify backend  # what was changed is proved before it is kept
+        5. save state  # verified
+        """,
+    )
+    plan = text(plan_apply(NETWORKED, wanted("box", everything=False), there))
+    assert "compose up --force-recreate backend web  # " in plan
+    assert plan.index("stop and remove container shop-ollama-1") < plan.index("compose up")
+    assert "seed" not in plan
+    same = replace(there, state=replace(state, attached=network_digests(NETWORKED)))
+    assert not plan_apply(NETWORKED, wanted("local", everything=True), same)
