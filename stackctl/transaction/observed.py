@@ -85,7 +85,7 @@ def _environment_digest(service: Service, computed: str) -> str:
 
 
 def network_digests(project: ComposeProject) -> dict[str, str]:
-    """Of the definition of each network, by its key. What is empty may be left out, as Compose's versions differ in it."""
+    """Of the definition of each network, by its key; what is empty left out, as versions of Compose differ in it."""
     return {
         key: _digest({name: value for name, value in definition.items() if value})
         for key, definition in project.networks.items()
