@@ -96,13 +96,21 @@ def resolve(config: StackConfig, name: str, *, without: Collection[str] = ()) ->
     close = difflib.get_close_matches(name, profile_names(config), n=1, cutoff=0.5)
     looks_like_host = "." in name or ":" in name
     hint = (
-        f"for a server without an entry, write its URL: http://{name}"
+        f"for a server without an entry, write its URL: {_as_url(name)}"
         if looks_like_host
         else f"did you mean `{close[0]}`?"
         if close
         else f"known: {', '.join(profile_names(config))}"
     )
     raise UsageError(f'no profile "{name}"', hint=hint)
+
+
+def _as_url(host: str) -> str:
+    """The URL that a bare host is corrected to."""
+    try:
+        return str(OllamaUrl.parse(host))
+    except UrlError as error:
+        return error.corrected or "http://HOST:PORT"
 
 
 def _from_url(config: StackConfig, text: str) -> Target:

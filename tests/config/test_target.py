@@ -64,6 +64,8 @@ def test_what_no_variable_carries_is_said() -> None:
         ("bx", 'no profile "bx"', "did you mean `box`?"),
         ("zzz", 'no profile "zzz"', "known: local, box, near, odd, dead"),
         ("10.0.0.9:11434", 'no profile "10.0.0.9:11434"', "write its URL: http://10.0.0.9:11434"),
+        ("cuda.local", 'no profile "cuda.local"', "write its URL: http://cuda.local:11434"),
+        ("box:99999", 'no profile "box:99999"', "write its URL: http://box:11434"),
         ("near", 'the instance "near" is disabled', "enabled: true"),
         ("dead", 'every instance of the profile "dead" is disabled', "enable one"),
         ("ftp://h", "neither http nor https", "write http://h"),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 EXECUTABLE = Path(__file__).parents[2] / "compose" / "images" / "ollama-double" / "ollama"
 _LISTENING = re.compile(r'msg="Listening on (?:\S*):(\d+) ')
@@ -214,3 +214,11 @@ def command(*words: str, host: str, env: Mapping[str, str] | None = None) -> sub
         timeout=30,
         check=False,
     )
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for ten seconds at most until something holds."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
