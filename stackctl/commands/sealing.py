@@ -12,7 +12,7 @@ from stackctl.commands import owncheck, report
 from stackctl.commands.bring import Brought, Ground
 from stackctl.commands.gpu import DRI, KFD
 from stackctl.commands.named import certificates
-from stackctl.commands.observe import OVERRIDE, STATE, observe
+from stackctl.commands.observe import JOURNAL, OVERRIDE, STATE, observe
 from stackctl.commands.seal import Seal, Told, abilities, digest, facts, parse
 from stackctl.commands.session import Session
 from stackctl.commands.stack import FIXES, Stack
@@ -77,7 +77,7 @@ def _seal(what: Sealing, salt: str) -> Seal | None:
     theirs = {path: session.files.mark(Path(path)) for path in paths}
     if any(_changed(mark, what.began) for mark in theirs.values()):
         return None
-    ours = {str(session.state_directory / name) for name in (STATE, OVERRIDE, FIXES)}
+    ours = {str(session.state_directory / name) for name in (STATE, OVERRIDE, FIXES, JOURNAL)}
     observed = observe(session, what.project, state, services=list(what.project.services))
     if changes(what.project, ground.hashes, observed, stack.config.local.service) or not _well(observed):
         return None

@@ -103,6 +103,9 @@ def _site(plan: HostPlan, proxy: Proxy) -> str:
     if proxy.token_file:
         lines.append("\t\t\theader_up -Authorization")
     lines += [
+        "\t\t\t# Over HTTP/1.1 Go gives up the rest of a request once it answers, and Caddy then cuts the stream,",
+        "\t\t\t# now and then on a busy machine (caddyserver/caddy#5431); what it holds is not given up.",
+        "\t\t\trequest_buffers 32MiB",
         "\t\t\t# No flush_interval: a response without a length is flushed at once by itself, and with -1",
         "\t\t\t# Caddy 2.6 lets a generation run on whose caller has left.",
         "\t\t\ttransport http {",

@@ -148,6 +148,7 @@ MOVES: dict[str, Callable[[Project], object]] = {
     "a repair": written(".stackctl/fixes.yaml", "services: {}\n"),
     "the override": edited(".stackctl/override.yaml", "# more\n"),
     "the state": edited(".stackctl/state.json", "\n"),
+    "an unfinished transaction": written(".stackctl/journal.jsonl", "{}"),
     "another holds the lock": written(".stackctl/lock", '{"pid": 1}'),
     "a seal of another version": written(".stackctl/seal.json", '{"schema": "stackctl.seal/1", "program": "0"}'),
     "half a seal": written(".stackctl/seal.json", '{"schema": "stackctl.se'),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
+import socket
+import ssl
 import subprocess
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from stackctl.ollama.server import Server
 from stackctl.ollama.transport import PLACEHOLDER, Transport
 from tests.contract.servers import MODELS, Pool
 from tests.contract.servers import Server as Contracted
-from tests.support.double import Double, start
+from tests.support.double import Double, start, until
 from tests.support.rawhttp import Answer
 
 if TYPE_CHECKING:
@@ -164,27 +165,27 @@ class WayPool(Pool):
 
     @contextlib.contextmanager
     def full(self, server: Contracted) -> Iterator[None]:
-        """As ``tests.contract.arrange`` fills the queue, but asked in this way: one load, and one call waiting."""
+        """As ``tests.contract.arrange`` fills the queue, but asked in this way: one load, and one call waiting.
+
+        By sockets of our own: when they are closed, the calls are over.
+        """
         double = server.double
         assert double is not None
+        seen = self.way.server(double)
+        path = seen.endpoints.get("/api/generate", f"{seen.url.prefix}/api/generate")
+        body = json.dumps({"model": server.models["chat"], "prompt": "x"})
+        lines = [f"POST {path} HTTP/1.1", f"Host: {seen.url.netloc}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in self.way.headers.items()]
+        request = "\r\n".join([*lines, "", body]).encode()
         with contextlib.ExitStack() as stack:
             for wanted in (1, 2):
-                transport = Transport(self.way.server(double))
-                transport.deadline = time.monotonic() + 2.0
-                thread = threading.Thread(target=_asked_in_vain, args=(transport, server.models["chat"]), daemon=True)
-                stack.callback(thread.join, 5)
-                stack.callback(transport.close)
-                thread.start()
-                until = time.monotonic() + 10
-                while double.admin("GET", "state")["active"] < wanted:
-                    assert time.monotonic() < until, "the queue does not fill"
-                    time.sleep(0.01)
+                client = stack.enter_context(socket.create_connection((seen.url.host, seen.url.port), 10))
+                if self.way.authority is not None:
+                    context = ssl.create_default_context(cafile=str(self.way.authority.ca))
+                    client = stack.enter_context(context.wrap_socket(client, server_hostname=seen.server_name))
+                client.sendall(request)
+                until(lambda wanted=wanted: double.admin("GET", "state")["active"] >= wanted)
             yield
-
-
-def _asked_in_vain(transport: Transport, model: str) -> None:
-    with contextlib.suppress(Exception), httpx.Client(transport=transport, timeout=None) as client:
-        client.post(f"http://{PLACEHOLDER}/api/generate", json={"model": model, "prompt": "x"})
 
 
 def contracted(pool: WayPool, given: tuple[str, ...]) -> Contracted:
