@@ -68,10 +68,14 @@ class Work:
 
 
 class Early:
-    """A verification that runs beside something else, of the containers as they were when it began."""
+    """A verification that runs beside something else, of the containers as they were when it began.
 
-    def __init__(self, running: Mapping[str, Container], ask: Callable[[], list[Verified]]) -> None:
-        self._begun = _starts(running)
+    ``late``: the local server is no longer waited for. Before that an answer may take long to come, and is
+    not waited for either.
+    """
+
+    def __init__(self, running: Mapping[str, Container], ask: Callable[[], list[Verified]], *, late: bool) -> None:
+        self._begun, self._late = _starts(running), late
         self._answer: list[Verified] = []
         self._thread = threading.Thread(target=self._run, args=(ask,), daemon=True)
         self._thread.start()
@@ -81,11 +85,17 @@ class Early:
         with suppress(StackctlError):
             self._answer = ask()
 
+    def in_vain(self) -> bool:
+        """Whether it came too early: it is over, and not every consumer reached its Ollama."""
+        return not self._late and not self._thread.is_alive() and not self._good()
+
+    def _good(self) -> bool:
+        return bool(self._answer) and all(v.ok for v in self._answer)
+
     def proof(self, running: Mapping[str, Container]) -> list[Verified] | None:
         """What was found, where every consumer reached its Ollama and still runs as it was asked; else None."""
-        self._thread.join()
-        good = bool(self._answer) and all(v.ok for v in self._answer) and self._begun == _starts(running)
-        return self._answer if good else None
+        self._thread.join(None if self._late else 0)
+        return self._answer if self._good() and self._begun == _starts(running) else None
 
 
 def _starts(running: Mapping[str, Container]) -> dict[str, tuple[str, str]]:
@@ -240,12 +250,16 @@ class StackExecutor:
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         def look(containers: Sequence[Container], waiting: Sequence[Container]) -> None:
-            if all(c.service in self._work.told for c in waiting):
-                self._early = self._early or self._verify_early(containers)
+            local = self._work.stack.config.local.service
+            services = {c.service for c in waiting}
+            late = local not in services
+            again = self._early is None or (late and self._early.in_vain())
+            if again and services <= {local, *self._work.told}:
+                self._early = self._verify_early(containers, late=late)
 
         wait_healthy(self._session, self._work.project, step.services, self._work.health_timeout, look)
 
-    def _verify_early(self, containers: Sequence[Container]) -> Early | None:
+    def _verify_early(self, containers: Sequence[Container], *, late: bool) -> Early | None:
         """Ask consumers that run already, while they get healthy: a failure now says nothing, a success is proof.
 
         A check of the consumer's own may count on its health, and waits for it.
@@ -255,7 +269,7 @@ class StackExecutor:
         own = any(consumer.verify for consumer in work.stack.config.consumers.values())
         if own or self._undoing or work.tolerate_unreachable or not set(work.told) <= set(running):
             return None
-        return Early(running, lambda: verify(self._session, work.stack, work.told, work.how, running))
+        return Early(running, lambda: verify(self._session, work.stack, work.told, work.how, running), late=late)
 
     def _ensure_models(self, step: steps.EnsureModels) -> None:
         session = self._session
