@@ -7,8 +7,10 @@ to load as everything in here takes to ask.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import stat
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,10 +37,14 @@ class NearbyEngine:
     def text(self, path: str) -> str:
         """A small file; empty where there is none."""
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return file.read(1 << 22)
+            # Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return ""
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(f"{path} is no file")
+            return file.read(1 << 22)
 
     def get(self, path: str) -> Any:
         """The JSON that the Engine API answers."""

@@ -29,7 +29,7 @@ def _still(settings: Settings, arguments: list[str]) -> Outcome | None:
     if ".." in f"{settings.directory}/{settings.config}".split("/"):
         return None
     try:
-        config = os.path.join(os.path.abspath(os.path.expanduser(settings.directory)), settings.config)
+        config = os.path.abspath(os.path.join(os.path.expanduser(settings.directory), settings.config))
     except OSError:  # this directory was removed
         return None
     directory = os.path.join(os.path.dirname(config), ".stackctl")

@@ -138,6 +138,12 @@ def firewalled(stack: Project) -> None:
     assert os.spawnvp(os.P_WAIT, command[0], command) == 0
 
 
+def piped(stack: Project) -> None:
+    seal = stack.directory / ".stackctl" / "seal.json"
+    seal.unlink()
+    os.mkfifo(seal)
+
+
 MOVES: dict[str, Callable[[Project], object]] = {
     "stackctl.yaml": edited("stackctl.yaml", "# more\n"),
     "compose.yaml": edited("compose.yaml", "# more\n"),
@@ -151,6 +157,7 @@ MOVES: dict[str, Callable[[Project], object]] = {
     "an unfinished transaction": written(".stackctl/journal.jsonl", "{}"),
     "another holds the lock": written(".stackctl/lock", '{"pid": 1}'),
     "a seal of another version": written(".stackctl/seal.json", '{"schema": "stackctl.seal/1", "program": "0"}'),
+    "a pipe for a seal": piped,
     "half a seal": written(".stackctl/seal.json", '{"schema": "stackctl.se'),
     "a seal of another hand": written(".stackctl/seal.json", '{"schema": "stackctl.seal/1", "program": "0.1.0"}'),
     "another image under the name": other_image,
