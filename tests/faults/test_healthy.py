@@ -30,6 +30,7 @@ def traces(lab: Lab) -> tuple[str, ...]:
     return (
         docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}} {{.State.Status}}", *ids).stdout if ids else "",
         docker("network", "ls", "-q", "--no-trunc").stdout,
-        docker("images", "-aq", "--no-trunc").stdout,
-        *("\n".join(sorted(docker("diff", i).stdout.splitlines())) for i in ids),  # Docker lists them in any order
+        # Docker lists these in any order: images by their time, which two built in one second share.
+        "\n".join(sorted(docker("images", "-aq", "--no-trunc").stdout.splitlines())),
+        *("\n".join(sorted(docker("diff", i).stdout.splitlines())) for i in ids),
     )
