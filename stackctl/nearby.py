@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-SEAL = "seal.json"
-"""The file in ``.stackctl/`` without which there is nothing to ask."""
+SEAL, LOCK = "seal.json", "lock"
+"""Files in ``.stackctl/``: without the one there is nothing to ask, and the other is empty while nobody holds it."""
 
 
 class Room(NamedTuple):

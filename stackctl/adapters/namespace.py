@@ -40,7 +40,7 @@ def look(jobs: Sequence[tuple[Room, Sequence[Get]]]) -> list[list[Answer] | None
             # This thread ends in there; no other one has moved.
             _enter(room.sandbox)
             found[index] = [_answer(question, room) for question in questions]
-        except OSError:
+        except (OSError, ValueError):  # an answer of nobody, a resolver file of nobody's hand
             return
 
     threads = [threading.Thread(target=one, args=(i, *job), daemon=True) for i, job in enumerate(jobs)]

@@ -26,32 +26,9 @@ def run(arguments: list[str]) -> int:
         if outcome is not None:
             decided(outcome.code)
             return console_of(settings).present(outcome)
+        return _app(settings, rest, signals)
     except KeyboardInterrupt:
         return console_of(settings).error(Interrupted("interrupted"))
-    except StackctlError as error:
-        return console_of(settings).error(error)
-    import typer  # noqa: PLC0415  (after the fast way out of `--version`)
-
-    from stackctl.cli.app import app  # noqa: PLC0415
-
-    if "_STACKCTL_COMPLETE" in os.environ:
-        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
-
-        completion_init()
-    try:
-        try:
-            result: Any = app(args=rest, prog_name="stackctl", standalone_mode=False, obj=settings)
-        except typer.TyperException as error:
-            if isinstance(error, StackctlError):
-                raise
-            raise _usage(error) from None
-        if signals and result == Interrupted.code:  # typer makes a silent exit of an interrupt
-            return console_of(settings).error(Interrupted("interrupted"))
-        return result if isinstance(result, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        return console_of(settings).error(Interrupted("interrupted"))
-    except typer.Exit as end:
-        return int(end.exit_code)
     except StackctlError as error:
         return console_of(settings).error(error)
     except Exception as error:  # noqa: BLE001  (this is the boundary)
@@ -60,6 +37,31 @@ def run(arguments: list[str]) -> int:
         from stackctl.cli.bugreport import report  # noqa: PLC0415
 
         return report(error, arguments, console_of(settings))
+
+
+def _app(settings: Settings, rest: list[str], signals: list[int]) -> int:
+    """The verb's exit code; what typer raises comes out as what we raise."""
+    import typer  # noqa: PLC0415  (after what is answered without it)
+
+    from stackctl.cli.app import app  # noqa: PLC0415
+
+    if "_STACKCTL_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        completion_init()
+    try:
+        result: Any = app(args=rest, prog_name="stackctl", standalone_mode=False, obj=settings)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except typer.TyperException as error:
+        if isinstance(error, StackctlError):
+            raise
+        raise _usage(error) from None
+    if signals and result == Interrupted.code:  # typer makes a silent exit of an interrupt
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else 0
 
 
 def _listen() -> list[int]:

@@ -36,7 +36,7 @@ def _still(settings: Settings, arguments: list[str]) -> Outcome | None:
     from stackctl.adapters.enginesocket import is_beside  # noqa: PLC0415
     from stackctl.nearby import SEAL  # noqa: PLC0415
 
-    if not is_beside(None) or not os.path.exists(os.path.join(directory, SEAL)):
+    if not is_beside() or not os.path.exists(os.path.join(directory, SEAL)):
         return None
     from stackctl.adapters.nearby import NearbyEngine  # noqa: PLC0415
     from stackctl.commands.seal import Asked, still  # noqa: PLC0415

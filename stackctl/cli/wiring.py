@@ -80,7 +80,7 @@ def session_of(settings: Settings) -> Session:
         secrets=_secrets,
         into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,
-        nearby=not settings.context and is_beside(None),
+        nearby=not settings.context and is_beside(),
     )
 
 

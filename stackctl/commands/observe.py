@@ -15,7 +15,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.state import State, parse
 
-STATE, OVERRIDE, JOURNAL, AUDIT, LOCK = "state.json", "override.yaml", "journal.jsonl", "audit.log", "lock"
+STATE, OVERRIDE, JOURNAL, AUDIT = "state.json", "override.yaml", "journal.jsonl", "audit.log"
 
 
 def read_state(session: Session) -> State | None:

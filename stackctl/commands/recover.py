@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from stackctl.commands.asking import How
 from stackctl.commands.execute import StackExecutor, Work
-from stackctl.commands.observe import JOURNAL, LOCK, read_text
+from stackctl.commands.observe import JOURNAL, read_text
 from stackctl.commands.session import Session
 from stackctl.commands.stack import Stack
 from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
+from stackctl.nearby import LOCK
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held
 from stackctl.transaction.journal import Pending, pending

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackctl.commands.session import Session
 from stackctl.errors import StepFailed
 from stackctl.project.compose import ComposeProject
-from stackctl.transaction.observed import Observed, moved_networks
+from stackctl.transaction.observed import Observed, moved_networks, networks_of
 from stackctl.transaction.plan import ComposeUp, Plan, RemoveContainer
 
 
@@ -16,8 +16,7 @@ def refuse_held(session: Session, project: ComposeProject, plan: Plan, observed:
     ours = {container.id for container in observed.containers if container.service in brought}
     for key in sorted(moved_networks(project, observed.state)):
         definition = project.networks[key]
-        on_it = brought & {s.name for s in project if key in s.networks}
-        if definition.get("external") or not on_it:
+        if definition.get("external") or not any(key in networks_of(project, service) for service in brought):
             continue
         name = str(definition.get("name") or f"{project.name}_{key}")
         there = (session.engine.network(name) or {}).get("Containers") or {}
@@ -25,6 +24,6 @@ def refuse_held(session: Session, project: ComposeProject, plan: Plan, observed:
         if strangers:
             raise StepFailed(
                 f"the network {key} differs from what it was made as, and cannot be made anew: "
-                f"{', '.join(strangers)} is on it",
+                f"still on it: {', '.join(strangers)}",
                 hint=f"docker network disconnect {name} {strangers[0]}   (and connect it again afterwards)",
             )

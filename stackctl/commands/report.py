@@ -35,7 +35,7 @@ def brought(result: Brought, schema: str, *, changed: str, unchanged: str, next_
     return Outcome(schema, data_of(result), blocks, next_steps, 0)
 
 
-def unchanged(title: str, data: Mapping[str, Any], reached: Mapping[str, tuple[str, str, float]]) -> Outcome:
+def nothing_to_do(title: str, data: Mapping[str, Any], reached: Mapping[str, tuple[str, str, float]]) -> Outcome:
     """The outcome of an ``up`` that found nothing to do: what it said last time, with the answers of this time.
 
     ``reached`` is consumer to the URL that it is told, the version that answers there, and after how many ms.

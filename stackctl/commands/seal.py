@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from stackctl import __version__
 from stackctl.diagnose import reply
-from stackctl.nearby import SEAL, Answer, Get, Nearby, Room
+from stackctl.nearby import LOCK, SEAL, Answer, Get, Nearby, Room
 from stackctl.outcome import Outcome
 
 SCHEMA = "stackctl.seal/1"
@@ -103,48 +103,19 @@ def still(asked: Asked, near: Nearby, directory: str) -> Outcome | None:
     """
     try:
         text = near.text(f"{directory}/{SEAL}")
-        seal = parse(text) if text and not near.text(f"{directory}/lock") else None
+        seal = parse(text) if text and not near.text(f"{directory}/{LOCK}") else None
         if seal is None or not _fits(seal, asked):
             return None
-        with _Side(lambda: _standing(seal, near)) as rooms, _Side(lambda: _able(seal, near)) as able:
-            from stackctl.commands.report import unchanged  # noqa: PLC0415  (loads while the engine is asked)
+        with ThreadPoolExecutor(2) as pool:
+            rooms, able = pool.submit(_standing, seal, near), pool.submit(_able, seal, near)
+            from stackctl.commands.report import nothing_to_do  # noqa: PLC0415  (loads while the engine is asked)
 
             moved = any(near.mark(path) != mark for path, mark in seal.marks.items())
             found = None if moved or not able.result() else rooms.result()
         reached = _reached(seal, near, found) if found is not None else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return None if reached is None else unchanged(seal.title, seal.data, reached)
-
-
-class _Side:
-    """Something done beside what runs; what it raises is raised where its result is asked for."""
-
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self._act = act
-        self._result: Any = None
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            self._result = self._act()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            self._error = error
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._thread.join()
-
-    def result(self) -> Any:
-        """What came of it."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._result
+    return None if reached is None else nothing_to_do(seal.title, seal.data, reached)
 
 
 def digest(variables: Mapping[str, str], salt: str) -> str:
@@ -171,7 +142,7 @@ def abilities(raw: Mapping[str, Any]) -> list[Any]:
     return [raw.get("ServerVersion"), raw.get("OperatingSystem"), sorted(raw.get("Runtimes") or []), devices]
 
 
-def room(raw: Mapping[str, Any]) -> Room:
+def _room(raw: Mapping[str, Any]) -> Room:
     """Where a container's network is entered, from ``docker inspect``."""
     return Room(raw["NetworkSettings"].get("SandboxKey") or "", raw["HostsPath"], raw["ResolvConfPath"])
 
@@ -201,10 +172,11 @@ def _standing(seal: Seal, near: Nearby) -> dict[str, Room] | None:
         return None
     if any(near.get(f"/images/{_quoted(name)}/json")["Id"] != image for name, image in seal.images.items()):
         return None
-    return {name: room(raw) for name, raw in found.items()}
+    return {name: _room(raw) for name, raw in found.items()}
 
 
 def _quoted(text: str) -> str:
+    # Every byte of it: urllib takes as long to load as the engine takes to answer.
     return "".join(f"%{byte:02X}" for byte in text.encode())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.commands import owncheck, report
+from stackctl.commands.adopt import FileReader
 from stackctl.commands.bring import Brought, Ground
 from stackctl.commands.gpu import DRI, KFD
 from stackctl.commands.named import certificates
@@ -16,7 +17,7 @@ from stackctl.commands.observe import JOURNAL, OVERRIDE, STATE, observe
 from stackctl.commands.seal import Seal, Told, abilities, digest, facts, parse
 from stackctl.commands.session import Session
 from stackctl.commands.stack import FIXES, Stack
-from stackctl.commands.verify import containers_of
+from stackctl.commands.verify import containers_of, own_http
 from stackctl.config.models import Verify
 from stackctl.config.target import resolve
 from stackctl.config.url import OllamaUrl
@@ -25,10 +26,12 @@ from stackctl.errors import StackctlError
 from stackctl.nearby import SEAL, Get
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
-from stackctl.project.further import env_files
+from stackctl.project.discovery import raw
 from stackctl.project.location import default_files
 from stackctl.transaction.observed import Observed, changes
 
+_INCLUDES = re.compile(r"""(?<![\w-])include["']?\s*:""")
+"""A file that is included may bring an environment of its own."""
 MARGIN = 11_000_000
 """Nanoseconds: longer than a tick of the clock by which file systems tell the time."""
 SHADOWING = frozenset({"/", "/etc", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"})
@@ -127,9 +130,9 @@ def _plain(what: Sealing, ground: Ground) -> bool:
 
 def _told(stack: Stack, consumer: str, url: OllamaUrl, container: Container) -> Told:
     asks = {ask.id: Get(url.host, url.port, ask.path) for ask in ladder(url).asks}
-    verify = stack.config.consumers[consumer].verify
-    own = owncheck.aim(verify.http) if verify and verify.http else None
-    check = Get(own.url.host, own.url.port, own.asks[0].path) if own else None
+    own = own_http(stack.config, consumer)
+    aim = owncheck.aim(own) if own else None
+    check = Get(aim.url.host, aim.url.port, aim.asks[0].path) if aim else None
     return Told(container.id, str(url), asks["version"], asks["tags"], check)
 
 
@@ -161,18 +164,30 @@ def _paths(what: Sealing, parts: tuple[str, ...]) -> list[str] | None:
     found += [base / name for _, name in certificates(stack.tree)]
     if not stack.config.compose.files:
         found += _looked_for(session, stack, base)
-    for file in stack.call.files:
-        named = env_files((session.files.read(Path(file)) or b"").decode("utf-8", "replace"))
-        if named is None:
-            return None
-        found += [directory / name for name in named]
+    named = _named(session, stack)
+    if named is None:
+        return None
+    found += map(Path, named)
     for part in (*project.configs.values(), *project.secrets.values()):
         if part.get("file"):
             found.append(directory / str(part["file"]))
     return sorted({str(path) for path in found})
 
 
-def _looked_for(session: Session, stack: Stack, base: Path) -> Iterator[Path]:
+def _named(session: Session, stack: Stack) -> list[str] | None:
+    """Files that the Compose files name: what they extend, each ``env_file``; None where there may be others."""
+    written = raw.load(stack.call.files, FileReader(session.files), stack.variables)
+    layers = [layer for service in written.layers.values() for layer in service]
+    if any(_INCLUDES.search(text) for text in written.texts.values()) or any("label_file" in la.keys for la in layers):
+        return None
+    env_files = [str(entry.text) for layer in layers for entry in layer.env_files]
+    # One that is not there may be one whose name Compose reads otherwise.
+    if not all(session.files.mark(Path(path)) for path in env_files):
+        return None
+    return [*written.texts, *env_files]
+
+
+def _looked_for(session: Session, stack: Stack, base: Path) -> list[Path]:
     """Where Compose looks for its files, up to where it found one."""
     tried: list[Path] = []
 
@@ -181,4 +196,4 @@ def _looked_for(session: Session, stack: Stack, base: Path) -> Iterator[Path]:
         return session.files.mark(path) != ""
 
     default_files(base, stack.variables, is_file)
-    return iter(tried)
+    return tried

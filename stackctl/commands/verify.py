@@ -88,7 +88,7 @@ def verify(
     names = [name for name in told if name in containers]
     for name in names:
         aims = [aim_at(told[name], how)]
-        if own := _own_http(stack.config, name):
+        if own := own_http(stack.config, name):
             aims.append(owncheck.aim(own))
         container = containers[name]
         jobs.append(
@@ -107,7 +107,8 @@ def verify(
     return results
 
 
-def _own_http(config: StackConfig, name: str) -> str:
+def own_http(config: StackConfig, name: str) -> str:
+    """The URL of a consumer's own check, empty where it has none by HTTP."""
     own = config.consumers[name].verify
     return own.http or "" if own else ""
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stackctl.commands.observe import LOCK
 from stackctl.commands.session import Session
+from stackctl.nearby import LOCK
 
 IGNORE = ".gitignore"
 

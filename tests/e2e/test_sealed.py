@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from stackctl.commands.up import up
 from stackctl.outcome import Outcome
 from tests.support.cli import environment
 from tests.support.double import Double
-from tests.support.project import MODEL, OLLAMA, VOLUMES, Project, backend, docker, ollama
+from tests.support.project import BUSYBOX, MODEL, OLLAMA, VOLUMES, Project, backend, docker, ollama
 
 OWN = {
     "backend": {
@@ -41,19 +41,29 @@ def answer(stack: Project, profile: str | None = None, env: str | None = None, *
 
 
 @pytest.fixture
-def sealed(stack: Project) -> Project:
+def sealed(stack: Project) -> Iterator[Project]:
     """A stack of several files that was brought up twice: a file that has just been written is not sealed yet."""
     stack.write("app.env", "FLAVOUR=plain\n")
     stack.write(".env", "SIZE=small\n")
+    stack.write("base.yaml", "services: {base: {labels: {from: base}}}\n")
+    docker("tag", OLLAMA, f"{stack.name}:ollama")
+    extended = {"file": "base.yaml", "service": "base"}
     stack.compose(
-        {"ollama": ollama(), "backend": backend(depends_on=["ollama"], env_file=["app.env"], labels={"size": "$SIZE"})},
+        {
+            "ollama": ollama(image=f"{stack.name}:ollama", extends=extended),
+            "backend": backend(depends_on=["ollama"], env_file=["app.env"], labels={"size": "$SIZE"}),
+        },
         volumes=VOLUMES,
     )
     stack.config(consumers=OWN)
-    stack.stackctl("up").ok()
-    stack.stackctl("-v", "up").ok()
-    assert answer(stack) is not None
-    return stack
+    try:
+        stack.stackctl("up").ok()
+        stack.stackctl("-v", "up").ok()
+        assert answer(stack) is not None
+        yield stack
+    finally:
+        stack.clean()
+        docker("rmi", "--no-prune", f"{stack.name}:ollama")
 
 
 def test_it_says_what_the_whole_way_says(sealed: Project) -> None:
@@ -104,10 +114,7 @@ def touched_back(stack: Project) -> None:
 
 
 def other_image(stack: Project) -> None:
-    seal = stack.directory / ".stackctl" / "seal.json"
-    document = json.loads(seal.read_text())
-    document["images"][OLLAMA] = "sha256:" + 64 * "0"
-    seal.write_text(json.dumps(document))
+    docker("tag", BUSYBOX, f"{stack.name}:ollama")
 
 
 def container(*words: str, service: str = "backend") -> Callable[[Project], object]:
@@ -149,6 +156,8 @@ MOVES: dict[str, Callable[[Project], object]] = {
     "compose.yaml": edited("compose.yaml", "# more\n"),
     "an override of the user's": written("compose.override.yaml", "services: {backend: {labels: {more: yes}}}\n"),
     ".env": edited(".env", "SIZE=big\n"),
+    "a file that is extended": edited("base.yaml", "# more\n"),
+    "an env_file is gone": lambda stack: (stack.directory / "app.env").unlink(),
     "an env_file": edited("app.env", "MORE=1\n"),
     "an env_file, its times put back": touched_back,
     "a repair": written(".stackctl/fixes.yaml", "services: {}\n"),
@@ -226,15 +235,22 @@ def test_a_server_on_the_host(stack: Project, host_double: Double) -> None:
         ({"consumers": {"backend": {**OWN["backend"], "verify": {"exec": ["true"]}}}}, {}),
         ({"gateway": True}, {}),
         ({}, {"volumes": ["./hosts:/etc/hosts"]}),
-        ({}, {"extends": {"file": "base.yaml", "service": "base"}}),
+        ({}, {"label_file": ["base.labels"]}),
+        ({}, {"env_file": [{"path": "missing.env", "required": False}]}),
     ],
-    ids=["a check by command", "a gateway", "hosts of the user's own", "a file that only Compose knows"],
+    ids=[
+        "a check by command",
+        "a gateway",
+        "hosts of the user's own",
+        "labels from a file",
+        "an env_file that is not there",
+    ],
 )
 def test_what_cannot_be_told_at_a_glance_is_never_sealed(
     stack: Project, settings: dict[str, object], services: dict[str, object]
 ) -> None:
     stack.write("hosts", "127.0.0.1 localhost\n")
-    stack.write("base.yaml", "services: {base: {labels: {from: base}}}\n")
+    stack.write("base.labels", "from=base\n")
     stack.compose({"ollama": ollama(), "backend": backend(**services)}, volumes=VOLUMES)
     stack.config(**settings)
     stack.stackctl("up").ok()
