@@ -24,7 +24,7 @@ def chat(
     model: str = typer.Option(None, "--model", "-m", help="Such as qwen3:8b", metavar="MODEL"),
 ) -> None:
     """Chat with the active Ollama; figures at the end."""
-    from stackctl.commands.chat import chat as command  # noqa: PLC0415
+    from stackctl.commands.servers.chat import chat as command  # noqa: PLC0415
 
     settings = settings_of(ctx)
     console = console_of(settings)

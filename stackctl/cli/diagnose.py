@@ -29,20 +29,20 @@ def diagnose(
     list_causes: bool = typer.Option(False, "--list-causes", help="List every cause that can be recognised"),
 ) -> None:
     """Find why a consumer cannot use its Ollama, name the cause, and repair it where possible."""
-    from stackctl.commands import diagnose_show as shown  # noqa: PLC0415
+    from stackctl.commands.diagnosing import report as shown  # noqa: PLC0415
 
     if list_causes:
         present(ctx, shown.list_causes())
         return
     from stackctl.adapters.hostview import look  # noqa: PLC0415
-    from stackctl.commands.diagnose import diagnose as command  # noqa: PLC0415
+    from stackctl.commands.diagnosing.diagnose import diagnose as command  # noqa: PLC0415
 
     work = session(ctx)
 
     run = partial(command, work, look, services or (), profile=profile or None, deep=deep)
     found = run()
     if fix:
-        from stackctl.commands.mend import mend  # noqa: PLC0415
+        from stackctl.commands.diagnosing.repair import mend  # noqa: PLC0415
 
         present(ctx, mend(work, found, run, yes=yes))
         return

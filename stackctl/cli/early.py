@@ -39,7 +39,7 @@ def _still(settings: Settings, arguments: list[str]) -> Outcome | None:
     if not is_beside() or not os.path.exists(os.path.join(directory, SEAL)):
         return None
     from stackctl.adapters.nearby import NearbyEngine  # noqa: PLC0415
-    from stackctl.commands.seal import Asked, still  # noqa: PLC0415
+    from stackctl.commands.reconcile.seal import Asked, still  # noqa: PLC0415
 
     asked = Asked(config, settings.environment, arguments[0] if arguments else None, dict(os.environ))
     return still(asked, NearbyEngine(), directory)
@@ -48,7 +48,7 @@ def _still(settings: Settings, arguments: list[str]) -> Outcome | None:
 def _begin(settings: Settings, arguments: list[str]) -> None:
     """For ``init``: let Compose read the project at once. What is wrong here is said in its turn."""
     from stackctl.cli.wiring import session_of  # noqa: PLC0415
-    from stackctl.commands.adopt import start  # noqa: PLC0415
+    from stackctl.commands.adoption.reading import start  # noqa: PLC0415
     from stackctl.errors import StackctlError  # noqa: PLC0415
 
     if {"-h", "--help"} & set(arguments):

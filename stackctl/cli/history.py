@@ -14,6 +14,6 @@ def history(
     ctx: typer.Context, limit: int = typer.Option(20, "--limit", "-n", help="How many of the last entries", min=1)
 ) -> None:
     """Show what was switched when, by whom, from where to where, and how it ended."""
-    from stackctl.commands.history import history as command  # noqa: PLC0415
+    from stackctl.commands.stack.history import history as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), limit=limit))

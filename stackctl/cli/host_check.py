@@ -20,6 +20,6 @@ def host_check(
     """Check the host of an Ollama server, on that host: listener, unit, environment, firewall, GPU, disk, version."""
     from stackctl.adapters.host import SystemHost  # noqa: PLC0415
     from stackctl.adapters.ollamahost import observe  # noqa: PLC0415
-    from stackctl.commands.host_check import host_check as command  # noqa: PLC0415
+    from stackctl.commands.host.check import host_check as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), SystemHost(), observe, port=port, sources=sources or []))

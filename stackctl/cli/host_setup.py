@@ -57,8 +57,8 @@ def host_setup(
     """Print what an Ollama server needs for this stack, or write, apply or undo it."""
     from stackctl.adapters.host import SystemHost  # noqa: PLC0415
     from stackctl.adapters.ollamahost import observe_network  # noqa: PLC0415
-    from stackctl.commands.host_plan import Wish  # noqa: PLC0415
-    from stackctl.commands.host_setup import host_setup as command  # noqa: PLC0415
+    from stackctl.commands.host.derive import Wish  # noqa: PLC0415
+    from stackctl.commands.host.setup import host_setup as command  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     if apply and undo:

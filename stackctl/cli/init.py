@@ -43,7 +43,7 @@ def init(
 
     No other file is touched. A second init changes nothing and shows what differs.
     """
-    from stackctl.commands.init import init as command  # noqa: PLC0415
+    from stackctl.commands.adoption.init import init as command  # noqa: PLC0415
 
     here, reading = settings_of(ctx).begun or (session(ctx), None)
     present(ctx, command(here, files=file, yes=yes, dry_run=dry_run, reading=reading))

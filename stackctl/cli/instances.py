@@ -64,7 +64,7 @@ def _settings(**given: Any) -> dict[tuple[str, ...], Any]:
 @verb.command("list", epilog="Example:  stackctl instances list --json")
 def list_(ctx: typer.Context) -> None:
     """List them as the file has them; nobody is asked."""
-    from stackctl.commands.instances import list_instances  # noqa: PLC0415
+    from stackctl.commands.servers.instances import list_instances  # noqa: PLC0415
 
     present(ctx, list_instances(session(ctx)))
 
@@ -79,7 +79,7 @@ def check(
 ) -> None:
     """Ask all at once how they are: state, latency, version, models in memory."""
     from stackctl.cli import ollama_ways as ways  # noqa: PLC0415
-    from stackctl.commands import instances  # noqa: PLC0415
+    from stackctl.commands.servers import instances  # noqa: PLC0415
 
     here = session(ctx)
     if watch:
@@ -112,7 +112,7 @@ def add(
     enabled: bool = _ENABLED,
 ) -> None:
     """Add one to stackctl.yaml; comments and order stay."""
-    from stackctl.commands import instances_edit  # noqa: PLC0415
+    from stackctl.commands.servers import instances_edit  # noqa: PLC0415
 
     settings = _settings(
         priority=priority,
@@ -153,7 +153,7 @@ def edit(
     unset: list[str] = typer.Option([], "--unset", help="Take a setting away, such as auth or tls.ca_file; repeats"),
 ) -> None:
     """Change one in stackctl.yaml; comments and order stay."""
-    from stackctl.commands import instances_edit  # noqa: PLC0415
+    from stackctl.commands.servers import instances_edit  # noqa: PLC0415
 
     changes = _settings(
         url=url,
@@ -185,6 +185,6 @@ def remove(
     ctx: typer.Context, name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask")
 ) -> None:
     """Remove one from stackctl.yaml."""
-    from stackctl.commands import instances_edit  # noqa: PLC0415
+    from stackctl.commands.servers import instances_edit  # noqa: PLC0415
 
     present(ctx, instances_edit.remove(session(ctx), name, yes=yes))

@@ -19,7 +19,7 @@ _TARGETS = typer.Argument(None, help="Instances and profiles (default: the one i
 @verb.command("list", epilog="Example:  stackctl models list --json")
 def list_(ctx: typer.Context, instance: list[str] = _INSTANCES) -> None:
     """Every model: where, how big, what it can do, in memory or not."""
-    from stackctl.commands.models import list_models  # noqa: PLC0415
+    from stackctl.commands.servers.models import list_models  # noqa: PLC0415
 
     present(ctx, list_models(session(ctx), instance))
 
@@ -31,7 +31,7 @@ def show(
     instance: str = typer.Option(None, "--instance", "-i", help="Ask this instance", metavar="NAME"),
 ) -> None:
     """All about one model."""
-    from stackctl.commands.models import show_model  # noqa: PLC0415
+    from stackctl.commands.servers.models import show_model  # noqa: PLC0415
 
     present(ctx, show_model(session(ctx), model, instance))
 
@@ -44,7 +44,7 @@ def pull(
     insecure: bool = typer.Option(False, "--insecure", help="Let the server use a registry without TLS"),
 ) -> None:
     """Pull models, several at once; an interrupted pull goes on where it was."""
-    from stackctl.commands.models_change import pull as command  # noqa: PLC0415
+    from stackctl.commands.servers.models_change import pull as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), models, instance, insecure=insecure))
 
@@ -52,7 +52,7 @@ def pull(
 @verb.command("rm", epilog="Example:  stackctl models rm qwen3:8b -i gpu-box --yes")
 def remove(ctx: typer.Context, models: list[str] = _MODELS, instance: list[str] = _INSTANCES, yes: bool = _YES) -> None:
     """Remove models."""
-    from stackctl.commands.models_change import remove as command  # noqa: PLC0415
+    from stackctl.commands.servers.models_change import remove as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), models, instance, yes=yes))
 
@@ -60,7 +60,7 @@ def remove(ctx: typer.Context, models: list[str] = _MODELS, instance: list[str] 
 @verb.command("sync", epilog="Examples:  stackctl models sync   ·   stackctl models sync gpu-box cluster")
 def sync(ctx: typer.Context, targets: list[str] = _TARGETS) -> None:
     """Make the models of stackctl.yaml present where they are to be."""
-    from stackctl.commands.models_change import sync as command  # noqa: PLC0415
+    from stackctl.commands.servers.models_change import sync as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), targets or []))
 
@@ -73,7 +73,7 @@ def prune(
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would go; touch nothing"),
 ) -> None:
     """Remove what no profile needs from the local Ollama, or from the instances named."""
-    from stackctl.commands.models_change import prune as command  # noqa: PLC0415
+    from stackctl.commands.servers.models_change import prune as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), instance, yes=yes, dry_run=dry_run))
 
@@ -88,7 +88,7 @@ def backup(
     """The local Ollama's models to a file, compressed and with a manifest of digests."""
     from stackctl.adapters import backupfile  # noqa: PLC0415
     from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
-    from stackctl.commands.models_backup import backup as command  # noqa: PLC0415
+    from stackctl.commands.servers.models_backup import backup as command  # noqa: PLC0415
 
     here = session(ctx)
     present(ctx, command(here, Path(file).absolute(), models or [], model_store(here), backupfile, yes=yes))
@@ -103,7 +103,7 @@ def restore(
     """A backup into the local Ollama, running or fresh; all of it or nothing."""
     from stackctl.adapters import backupfile  # noqa: PLC0415
     from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
-    from stackctl.commands import models_backup  # noqa: PLC0415
+    from stackctl.commands.servers import models_backup  # noqa: PLC0415
 
     path = Path(file).absolute()
     if list_:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import typer
 
-    from stackctl.commands.models_backup import Store, Where
-    from stackctl.commands.session import Session
+    from stackctl.commands.context.session import Session
+    from stackctl.commands.servers.models_backup import Store, Where
     from stackctl.outcome import Outcome
     from stackctl.ports import Container
 

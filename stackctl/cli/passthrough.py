@@ -10,7 +10,7 @@ _PASS = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_inters
 
 
 def _run(ctx: typer.Context, arguments: list[str]) -> None:
-    from stackctl.commands.passthrough import passthrough  # noqa: PLC0415
+    from stackctl.commands.stack.passthrough import passthrough  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     if arguments == ["exec"]:

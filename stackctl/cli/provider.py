@@ -23,6 +23,6 @@ def provider(
     arguments: list[str] = typer.Argument(None, metavar="ARGS"),
 ) -> None:
     """Answer Docker Compose as the provider of a service (see docs/provider.md)."""
-    from stackctl.commands.provider import provider as command  # noqa: PLC0415
+    from stackctl.commands.stack.provider import provider as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), [*(arguments or []), *ctx.args]))

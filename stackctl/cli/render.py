@@ -19,6 +19,6 @@ def render(
     merged: bool = typer.Option(False, "--merged", help="The whole project with the override merged in"),
 ) -> None:
     """Print the override that a target needs, or the merged project, secrets redacted."""
-    from stackctl.commands.render import render as command  # noqa: PLC0415
+    from stackctl.commands.stack.render import render as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), profile, merged=merged))

@@ -14,6 +14,6 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 )
 def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of stackctl.yaml."""
-    from stackctl.commands.schema import schema as command  # noqa: PLC0415
+    from stackctl.commands.adoption.schema import schema as command  # noqa: PLC0415
 
     present(ctx, command())

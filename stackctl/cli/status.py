@@ -16,7 +16,7 @@ def status(
     interval: float = typer.Option(2.0, "--interval", help="Seconds between two looks with --watch", min=0.2),
 ) -> None:
     """Show what runs, which Ollama each consumer really uses, and drift. Touches nothing."""
-    from stackctl.commands.status import status as command  # noqa: PLC0415
+    from stackctl.commands.stack.status import status as command  # noqa: PLC0415
 
     if watch:
         watching(ctx, lambda: command(session(ctx)), interval)

@@ -26,7 +26,7 @@ def switch(
     yes: bool = typer.Option(False, "--yes", "-y", help="Pull missing models without asking"),
 ) -> None:
     """Point the running stack at another Ollama: tried first, verified from inside, or rolled back."""
-    from stackctl.commands.switch import switch as command  # noqa: PLC0415
+    from stackctl.commands.reconcile.switch import switch as command  # noqa: PLC0415
 
     here = session(ctx)
     run = partial(command, here, target, dry_run=dry_run, timeout=timeout, assume_yes=yes, deep=deep)

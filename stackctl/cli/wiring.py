@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import typer
 
     from stackctl.adapters.docker import DockerEngine
-    from stackctl.commands.session import Session
+    from stackctl.commands.context.session import Session
     from stackctl.config.secrets import Secret
     from stackctl.outcome import Outcome
     from stackctl.ports import Container
@@ -30,7 +30,7 @@ def explained(here: Session, run: Callable[[], Outcome]) -> Outcome:
         return run()
     except TargetUnfit as error:
         from stackctl.adapters.hostview import look  # noqa: PLC0415  (loaded only where something was refused)
-        from stackctl.commands.why import against  # noqa: PLC0415
+        from stackctl.commands.diagnosing.explain_refusal import against  # noqa: PLC0415
 
         error.findings = against(here, look, error.target)
         raise
@@ -53,7 +53,7 @@ def session_of(settings: Settings) -> Session:
     from stackctl.adapters.enginesocket import is_beside  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
-    from stackctl.commands.session import Session  # noqa: PLC0415
+    from stackctl.commands.context.session import Session  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     console = console_of(settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stackctl.commands.gpu import choose
+from stackctl.commands.reconcile.gpu_choice import choose
 from stackctl.config.models import StackConfig
 from stackctl.errors import GpuUnavailable
 from stackctl.ports import EngineInfo

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stackctl.cli.provider import is_call
-from stackctl.commands.provider import Call, parse_call, variables
+from stackctl.commands.stack.provider import Call, parse_call, variables
 from stackctl.config.target import Target
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import UsageError

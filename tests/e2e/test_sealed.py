@@ -17,9 +17,9 @@ from stackctl.adapters.files import LocalFiles
 from stackctl.adapters.nearby import NearbyEngine
 from stackctl.cli.globals import Settings
 from stackctl.cli.wiring import session_of
-from stackctl.commands.ahead import Ahead
-from stackctl.commands.seal import Asked, still
-from stackctl.commands.up import up
+from stackctl.commands.reconcile.ahead import Ahead
+from stackctl.commands.reconcile.seal import Asked, still
+from stackctl.commands.reconcile.up import up
 from stackctl.outcome import Outcome
 from tests.support.cli import environment
 from tests.support.double import Double

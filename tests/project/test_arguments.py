@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from stackctl.commands.told import told_url
+from stackctl.commands.reconcile.told_address import told_url
 from stackctl.config import loading
 from stackctl.config.models import Consumer, StackConfig
 from stackctl.config.target import resolve

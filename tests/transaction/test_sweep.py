@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from stackctl.commands import bring as bringing
-from stackctl.commands import execute as executing
-from stackctl.commands import trying
-from stackctl.commands.switch import rollback, switch
-from stackctl.commands.up import up
-from stackctl.commands.verify import Verified
+from stackctl.commands.reconcile import executor as executing
+from stackctl.commands.reconcile import pipeline as bringing
+from stackctl.commands.reconcile import preflight
+from stackctl.commands.reconcile.switch import rollback, switch
+from stackctl.commands.reconcile.up import up
+from stackctl.commands.reconcile.verify import Verified
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.checks import Reach
 from stackctl.errors import StackctlError
@@ -53,7 +53,7 @@ def _consumers_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bringing, "verify", answer)
     monkeypatch.setattr(executing, "verify", answer)
-    monkeypatch.setattr(trying, "preflight", lambda *_a, **_k: [])
+    monkeypatch.setattr(preflight, "preflight", lambda *_a, **_k: [])
 
 
 class Stage:

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from stackctl.adapters.files import LocalFiles
-from stackctl.commands.session import Session
+from stackctl.commands.context.session import Session
 from stackctl.errors import StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 

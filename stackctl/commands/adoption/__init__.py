@@ -1,0 +1,1 @@
+"""``init`` and ``schema``: how a Compose project comes to its ``stackctl.yaml``."""

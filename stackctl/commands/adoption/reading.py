@@ -1,0 +1,63 @@
+"""Reading a project that stackctl does not know yet: which files, what Compose makes of them, and their texts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stackctl.commands.context.compose_files import FileReader, compose_files, compose_variables
+from stackctl.commands.context.compose_reading import active_services, blame, whole_config
+from stackctl.commands.context.session import Session
+from stackctl.errors import ComposeFileError, StackctlError
+from stackctl.ports import ComposeCall
+from stackctl.project.compose import ComposeProject
+from stackctl.project.discovery.source import Source
+
+
+def start(session: Session, named: Sequence[str]) -> Reading | None:
+    """Begin to read the project of these files; None where they are not there, which is said in its turn."""
+    try:
+        return Reading(session, compose_files(session, named))
+    except StackctlError:
+        return None
+
+
+class Reading:
+    """A project being resolved by Compose, while this process goes on with what does not need the answer."""
+
+    def __init__(self, session: Session, paths: Sequence[Path]) -> None:
+        self._session, self._directory = session, paths[0].parent
+        self.reader = FileReader(session.files)
+        self.variables: Mapping[str, str] = compose_variables(session, self._directory)
+        named = self.variables.get("COMPOSE_PROFILES", "").split(",")
+        profiles = tuple(p.strip() for p in named if p.strip())
+        self.files = tuple(str(p) for p in paths)
+        self._call = ComposeCall(directory=self._directory, files=self.files, profiles=profiles)
+        self._answer: dict[str, Any] | Exception | None = None
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            self._session.engine.compose_version()
+            self._answer = whole_config(self._session.engine, self._call)
+        except Exception as error:  # noqa: BLE001  (raised again where the answer is waited for)
+            self._answer = error
+
+    def source(self) -> Source:
+        """The resolved project, and the way to its texts.
+
+        Raises :class:`ComposeFileError` in Compose's own words where Compose refuses it,
+        :class:`EngineUnusable` where there is no Compose, or one that `up` would refuse.
+        """
+        self._thread.join()
+        if isinstance(self._answer, ComposeFileError):
+            blame(self._session, self.files, self._answer)
+        if not isinstance(self._answer, dict):
+            raise self._answer or RuntimeError("Compose gave no answer")
+        active = active_services(self._answer, self._call.profiles)
+        project = ComposeProject.from_config(self._answer, directory=str(self._directory), active=active)
+        home = str(self._session.directory)
+        return Source(project, self.files, self.reader, home, self.variables)

@@ -1,0 +1,69 @@
+"""Which Compose files make the project, and their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackctl.commands.context.session import Session
+from stackctl.errors import ComposeFileError, UsageError, WrongInput
+from stackctl.ports import Files
+from stackctl.project.discovery.source import MAX_TEXT
+from stackctl.project.location import default_files, read_env_file
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Texts through the :class:`~stackctl.ports.Files` port; what cannot be read is not there."""
+
+    files: Files
+
+    def text(self, path: str) -> str | None:
+        """At most ``MAX_TEXT`` bytes, undecodable ones replaced; None for what is no text file."""
+        try:
+            data = self.files.read(Path(path), limit=MAX_TEXT)
+        except WrongInput:
+            return None
+        return None if data is None or b"\0" in data[:4096] else data[:MAX_TEXT].decode("utf-8", "replace")
+
+    def names(self, directory: str) -> list[str]:
+        """Names in a directory."""
+        return self.files.names(Path(directory))
+
+
+def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
+    """The Compose files: those named, relative to the session's directory, else what plain Compose would take.
+
+    Raises :class:`UsageError` for a named file that is not there, :class:`ComposeFileError` where there is none.
+    """
+
+    def is_file(path: Path) -> bool:
+        try:
+            return session.files.read(path, limit=0) is not None
+        except WrongInput:
+            return False
+
+    if named:
+        paths = [session.directory / name for name in named]
+        for name, path in zip(named, paths, strict=True):
+            if not is_file(path):
+                raise UsageError(
+                    f"no such Compose file: {name}", hint="`-f` is relative to the directory of the call, or of -C"
+                )
+        return paths
+    found = default_files(session.directory, compose_variables(session, session.directory), is_file)
+    if not found:
+        raise ComposeFileError(
+            f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE"
+        )
+    return found
+
+
+def compose_variables(session: Session, directory: Path) -> dict[str, str]:
+    """What Compose interpolates from: the project's ``.env``, and the environment over it."""
+    try:
+        data = session.files.read(directory / ".env", limit=MAX_TEXT)
+    except WrongInput:
+        data = None
+    return {**(read_env_file(data.decode("utf-8", "replace")) if data else {}), **session.variables}

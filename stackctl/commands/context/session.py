@@ -1,0 +1,57 @@
+"""What every command is given: where it works, and the protocols through which it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stackctl.config.secrets import Secret
+from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter
+
+
+def _no_secrets(_variables: Mapping[str, str], _directory: Path) -> Callable[[str], Secret]:
+    raise NotImplementedError("this session resolves no secrets")
+
+
+def _no_way(_container: Container, _port: int) -> Any:
+    raise NotImplementedError("this session reaches into no container")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of stackctl in one directory.
+
+    ``variables`` is the environment of the process; ``hide`` registers values
+    that must never be printed; ``secrets`` makes a resolver of references from
+    variables and a base directory; ``into_container`` opens a way to a port
+    inside a container, published or not.
+    """
+
+    directory: Path
+    config_name: str
+    environment: str | None
+    engine: Engine
+    files: Files
+    reporter: Reporter
+    names: HostNames
+    variables: Mapping[str, str] = field(repr=False)
+    clock: Clock
+    hide: Callable[[Sequence[str]], None] = field(default=lambda _values: None, repr=False)
+    redact: Callable[[str], str] = field(default=str, repr=False)
+    secrets: Callable[[Mapping[str, str], Path], Callable[[str], Secret]] = field(default=_no_secrets, repr=False)
+    into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
+    as_json: bool = False
+    nearby: bool = False
+    """Whether the next run may look from inside the containers' networks: see ``seal``."""
+
+    @property
+    def config_path(self) -> Path:
+        """``stackctl.yaml``, wherever ``--config`` puts it."""
+        return self.directory / self.config_name
+
+    @property
+    def state_directory(self) -> Path:
+        """``.stackctl``, beside ``stackctl.yaml``."""
+        return self.config_path.parent / ".stackctl"

@@ -1,0 +1,1 @@
+"""``diagnose``, ``explain`` and ``diagnose --fix``: collect what can be seen, have it judged, repair."""

@@ -1,0 +1,232 @@
+"""The looks of ``diagnose``: from the consumers, then where something failed from servers and the host as well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from stackctl.commands.context.session import Session
+from stackctl.commands.diagnosing.prober import STORE_VARIABLES, Prober, Standpoint
+from stackctl.commands.diagnosing.scene_reader import Stage
+from stackctl.diagnose import questions
+from stackctl.diagnose import reply as http
+from stackctl.diagnose.answers import AimSeen, Seen
+from stackctl.diagnose.plan import Aim, ProbePlan
+from stackctl.diagnose.scene import HostSeen, Scene, Told
+from stackctl.diagnose.signs.board import Case
+from stackctl.errors import StackctlError
+from stackctl.ports import Container
+
+FEW = 20
+"""Certificates. A trust store with more is a system's; CAs of one's own are fewer."""
+HostLook = Callable[[Sequence[str], Sequence[tuple[str, int]], Sequence[tuple[str, int]]], HostSeen]
+
+
+def standpoint(scene: Scene, consumer: str) -> Standpoint:
+    """Where a consumer is: in its running container, else in the network that it would join."""
+    container = scene.container(consumer)
+    service = scene.project.services.get(consumer)
+    case = Case(scene, Told(consumer, "", "", None), container, service, None, AimSeen(), None)
+    hosts = tuple(f"{name}:{address}" for name, address in case.extra_hosts.items())
+    if container is not None and container.state in ("running", "paused"):
+        attached = next((n for n in container.networks if n not in ("host", "none")), "")
+        image, paused = str(container.raw.get("Image")), container.state == "paused"
+        return Standpoint(consumer, container.id, attached, hosts, image, fresh=paused)
+    if case.network_mode in ("host", "none"):
+        return Standpoint(consumer, network=case.network_mode)
+    if case.network_mode.startswith(("container:", "service:")):
+        owner = scene.by_id(case.network_mode.partition(":")[2]) or scene.container(case.network_mode.partition(":")[2])
+        running = owner is not None and owner.state == "running"
+        return Standpoint(consumer, network=f"container:{owner.id}" if owner and running else "")
+    there = {str(n.get("Name")): n for n in scene.networks}
+    wanted = list(container.networks) if container else []
+    if service is not None:
+        wanted += [
+            str((scene.project.networks.get(k) or {}).get("name") or f"{scene.project.name}_{k}")
+            for k in service.networks
+        ]
+    open_first = sorted((n for n in dict.fromkeys(wanted) if n in there), key=lambda n: bool(there[n].get("Internal")))
+    network = open_first[0] if open_first else ""
+    told = [t.url.host for t in scene.told if t.consumer == consumer and t.url]
+    if not network and "bridge" in there and not any(h in scene.project.services for h in told):
+        # Its network is yet to be made; what lies outside Docker is reached from the default bridge the same way.
+        network = "bridge"
+    return Standpoint(consumer, network=network, extra_hosts=hosts)
+
+
+def first(prober: Prober, stage: Stage) -> Scene:
+    """The whole ladder, from every consumer at once."""
+    scene = stage.scene
+    jobs = [(standpoint(scene, c), questions.first_plan(scene, c, deep=scene.deep)) for c in stage.consumers]
+    seen = dict(zip(stage.consumers, prober.probe(jobs), strict=True))
+    # What cannot be started in a container may fail in many words; the engine counts its processes from outside.
+    bounded = [c for n in stage.consumers if seen[n].limits and (c := scene.container(n)) and c.bounds_processes]
+    processes = {c.name: found for c in bounded if (found := prober.engine.processes(c.id)) is not None}
+    return replace(
+        scene,
+        seen=seen,
+        processes=processes,
+        told=tuple(t for t in scene.told if not _is_another(t, seen.get(t.consumer))),
+    )
+
+
+def _is_another(told: Told, seen: Seen | None) -> bool:
+    """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
+    found = seen.aims.get(told.aim) if seen and "value.guess" in told.marks else None
+    replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
+    return any(r.status for r in replies) and not any(http.version(r) for r in replies)
+
+
+def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:
+    """Look again where something failed: from the consumer, from the servers' own networks, from the host."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        info, networks = pool.submit(session.engine.info), pool.submit(session.engine.networks, None)
+        scene = replace(scene, info=info.result(), networks=tuple(networks.result()))
+    local = scene.info is not None and scene.info.local and not scene.info.desktop
+    asked = questions.host_question(scene)
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        host = pool.submit(look, asked.names, asked.tries, asked.servers) if local else None
+        servers = pool.submit(_servers, prober, scene)
+        further = pool.submit(_further, prober, scene, questions.wants_second(scene, scene.seen, failing))
+        logs = pool.submit(_missing_logs, session, scene)
+        volumes = pool.submit(session.engine.cli, ["volume", "ls", "--quiet"])
+        present = pool.submit(_present_images, session, scene)
+        scene = replace(
+            scene,
+            servers=servers.result(),
+            further=further.result(),
+            logs={**scene.logs, **logs.result()},
+            volumes=tuple(volumes.result().text.split()),
+            images=present.result()[0],
+            registry=present.result()[1],
+            host=host.result() if host else HostSeen(),
+        )
+    return _with_trust(prober, replace(scene, told=tuple(_given_trust(prober, scene, t) for t in scene.told)))
+
+
+def _given_trust(prober: Prober, scene: Scene, told: Told) -> Told:
+    """The few CAs of its own that the container names by a variable; a whole system's store tells nothing."""
+    case = Case.of(scene, told)
+    if told.trust or case.container is None or not any(s.error == "VERIFY" for s in case.aim.shaken):
+        return told
+    for path in dict.fromkeys(p for n in STORE_VARIABLES if (p := case.environment.get(n))):
+        text = prober.read(case.container.id, path)
+        if 0 < text.count("BEGIN CERTIFICATE") <= FEW:
+            return replace(told, trust=text)
+    return told
+
+
+def _with_trust(prober: Prober, scene: Scene) -> Scene:
+    """The host's trust store is known only now: ask whether the server passes with it."""
+    wanted = [
+        t
+        for t in scene.told
+        if (t.trust or scene.host.trust)
+        and any(s.error == "VERIFY" for s in Case.of(scene, t).aim.shaken)
+        and not (scene.further.get(t.consumer) or Seen("")).aims.get("trust")
+    ]
+    jobs: dict[str, tuple[Standpoint, ProbePlan]] = {}
+    for consumer in dict.fromkeys(t.consumer for t in wanted):
+        plan = questions.second_plan(scene, consumer)
+        aims = tuple(a for a in plan.aims if a.id == "trust") if plan else ()
+        if plan and aims:
+            jobs[consumer] = (standpoint(scene, consumer), replace(plan, aims=aims, names=(), connects=()))
+    found = dict(scene.further)
+    for consumer, seen in zip(jobs, prober.probe(list(jobs.values())), strict=True):
+        before = found.get(consumer)
+        found[consumer] = replace(before, aims={**before.aims, **seen.aims}) if before else seen
+    return replace(scene, further=found)
+
+
+def ask_again(prober: Prober, scene: Scene, consumers: Sequence[str]) -> Scene:
+    """Ask what tells look-alikes apart, of these consumers."""
+    return replace(scene, further={**scene.further, **_further(prober, scene, consumers)})
+
+
+def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str, Seen]:
+    jobs, names = [], []
+    for consumer in consumers:
+        plan = questions.second_plan(scene, consumer)
+        if plan is not None:
+            jobs.append((standpoint(scene, consumer), plan))
+            names.append((consumer, "own"))
+        if bridge := _bridge_plan(scene, consumer):
+            jobs.append((Standpoint(consumer, network="bridge"), bridge))
+            names.append((consumer, "bridge"))
+    found: dict[str, Seen] = {}
+    for (consumer, _), seen in zip(names, prober.probe(jobs), strict=True):
+        before = found.get(consumer)
+        found[consumer] = seen if before is None else replace(before, aims={**before.aims, **seen.aims})
+    return found
+
+
+def _bridge_plan(scene: Scene, consumer: str) -> ProbePlan | None:
+    """The same host address from Docker's default bridge, where the consumer's own network is dropped."""
+    for told in scene.told:
+        if told.consumer != consumer or told.url is None:
+            continue
+        tried = Case.of(scene, told).tried
+        if tried is not None and tried.error == "TIMEOUT" and tried.address in scene.gateways():
+            aim = Aim("bridge", told.url, addresses=(tried.address,))
+            return ProbePlan((aim,), facts=False, budget=questions.FOLLOW_BUDGET)
+    return None
+
+
+def _servers(prober: Prober, scene: Scene) -> dict[str, Seen]:
+    """Listening sockets and disk of the containers that URLs mean, from inside their own networks."""
+    targets: dict[str, Container] = {}
+    for told in scene.told:
+        target = Case.of(scene, told).target
+        if target is not None and target.state == "running" and target.network_mode != "host":
+            targets[target.name] = target
+    for name in scene.ollama_services:
+        container = scene.container(name)
+        if container is not None and container.state == "running":
+            targets[container.name] = container
+    seen = prober.probe([(Standpoint(n, c.id), _store_plan(c)) for n, c in targets.items()])
+    return dict(zip(targets, seen, strict=True))
+
+
+def _store_plan(container: Container) -> ProbePlan:
+    """Where the models are kept: what is mounted, and what OLLAMA_MODELS says."""
+    mounted = [str(m.get("Destination")) for m in container.raw.get("Mounts") or []]
+    named = [container.environment.get("OLLAMA_MODELS", ""), "/root/.ollama"]
+    return ProbePlan((), paths=tuple(dict.fromkeys(p for p in [*named, *mounted] if p.startswith("/")))[:4], budget=3.0)
+
+
+def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
+    """Logs of targets that are not of this project."""
+    mine = {c.name for c in scene.containers}
+    names = {t.name for told in scene.told if (t := Case.of(scene, told).target) is not None and t.name not in mine}
+    return {name: session.engine.logs(name, tail=80)[-100_000:] for name in names}
+
+
+_NO_REGISTRY = re.compile(
+    r"dial tcp|no such host|i/o timeout|connection refused|network is unreachable"
+    r"|proxyconnect|TLS handshake|context deadline"
+)
+
+
+def _present_images(session: Session, scene: Scene) -> tuple[dict[str, bool], dict[str, str]]:
+    """Which images are here; and for those that are not, what their registry says where it does not answer."""
+    wanted = sorted(
+        {
+            s.image
+            for s in scene.project
+            if s.image and s.name in scene.project.active and scene.container(s.name) is None and not s.raw.get("build")
+        }
+    )
+    present = {image: session.engine.image(image) is not None for image in wanted}
+    said: dict[str, str] = {}
+    for image in [i for i, there in present.items() if not there][:2]:
+        try:
+            done = session.engine.cli(["manifest", "inspect", image], timeout=5.0)
+        except StackctlError as error:
+            said[image] = error.message[-200:]
+            continue
+        text = " ".join(done.error_text.split())[-200:]
+        if done.timed_out or (done.code and _NO_REGISTRY.search(text)):
+            said[image] = text or "no answer in 5 s"
+    return present, said

@@ -1,0 +1,21 @@
+"""Why a target was refused, in the words of ``diagnose``: for ``up`` and ``switch``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackctl.commands.context.session import Session
+from stackctl.commands.diagnosing.collect import HostLook
+from stackctl.commands.diagnosing.diagnose import diagnose
+from stackctl.errors import StackctlError
+
+
+def against(session: Session, look: HostLook, target: str) -> tuple[dict[str, Any], ...]:
+    """The errors that ``diagnose`` finds for ``target``, or for what is in force; none where it cannot be had."""
+    try:
+        found = diagnose(session, look, profile=target or None)
+    except StackctlError:
+        return ()
+    errors = [f for f in found.findings if f.severity == "error"]
+    mine = [f for f in errors if f.words.get("source") == "profile"] if target else errors
+    return tuple(f.as_json() for f in mine or [f for f in errors if f.consumer is None])

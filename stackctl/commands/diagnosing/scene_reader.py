@@ -1,0 +1,289 @@
+"""Set the scene for ``diagnose``: everything of the project and the engine that can be read at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stackctl.commands.context.compose_files import FileReader, compose_files
+from stackctl.commands.context.compose_reading import active_services, blame
+from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.session import Session
+from stackctl.commands.diagnosing.consumer_settings import told_of
+from stackctl.commands.reconcile.observe import read_state
+from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
+from stackctl.config.target import passed_over
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose.questions import number
+from stackctl.diagnose.scene import Scene, Told
+from stackctl.errors import ComposeFileError, StackctlError, UsageError
+from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+from stackctl.project.compose import ComposeProject
+from stackctl.project.discovery import images
+from stackctl.project.discovery.discover import discover
+from stackctl.project.discovery.findings import Findings
+from stackctl.project.discovery.source import Source
+from stackctl.project.location import read_env_file
+
+LOG_LINES = 120
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The scene with what acting on it needs. ``call`` is what Compose is to be called with."""
+
+    scene: Scene
+    call: ComposeCall
+    stack: Stack | None
+    prepared: Prepared | None
+    profile: str | None
+    environment: str | None
+    consumers: tuple[str, ...]
+    meant: Mapping[str, OllamaUrl] = field(default_factory=dict)
+
+
+def set_stage(session: Session, services: Sequence[str], profile: str | None) -> Stage:
+    """Read the files, Compose's view, the engine's containers, networks and logs; nothing is tried yet.
+
+    Raises :class:`UsageError` for a service that is no consumer,
+    :class:`ComposeFileError` where Compose refuses the project.
+    """
+    stack, call, state = _which(session)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        configured = pool.submit(_config, session, call)
+        everything = pool.submit(_containers, session)
+        info = pool.submit(_info, session)
+        preparing = pool.submit(_prepared, session, stack, state, profile)
+        raw, warnings = configured.result()
+        project = ComposeProject.from_config(
+            raw, directory=str(call.directory), active=active_services(raw, call.profiles)
+        )
+        call = replace(call, project=project.name)
+        logs = pool.submit(_logs, session, call)
+        containers = everything.result()
+        mine, others = _split(containers, project.name)
+        prepared, name = preparing.result()
+        found = _findings(session, call, project, stack)
+        told = told_of(session, stack, project, mine, found, prepared, profile)
+        consumers = _chosen(services, told, project)
+        running = {c.service for c in mine if c.state == "running"}
+        scene = Scene(
+            project=project,
+            containers=mine,
+            others=others,
+            # Where all consumers run, networks say nothing that is needed before something fails.
+            networks=() if set(consumers) <= running else tuple(session.engine.networks(None)),
+            info=info.result(),
+            told=tuple(number(t for t in told if t.consumer in consumers)),
+            compose=_spoken(session, stack, call),
+            logs=_by_container(logs.result(), mine),
+            warnings=warnings,
+            dotenv=_dotenv(session, call),
+            shell=session.variables,
+            ollama_services=_servers(project, stack, found),
+            verified=state.url if state and state.verified else "",
+            now=session.clock(),
+        )
+    meant = dict(prepared.override.told) if prepared else {}
+    return Stage(
+        scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
+    )
+
+
+def _info(session: Session) -> EngineInfo:
+    """What one call tells; versions and the whereabouts of the engine are asked for when something failed."""
+    done = session.engine.cli(["info", "--format", "{{json .}}"])
+    try:
+        raw = json.loads(done.text)
+    except ValueError:
+        return session.engine.info()
+    if not isinstance(raw, dict) or not raw.get("ServerVersion"):
+        return session.engine.info()
+    devices = tuple(str(d.get("ID")) for d in raw.get("DiscoveredDevices") or [] if d.get("Source") == "cdi")
+    security = " ".join(raw.get("SecurityOptions") or [])
+    return EngineInfo(
+        version=str(raw["ServerVersion"]),
+        compose_version="",
+        local=True,
+        rootless="rootless" in security,
+        desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
+        runtimes=tuple(raw.get("Runtimes") or ()),
+        cdi_devices=devices,
+        raw=raw,
+    )
+
+
+def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
+    """The configuration where there is one, and the files in force, ours included."""
+    if session.files.read(session.config_path, limit=0) is None:
+        if session.config_name != "stackctl.yaml":
+            raise UsageError(f"no {session.config_name} in {session.directory}")
+        paths = compose_files(session, ())
+        named = session.variables.get("COMPOSE_PROFILES", "")
+        profiles = tuple(p.strip() for p in named.split(",") if p.strip())
+        return None, ComposeCall(paths[0].parent, _ours(session, tuple(str(p) for p in paths)), profiles=profiles), None
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    return stack, replace(stack.call, files=_ours(session, stack.call.files)), state
+
+
+def _ours(session: Session, files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files with ours after them: the repairs of ``diagnose --fix``, and the override, which wins."""
+    for name in ("fixes.yaml", "override.yaml"):
+        path = session.state_directory / name
+        if session.files.read(path, limit=0) is not None:
+            files = (*files, str(path))
+    return files
+
+
+def _config(session: Session, call: ComposeCall) -> tuple[dict[str, Any], str]:
+    """What Compose resolves, with every profile, and its warnings."""
+    profiles = ("*",)
+    done = session.engine.compose(replace(call, profiles=profiles), ["config", "--format", "json"], timeout=60.0)
+    if done.code:
+        done = session.engine.compose(call, ["config", "--format", "json"], timeout=60.0)
+    if done.code:
+        refusal = ComposeFileError(f"Compose cannot read this project: {_reason(done)}")
+        blame(session, call.files, refusal)
+        raise refusal
+    raw: dict[str, Any] = json.loads(done.text)
+    return raw, done.error_text
+
+
+def _reason(done: Completed) -> str:
+    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
+    return "\n".join(lines) or f"docker compose ended with code {done.code}"
+
+
+def _containers(session: Session) -> list[Container]:
+    listed = session.engine.cli(["container", "ls", "--all", "--quiet", "--no-trunc"])
+    return [c for c in session.engine.inspect(listed.text.split()) if not c.one_off]
+
+
+def _split(containers: Sequence[Container], project: str) -> tuple[tuple[Container, ...], tuple[Container, ...]]:
+    mine = [c for c in containers if c.labels.get("com.docker.compose.project") == project]
+    probes = {c.id for c in containers if c.labels.get("io.stackctl.role") == "probe"}
+    known = {c.id for c in mine} | probes
+    return tuple(mine), tuple(c for c in containers if c.id not in known)
+
+
+def _logs(session: Session, call: ComposeCall) -> str:
+    done = session.engine.compose(call, ["logs", "--no-color", "--tail", str(LOG_LINES)], timeout=8.0)
+    return done.text[-400_000:]
+
+
+def _by_container(text: str, containers: Sequence[Container]) -> dict[str, str]:
+    """Compose prefixes each line with ``service-1  |`` (or the container's own name)."""
+    by_prefix: dict[str, str] = {}
+    for container in containers:
+        number_ = container.labels.get("com.docker.compose.container-number", "1")
+        by_prefix[f"{container.service}-{number_}"] = container.name
+        by_prefix[container.name] = container.name
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        prefix, bar, rest = line.partition("|")
+        name = by_prefix.get(prefix.strip())
+        if bar and name:
+            found.setdefault(name, []).append(rest.removeprefix(" ")[:2000])
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _prepared(
+    session: Session, stack: Stack | None, state: Any, profile: str | None
+) -> tuple[Prepared | None, str | None]:
+    if stack is None:
+        if profile:
+            raise UsageError("--profile needs a stackctl.yaml", hint="stackctl init")
+        return None, None
+    own, stack = resolve_project(session, stack)
+    name = choose_profile(stack, own, state, profile)
+    try:
+        before = passed_over(stack.config, name, state.url) if state and not profile else ()
+        return prepare(session, stack, own, name, pins=state.pins if state else {}, without=before), name
+    except StackctlError:
+        if profile:
+            raise
+        return None, name
+
+
+def _findings(session: Session, call: ComposeCall, project: ComposeProject, stack: Stack | None) -> Findings | None:
+    """Discovery, where no configuration names the consumers."""
+    if stack is not None and stack.config.consumers:
+        return None
+    source = Source(project, call.files, FileReader(session.files), str(session.directory), session.variables)
+    return discover(source)
+
+
+def _servers(project: ComposeProject, stack: Stack | None, found: Findings | None) -> tuple[str, ...]:
+    names = [s.service for s in found.ollama_services] if found else []
+    names += [s.name for s in project if images.is_ollama(s.image)]
+    if stack is not None and stack.config.local.service in project.services:
+        names.insert(0, stack.config.local.service)
+    if not names and "ollama" in project.services:
+        names.append("ollama")
+    return tuple(dict.fromkeys(names))
+
+
+def _chosen(services: Sequence[str], told: Sequence[Told], project: ComposeProject) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(t.consumer for t in told))
+    for service in services:
+        if service not in project.services:
+            raise UsageError(
+                f'no service "{service}" in {project.name}', hint=f"consumers: {', '.join(known) or 'none'}"
+            )
+        if service not in known:
+            raise UsageError(f'"{service}" is told no Ollama', hint=f"consumers: {', '.join(known) or 'none'}")
+    return tuple(s for s in known if not services or s in services)
+
+
+def _spoken(session: Session, stack: Stack | None, call: ComposeCall) -> str:
+    """How to call Compose for this very project, from the user's directory."""
+    if stack is not None:
+        return "stackctl compose --"
+    plain = compose_files(session, ()) if stack is None else []
+    if (
+        tuple(str(p) for p in plain) == tuple(f for f in call.files if ".stackctl" not in f)
+        and call.directory == session.directory
+    ):
+        return "docker compose"
+    return "docker compose " + " ".join(f"-f {f}" for f in call.files)
+
+
+def _dotenv(session: Session, call: ComposeCall) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in call.env_files or (str(call.directory / ".env"),):
+        data = session.files.read(call.directory / path)
+        if data is not None:
+            found.update(read_env_file(data.decode("utf-8", "replace")))
+    return found
+
+
+def texts_of(session: Session, call: ComposeCall) -> dict[str, str]:
+    """The user's Compose files, and the ``env_file`` of each service under ``env_file:SERVICE:PATH``."""
+    import yaml  # noqa: PLC0415
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: dict[str, str] = {}
+    for path in call.files:
+        if ".stackctl" in Path(path).parts:
+            continue
+        text = FileReader(session.files).text(path)
+        if text is None:
+            continue
+        found[path] = text
+        try:
+            services = (yaml.load(text, Loader=loader) or {}).get("services") or {}  # noqa: S506  (a safe loader)
+        except (yaml.YAMLError, AttributeError):
+            continue
+        for name, service in services.items():
+            entries = (service or {}).get("env_file") or []
+            for entry in [entries] if isinstance(entries, str | dict) else entries:
+                file = entry.get("path") if isinstance(entry, dict) else entry
+                content = FileReader(session.files).text(str(call.directory / str(file)))
+                if content is not None:
+                    found[f"env_file:{name}:{file}"] = content
+    return found

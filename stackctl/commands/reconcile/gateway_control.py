@@ -1,0 +1,212 @@
+"""Between the gateway's pure room and the stack: build it, reload it, ask it, try what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stackctl.commands.context.project_loader import Stack, secret_reader
+from stackctl.commands.context.session import Session
+from stackctl.config.secrets import Secret
+from stackctl.config.target import GATEWAY_SERVICE, Target
+from stackctl.config.url import OllamaUrl
+from stackctl.errors import StackctlError, StepFailed, WrongInput
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+from stackctl.project.facts import GatewayPart
+from stackctl.project.localollama import server_port
+
+if TYPE_CHECKING:
+    from stackctl.gateway.credentials import GatewaySecret
+
+
+@dataclass(frozen=True)
+class Built:
+    """The gateway for one target: its part of the override, and the configuration that it is to run."""
+
+    part: GatewayPart
+    text: str = field(repr=False)
+    digest: str
+    variables: Mapping[str, str] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def build(session: Session, stack: Stack, project: ComposeProject, target: Target) -> Built:
+    """Render the gateway; raises :class:`WrongInput` where a secret or a CA file cannot be read."""
+    from stackctl.gateway import control, haproxy, service, upstream  # noqa: PLC0415
+    from stackctl.gateway.names import IMAGE_HOME, IMAGE_PUBLIC, LOCAL_ALIAS  # noqa: PLC0415
+
+    config = stack.config
+    values = _values(session, stack)
+    own = project.services.get(config.local.service)
+    networks, on_host = _consumer_networks(project, list(config.consumers))
+    # Consumers that already say the server's name keep it; so do those whose address nothing can change.
+    host = config.local.service if own is not None else GATEWAY_SERVICE
+    aliases = [host] if own is not None else []
+    publish = (config.local.publish or "127.0.0.1:11434") if on_host else None
+    wanted = config.gateway.image if not isinstance(config.gateway, bool) else None
+    present = [i for i in (IMAGE_PUBLIC, IMAGE_HOME) if session.engine.image(i) is not None]
+    part = service.fragment(
+        config,
+        project=project.name,
+        image=control.image(wanted, present),
+        networks=dict.fromkeys(networks, aliases),
+        available={s.reference for s in values},
+        publish=publish,
+    )
+    group = upstream.group(
+        config, target, local=OllamaUrl("http", LOCAL_ALIAS, server_port(own)), ca=_ca_files(session, stack, target)
+    )
+    rendered = haproxy.render(group)
+    return Built(
+        part=GatewayPart(
+            name=GATEWAY_SERVICE,
+            service=part.service,
+            top=part.top,
+            host=host,
+            published=int(publish.rpartition(":")[2]) if publish else None,
+            local_networks=service.local_networks(),
+        ),
+        text=rendered.text,
+        digest=rendered.digest,
+        variables=control.compose_variables(values),
+        warnings=rendered.warnings,
+    )
+
+
+def variables(session: Session, stack: Stack) -> dict[str, str]:
+    """What Compose needs in its environment for the gateway's secrets."""
+    from stackctl.gateway import control  # noqa: PLC0415
+
+    return control.compose_variables(_values(session, stack))
+
+
+def _values(session: Session, stack: Stack) -> dict[GatewaySecret, Secret]:
+    from stackctl.gateway.credentials import gateway_secrets  # noqa: PLC0415
+
+    read = secret_reader(session, stack)
+    found = {}
+    for secret in gateway_secrets(stack.config):
+        try:
+            value = read(str(secret.reference))
+        except StackctlError as error:
+            session.reporter.detail(f"{secret.reference}: {error.message}")
+            continue
+        session.hide([value.reveal()])
+        found[secret] = value
+    return found
+
+
+def _consumer_networks(project: ComposeProject, consumers: Sequence[str]) -> tuple[list[str], bool]:
+    networks: dict[str, None] = {}
+    on_host = False
+    for name in consumers:
+        owner = project.services[project.network_owner(name)] if name in project.services else None
+        if owner is None:
+            continue
+        if owner.network_mode == "host":
+            on_host = True
+        elif not owner.network_mode:
+            networks.update(dict.fromkeys(owner.networks or ["default"]))
+    return list(networks), on_host
+
+
+def _ca_files(session: Session, stack: Stack, target: Target) -> dict[str, str]:
+    found: dict[str, str] = {}
+    members = [*target.instances, *([target.fallback] if target.fallback else [])]
+    for name in members:
+        instance = stack.config.instances.get(name)
+        if instance is None or not instance.tls.ca_file:
+            continue
+        data = session.files.read(session.config_path.parent / instance.tls.ca_file)
+        if data is None:
+            raise WrongInput(
+                f"the CA file of {name} is not there: {instance.tls.ca_file}",
+                where=stack.locate(("instances", name, "tls", "ca_file")),
+            )
+        found[name] = data.decode("utf-8", "replace")
+    return found
+
+
+def container_of(containers: Sequence[Container]) -> Container | None:
+    """The gateway's running container, where there is one."""
+    return next((c for c in containers if c.service == GATEWAY_SERVICE and c.state == "running"), None)
+
+
+def running(session: Session, containers: Sequence[Container]) -> tuple[str, str] | None:
+    """Digest and text of what the gateway runs; None where it does not run or does not say."""
+    from stackctl.gateway import control, state  # noqa: PLC0415
+
+    container = container_of(containers)
+    if container is None:
+        return None
+    asked = session.engine.exec(container.id, control.STATE, timeout=10.0)
+    text = session.engine.exec(container.id, control.RUNNING, timeout=10.0)
+    if asked.code or text.code:
+        return None
+    try:
+        return state.parse(asked.text).digest, text.text
+    except (ValueError, KeyError):
+        return None
+
+
+def serving(session: Session, containers: Sequence[Container]) -> tuple[str | None, str | None]:
+    """The instance that new requests go to, and one line where not everything is as the profile wants it."""
+    from stackctl.gateway import control, state  # noqa: PLC0415
+
+    container = container_of(containers)
+    if container is None:
+        return None, "the gateway does not run"
+    done = session.engine.exec(container.id, control.STATE, timeout=10.0)
+    try:
+        seen = state.parse(done.text)
+    except (ValueError, KeyError):
+        return None, "the gateway does not say what it serves"
+    return (seen.serving[0] if seen.serving else None), seen.notice
+
+
+def under_way(session: Session, containers: Sequence[Container], server: Container, port: int) -> int:
+    """How many requests the gateway has under way at a server of this project; 0 without a gateway."""
+    from stackctl.gateway import control  # noqa: PLC0415
+
+    gateway = container_of(containers)
+    addresses = [
+        str(network[key])
+        for network in server.networks.values()
+        for key in ("IPAddress", "GlobalIPv6Address")
+        if network.get(key)
+    ]
+    if gateway is None or gateway.id == server.id or not addresses:
+        return 0
+    done = session.engine.exec(gateway.id, control.requests_argv(addresses, port), timeout=10.0)
+    return int(done.text) if done.code == 0 and done.text.strip().isdigit() else 0
+
+
+def secrets_moved(session: Session, stack: Stack, containers: Sequence[Container]) -> bool:
+    """Whether a secret in the running gateway is not the one that is to be had now."""
+    from stackctl.gateway import control  # noqa: PLC0415
+
+    container = container_of(containers)
+    values = _values(session, stack)
+    if container is None or not values:
+        return False
+    done = session.engine.exec(container.id, control.SECRET_DIGESTS, timeout=10.0)
+    return done.code == 0 and bool(control.stale_secrets(done.text, values))
+
+
+def reload(session: Session, stack: Stack, container: Container, text: str, digest: str) -> None:
+    """Give the gateway its secrets as they are now, and this configuration; raises :class:`StepFailed`."""
+    from stackctl.gateway import control  # noqa: PLC0415
+
+    values = _values(session, stack)
+    listed = session.engine.exec(container.id, control.SECRET_DIGESTS, timeout=10.0)
+    if values and control.stale_secrets(listed.text, values):
+        archive = control.secrets_archive(values)
+        stored = session.engine.exec(container.id, control.STORE_SECRETS, stdin=archive, user="0", timeout=10.0)
+        if stored.code:
+            raise StepFailed(f"the gateway did not take its secrets: {stored.error_text.strip()}")
+    done = session.engine.exec(
+        container.id, control.apply_argv(digest), stdin=text.encode(), timeout=control.APPLY_TIMEOUT
+    )
+    control.check_applied(done)

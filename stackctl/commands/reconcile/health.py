@@ -1,0 +1,86 @@
+"""Wait until services are up and healthy, or say why they will not be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from stackctl.commands.context.session import Session
+from stackctl.errors import StepFailed
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+
+LOOK = 0.05
+"""Seconds between two looks at the containers; longer where a look itself takes long, so that it never costs more
+than a quarter of a core."""
+
+
+def wait_healthy(
+    session: Session,
+    project: ComposeProject,
+    services: Sequence[str],
+    timeout: float,
+    on_look: Callable[[Sequence[Container], Sequence[Container]], None] = lambda _all, _waiting: None,
+) -> None:
+    """Wait until each service runs, and is healthy where it has a healthcheck, or has ended well.
+
+    ``on_look`` is given all containers of the project and those waited for, at each look while there are any.
+    Raises :class:`StepFailed` with the end of its log where one cannot get there.
+    """
+    end, said = time.monotonic() + timeout, ""
+    with session.reporter.step(f"waiting for {', '.join(services)}"):
+        while True:
+            begun = time.monotonic()
+            everything = session.engine.containers(project.name)
+            containers = [c for c in everything if c.service in services]
+            took = time.monotonic() - begun
+            lost = next((c for c in containers if _hopeless(c)), None)
+            if lost is not None:
+                raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
+            waiting = [c for c in containers if not _ready(c)]
+            if not waiting:
+                return
+            if time.monotonic() >= end:
+                slow = waiting[0]
+                state = slow.health or slow.state
+                raise StepFailed(
+                    f"{slow.service} is still {state} after {timeout:.0f} s{_last_health(slow)}",
+                    hint=f"stackctl logs {slow.service}",
+                )
+            on_look(everything, waiting)
+            if (states := ", ".join(f"{c.service}: {c.health or c.state}" for c in waiting)) != said:
+                said = states
+                session.reporter.detail(said)
+            time.sleep(max(LOOK, 3 * took))
+
+
+def _ready(container: Container) -> bool:
+    if container.state == "running":
+        return container.health in (None, "healthy")
+    return container.state == "exited" and container.exit_code == 0
+
+
+def _hopeless(container: Container) -> bool:
+    if container.health == "unhealthy":
+        return True
+    policy = ((container.raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
+    if container.state == "exited" and container.exit_code != 0:
+        return policy == "no"
+    # A container that falls over again and again will not come up by waiting.
+    return container.state in ("exited", "restarting") and int(container.raw.get("RestartCount") or 0) >= 4
+
+
+def _why_lost(session: Session, container: Container) -> str:
+    if container.health == "unhealthy":
+        return f"{container.service} is unhealthy{_last_health(container)}"
+    log = session.redact(session.engine.logs(container.id, tail=5)).strip()
+    said = f":\n{log}" if log else ""
+    state = container.raw.get("State") or {}
+    oom = " (out of memory)" if state.get("OOMKilled") else ""
+    return f"{container.service} ended with code {container.exit_code}{oom}{said}"
+
+
+def _last_health(container: Container) -> str:
+    log = ((container.raw.get("State") or {}).get("Health") or {}).get("Log") or []
+    output = str(log[-1].get("Output") or "").strip().splitlines() if log else []
+    return f": {output[-1]}" if output else ""

@@ -1,0 +1,147 @@
+"""Preflight: the target tried from inside the stack before anything is touched, and what can be mended on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from stackctl.commands.context.project_loader import Stack, secret_reader
+from stackctl.commands.context.session import Session
+from stackctl.commands.reconcile import gateway_control
+from stackctl.commands.reconcile.prepare import Prepared
+from stackctl.commands.reconcile.request_settings import How, how_to_ask
+from stackctl.commands.reconcile.verify import Verified, containers_of, preflight
+from stackctl.config.target import Target, resolve
+from stackctl.config.url import OllamaUrl
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``reason`` is empty where the target is fit; ``pins`` are names that turned out to need an address."""
+
+    reason: str = ""
+    hint: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def try_target(
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    prepared: Prepared,
+    how: How,
+    containers: Sequence[Container],
+    told: Mapping[str, OllamaUrl],
+    *,
+    deep: bool = False,
+    assume_yes: bool = False,
+) -> Verdict:
+    """Try the target from where each consumer is, or will be.
+
+    A name that only the host resolves comes back as a pin. Missing models are
+    pulled where the user agrees (``assume_yes``, or asked in a terminal).
+    """
+    target = prepared.target
+    if target.kind == "gateway":
+        return Verdict(reason=_try_members(session, stack, project, target, containers))
+    running = containers_of(stack.config, containers)
+    with session.reporter.step(f"trying {target.url} from inside the stack"):
+        results = preflight(session, stack, project, target, told, how, running, deep=deep)
+    bad = [r for r in results if not r.ok]
+    if pins := _needed_pins(session, target, bad):
+        return Verdict(pins=pins)
+    missing = _only_models_missing(bad)
+    if missing and _pull(session, stack, target, missing, assume_yes=assume_yes):
+        with session.reporter.step(f"trying {target.url} again"):
+            results = preflight(session, stack, project, target, told, how, running, deep=deep)
+        bad = [r for r in results if not r.ok]
+        missing = _only_models_missing(bad)
+    if not bad:
+        _compare_digests(session, target, how.models, results)
+        return Verdict()
+    reasons = dict.fromkeys(r.reason for r in bad)
+    who = ", ".join(r.consumer for r in bad)
+    hint = f"stackctl switch {target.name} --yes   (pulls what is missing)" if missing else ""
+    return Verdict(f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
+
+
+def _try_members(
+    session: Session, stack: Stack, project: ComposeProject, target: Target, containers: Sequence[Container]
+) -> str:
+    """Why no member behind the gateway can serve, or empty: one that is fit will do, and so will the local server.
+
+    They are tried from the gateway's container where it runs; consumers need not reach them.
+    """
+    plain = replace(stack, config=stack.config.model_copy(update={"gateway": False}))
+    remote = [n for n in target.instances if n != "local"]
+    consumer = next(iter(stack.config.consumers), None)
+    if consumer is None or not remote or "local" in target.instances:
+        return ""
+    gateway = gateway_control.container_of(containers)
+    stand = {consumer: gateway} if gateway is not None else {}
+    reasons: list[str] = []
+    for name in remote:
+        member = resolve(plain.config, name)
+        how = how_to_ask(session, plain, member)
+        with session.reporter.step(f"trying {member.url} from inside the stack"):
+            results = preflight(session, plain, project, member, {consumer: member.url}, how, stand, anywhere=True)
+        bad = [r for r in results if not r.ok]
+        if not bad:
+            return ""
+        reasons += [f"{member.url} cannot serve: {r.reason}" for r in bad]
+    return "; ".join(reasons)
+
+
+def _needed_pins(session: Session, target: Target, bad: Sequence[Verified]) -> dict[str, str]:
+    host = target.url.host
+    if host in target.pins or not any(r.reach.failed and r.reach.failed.id == "name" for r in bad):
+        return {}
+    addresses = session.names.resolve(host)
+    if not addresses:
+        return {}
+    session.reporter.note(f"{host} resolves on the host only; pinned to {addresses[0]} in the containers")
+    return {host: addresses[0]}
+
+
+def _only_models_missing(bad: Sequence[Verified]) -> list[str]:
+    """Models that every unfit consumer lacks nothing but; empty where something else fails too."""
+    if any(r.reach.failed is None or r.reach.failed.id != "model" for r in bad):
+        return []
+    return list(dict.fromkeys(m for r in bad for m in r.reach.missing))
+
+
+def _pull(session: Session, stack: Stack, target: Target, missing: Sequence[str], *, assume_yes: bool) -> bool:
+    name = target.instances[0] if target.instances else target.name
+    what = ", ".join(missing)
+    if not assume_yes and not session.reporter.ask(f"{name} does not have {what}. Pull it there?"):
+        return False
+    from stackctl.config.models import Instance  # noqa: PLC0415
+    from stackctl.ollama.client import OllamaClient  # noqa: PLC0415  (0.15 s)
+    from stackctl.ollama.ensure import ensure_models  # noqa: PLC0415
+    from stackctl.ollama.server import Server  # noqa: PLC0415
+
+    instance = stack.config.instances.get(name) or Instance.model_validate({"url": name})
+    base = session.config_path.parent
+    server = Server.from_instance(name, instance, directory=base, resolve=secret_reader(session, stack))
+    with session.reporter.step(f"pulling {what} on {name}"), OllamaClient(server) as client:
+        ensure_models(client, list(missing), session.reporter)
+    return True
+
+
+def _compare_digests(session: Session, target: Target, models: Sequence[str], results: Sequence[Verified]) -> None:
+    """Say which required models are other builds there than where the consumers are now."""
+    from stackctl.diagnose.reply import full_name  # noqa: PLC0415
+
+    said: set[str] = set()
+    for result in results:
+        for model in models:
+            name = full_name(model)
+            old, new = result.present.get(name), result.digests.get(name)
+            if old and new and old != new and name not in said:
+                said.add(name)
+                session.reporter.warn(
+                    f"{model} on {target.name} is another build ({new[:12]}) than the one in use ({old[:12]}): "
+                    "its answers differ, and vectors that were stored with the old one no longer match"
+                )

@@ -1,0 +1,187 @@
+"""From a loaded stack and a name to the override that points the one at the other, validated by nobody yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from stackctl.commands.context.project_loader import Stack, secret_reader
+from stackctl.commands.context.session import Session
+from stackctl.commands.reconcile import gateway_control
+from stackctl.commands.reconcile.gpu_choice import choose
+from stackctl.config.interpolate import names_in
+from stackctl.config.target import HOST_GATEWAY, Target, default_profile, resolve
+from stackctl.config.url import HOST_ALIAS, OllamaUrl
+from stackctl.errors import StackctlError
+from stackctl.project.compose import ComposeProject
+from stackctl.project.facts import Facts
+from stackctl.project.override import OverrideFile, render, token_variable
+from stackctl.transaction.state import State
+
+DEFAULT_IMAGE = "ollama/ollama:0.33.0"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A target with its override, and the variables that Compose needs to read it."""
+
+    target: Target
+    override: OverrideFile
+    variables: Mapping[str, str] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+    gateway: gateway_control.Built | None = None
+
+
+def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:
+    """The profile to act on: the one named, else the one in force, else the default."""
+    if name:
+        return name
+    if state is not None and _still_known(stack, state.profile):
+        return state.profile
+    return default_profile(stack.config, has_local=stack.config.local.service in project.services)
+
+
+def _still_known(stack: Stack, profile: str) -> bool:
+    config = stack.config
+    return profile == "local" or "://" in profile or profile in config.instances or profile in config.profiles
+
+
+def prepare(
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    name: str,
+    *,
+    pins: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+) -> Prepared:
+    """Resolve and render. Raises :class:`UsageError`, :class:`GpuUnavailable` or :class:`WrongInput`.
+
+    ``pins`` are names that earlier proved to need an address of the host's
+    resolver, ``without`` members of the profile that proved unfit.
+    """
+    target = resolve(stack.config, name, without=without)
+    target = target.with_pins(host_pins(session, target, pins or {}))
+    gateway = gateway_control.build(session, stack, project, target) if stack.config.gateway else None
+    part = gateway.part if gateway else None
+    warnings: list[str] = list(gateway.warnings) if gateway else []
+    references = {path[1:]: text for path, text in stack.tree.references.items()}
+    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part, references=references)
+    if target.needs_local or gateway is not None:
+        info = session.engine.info()
+        facts = replace(facts, start_interval=_knows_start_interval(info.version))
+        if target.needs_local and stack.config.local.gpu != "none":
+            gpu, said = choose(stack.config, project, info, session.names, stack.locate(("local", "gpu")))
+            warnings += said
+            facts = replace(facts, gpu=gpu)
+    override = render(project, stack.config, target, facts, stack.locate)
+    variables = {**compose_variables(session, stack, target, override), **(gateway.variables if gateway else {})}
+    if gateway is not None:
+        target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
+    return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
+
+
+def _knows_start_interval(version: str) -> bool:
+    """Since Engine 25 (API 1.44); a version that is no number counts as newer."""
+    major = version.partition(".")[0]
+    return not major.isdigit() or int(major) >= 25
+
+
+def host_pins(session: Session, target: Target, proven: Mapping[str, str]) -> dict[str, str]:
+    """Names that are to be pinned to what the host resolves: ``.local`` ones, and those proven to need it.
+
+    A name of mDNS never resolves in a container (no nss-mdns there), so it is
+    pinned without asking.
+    """
+    url = target.url
+    if target.kind != "instance" or url.ip is not None or url.host in target.pins or url.host == HOST_ALIAS:
+        return {}
+    if not url.host.lower().rstrip(".").endswith(".local") and url.host not in proven:
+        return {}
+    addresses = session.names.resolve(url.host)
+    if not addresses and url.host in proven:
+        return {url.host: proven[url.host]}
+    if addresses and addresses[0].startswith("127."):
+        return {url.host: HOST_GATEWAY}
+    return {url.host: addresses[0]} if addresses else {}
+
+
+def pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, ...]]:
+    """Future ``extra_hosts`` as addresses; ``host-gateway`` is the default bridge's own address."""
+    found: dict[str, tuple[str, ...]] = {}
+    for host, address in target.pins.items():
+        if address == HOST_GATEWAY:
+            bridge = session.engine.network("bridge") or {}
+            gateways = [c.get("Gateway") for c in (bridge.get("IPAM") or {}).get("Config") or []]
+            found[host] = tuple(g for g in gateways if g)[:1]
+        else:
+            found[host] = (address,)
+    return found
+
+
+def compose_variables(session: Session, stack: Stack, target: Target, override: OverrideFile) -> dict[str, str]:
+    """What Compose must find in its environment: the token behind ``{token}``, and what templates refer to."""
+    named = template_variables(stack)
+    variable = override.token_variable
+    if variable is None or target.token is None or f"${{{variable}}}" not in override.text:
+        return named
+    value = secret_reader(session, stack)(str(target.token)).reveal()
+    session.hide([value])
+    return {**named, variable: value}
+
+
+def template_variables(stack: Stack) -> dict[str, str]:
+    """What the templates of consumers refer to, with the values that stackctl sees: Compose is to see the same."""
+    names = {name for text in stack.tree.references.values() for name in names_in(text)}
+    return {name: stack.variables[name] for name in sorted(names) if name in stack.variables}
+
+
+def every_token(session: Session, stack: Stack) -> dict[str, str]:
+    """Every token variable that an override of this configuration, an older one too, may name; readable ones only."""
+    found: dict[str, str] = {}
+    for name in stack.config.instances:
+        instance = stack.config.instances[name]
+        if instance.auth is None or instance.auth.bearer is None:
+            continue
+        target = Target("instance", name, instance.url, token=instance.auth.bearer)
+        variable = token_variable(target)
+        try:
+            value = secret_reader(session, stack)(str(instance.auth.bearer)).reveal()
+        except StackctlError:
+            continue
+        session.hide([value])
+        if variable:
+            found[variable] = value
+    return found
+
+
+def compose_secrets(session: Session, stack: Stack) -> dict[str, str]:
+    """Every variable that any override of this configuration may need: consumers' tokens, and the gateway's secrets."""
+    found = every_token(session, stack)
+    return {**found, **gateway_control.variables(session, stack)} if stack.config.gateway else found
+
+
+def compose_environment(session: Session, stack: Stack) -> dict[str, str]:
+    """All that an override of this configuration may refer to, secrets and plain variables."""
+    return {**template_variables(stack), **compose_secrets(session, stack)}
+
+
+def secret_values(session: Session, stack: Stack) -> list[str]:
+    """Every secret of the configuration that can be read now, for redaction; those that cannot are left out."""
+    resolve_text = secret_reader(session, stack)
+    found: list[str] = []
+    for instance in stack.config.instances.values():
+        references = [v for v in instance.headers.values() if "${" in v]
+        if instance.auth and instance.auth.bearer:
+            references.append(str(instance.auth.bearer))
+        if instance.auth and instance.auth.basic:
+            references.append(str(instance.auth.basic.password))
+        for reference in references:
+            if "${cmd:" in reference:
+                continue
+            try:
+                found.append(resolve_text(reference).reveal())
+            except StackctlError:
+                # A secret that cannot be read cannot be printed either.
+                continue
+    return found

@@ -1,0 +1,95 @@
+"""A transaction whose process was killed: seen by the next command, and undone by the next that acts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from stackctl.commands.context.project_loader import Stack
+from stackctl.commands.context.session import Session
+from stackctl.commands.reconcile.executor import StackExecutor, Work
+from stackctl.commands.reconcile.observe import JOURNAL, read_text
+from stackctl.commands.reconcile.request_settings import How
+from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
+from stackctl.nearby import LOCK
+from stackctl.project.compose import ComposeProject
+from stackctl.transaction.apply import by_hand, signals_held
+from stackctl.transaction.journal import Pending, pending
+
+
+def unfinished(session: Session) -> Pending | None:
+    """The transaction that did not end, or None; touches nothing. Raises :class:`WrongInput` for a damaged journal."""
+    text = read_text(session, JOURNAL)
+    return pending(text, str(session.state_directory / JOURNAL)) if text else None
+
+
+def describe(found: Pending, now: float) -> str:
+    """One line about it."""
+    who = f"process {found.pid}" + ("" if _alive(found.pid) else ", which is gone")
+    return f"unfinished: {found.purpose} ({who}), begun {max(0.0, now - found.since):.0f} s ago"
+
+
+def notice(session: Session, found: Pending) -> str:
+    """The same for what only looks: it may be under way still, else with what is to be done about it."""
+    said = describe(found, session.clock())
+    holder = read_text(session, LOCK) or ""
+    if f'"pid": {found.pid},' in holder and _alive(found.pid):
+        return said.replace("unfinished", "under way", 1)
+    return f"{said}: `stackctl rollback` undoes it"
+
+
+def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run: bool = False) -> bool:
+    """Undo what a killed process began; True where there was something. The caller holds the lock.
+
+    Raises :class:`ExpectedFailure` where nothing may be touched, and
+    :class:`RollbackFailed` where undoing fails; the journal then stays,
+    and the next command tries again.
+    """
+    found = unfinished(session)
+    journal = session.state_directory / JOURNAL
+    if found is None:
+        session.files.remove(journal)
+        return False
+    if dry_run:
+        raise ExpectedFailure(
+            f"{describe(found, session.clock())}; it must be undone before anything else can be planned",
+            hint="stackctl rollback",
+        )
+    session.reporter.note(describe(found, session.clock()))
+    if found.saved:
+        session.reporter.note("it was verified and kept; only its end was not written down")
+        session.files.remove(journal)
+        return True
+    executor = StackExecutor(undo_work(session, stack, project))
+    try:
+        with signals_held():
+            executor.undo(found.snapshot)
+    except StackctlError as error:
+        if error.code == 5:
+            raise
+        raise RollbackFailed(
+            f"undoing the unfinished {found.purpose} failed: {error.message}", steps=by_hand(), hint=error.hint
+        ) from error
+    session.files.remove(journal)
+    session.reporter.note("undone: the stack is as it was before it")
+    return True
+
+
+def undo_work(session: Session, stack: Stack, project: ComposeProject) -> Work:
+    """Just enough to take steps back: no target, nothing to verify."""
+
+    def nothing(_containers: object) -> object:
+        raise ExpectedFailure("an undo saves no new state")
+
+    named = replace(stack, call=replace(stack.call, project=project.name))
+    return Work(session, named, project, {}, {}, How(), nothing)  # type: ignore[arg-type]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0

@@ -1,0 +1,1 @@
+"""``instances``, ``models`` and ``chat``: the Ollama servers and what they hold."""

@@ -1,0 +1,171 @@
+"""``stackctl chat``: one answer or a dialogue, from the best healthy instance that has the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackctl.commands.context.session import Session
+from stackctl.commands.servers.known_servers import Fleet, gather
+from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
+from stackctl.errors import ExpectedFailure, StackctlError, UsageError
+from stackctl.ollama import names
+from stackctl.ollama.chat import Broken, Reply, answer
+from stackctl.ollama.listing import Model
+from stackctl.ollama.server import Server
+from stackctl.outcome import Line, Outcome
+
+Write = Callable[[str, bool], None]
+Ask = Callable[[], str | None]
+"""The next line of a dialogue, or None at its end."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A server that answers and has the model, under the name that it has there."""
+
+    server: Server
+    model: Model
+
+
+@dataclass
+class Dialogue:
+    """What has been said, with whom, and who failed on the way."""
+
+    candidates: list[Candidate]
+    write: Write
+    fleet: Fleet
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def say(self, text: str) -> tuple[Candidate, Reply]:
+        """One turn. A server that fails before its first token hands over to the next; later failures are raised."""
+        messages = [*self.messages, {"role": "user", "content": text}]
+        error: StackctlError | None = None
+        while self.candidates:
+            candidate = self.candidates[0]
+            try:
+                with self.fleet.connect(candidate.server) as client:
+                    reply = answer(client, candidate.model.name, messages, self.write, digest=candidate.model.digest)
+            except Broken as broken:
+                if broken.begun:
+                    raise broken.error from None
+                error = broken.error
+                self.failed.append((candidate.server.name, broken.error.message))
+                self.candidates.pop(0)
+                if self.candidates:
+                    following = self.candidates[0].server.name
+                    self.fleet.session.reporter.warn(
+                        f"{candidate.server.name}: {broken.error.message}; trying {following}"
+                    )
+                continue
+            self.messages = [*messages, {"role": "assistant", "content": reply.text}]
+            return candidate, reply
+        raise error or ExpectedFailure("no instance is left to ask")
+
+
+def chat(
+    session: Session,
+    prompt: str | None,
+    ask: Ask,
+    write: Write,
+    *,
+    instance: str | None = None,
+    model: str | None = None,
+) -> Outcome:
+    """One shot with ``prompt``, else a dialogue of what ``ask`` returns. ``write`` gets the text as it comes."""
+    if prompt is not None:
+        _sayable(prompt)
+    fleet = gather(session)
+    with session.reporter.step("looking for a healthy instance"):
+        candidates = choose(fleet, instance, model)
+    dialogue = Dialogue(candidates, write, fleet)
+    if prompt is not None:
+        candidate, reply = dialogue.say(prompt)
+        return _outcome(candidate, reply, dialogue)
+    first = candidates[0]
+    session.reporter.note(f"{first.model.name} on {first.server.name}; an empty line or Ctrl-D ends it")
+    turn: tuple[Candidate, Reply] | None = None
+    while (line := ask()) is not None and line.strip():
+        turn = dialogue.say(line)
+        write("\n", False)
+        session.reporter.note(turn[1].figures.text)
+    if turn is None:
+        return Outcome("stackctl.chat/1", {"turns": 0}, [])
+    return _outcome(*turn, dialogue, told=True)
+
+
+def _sayable(prompt: str) -> None:
+    if not prompt.strip():
+        raise UsageError("there is nothing to say", hint="stackctl chat 'Say hello'")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UsageError("what is to be said is no UTF-8 text", hint="iconv -t UTF-8 FILE | stackctl chat") from None
+
+
+def choose(fleet: Fleet, instance: str | None, model: str | None) -> list[Candidate]:
+    """Servers that answer and have the model, best first. Raises where there is none, and says why for each."""
+    order = [instance] if instance else [n for n in fleet.members() if n in fleet.servers or "://" in n]
+    if not order:
+        if fleet.members():
+            fleet.server(fleet.members()[0])  # says why it cannot be asked
+        raise UsageError("no Ollama to ask", hint=NO_SERVERS)
+    found = stocks(fleet, fleet.chosen(order))
+    found.sort(key=lambda stock: order.index(stock.server.name))
+    candidates = [c for stock in found if (c := _candidate(fleet, stock, model))]
+    if candidates:
+        return candidates
+    dead = [stock for stock in found if stock.error is not None]
+    if len(dead) == len(found) and len(dead) == 1 and dead[0].error is not None:
+        raise dead[0].error
+    if dead:
+        reasons = "; ".join(f"{s.server.name}: {s.error.message}" for s in dead if s.error)
+        raise ExpectedFailure(
+            f"no healthy instance has {model or 'a model'} ({reasons})", hint="stackctl instances test"
+        )
+    if model is None:
+        raise ExpectedFailure("no instance has a model that can chat", hint="stackctl models sync")
+    raise no_such_model(fleet, model, found)
+
+
+def _candidate(fleet: Fleet, stock: Stock, wanted: str | None) -> Candidate | None:
+    if stock.error is not None:
+        return None
+    known = {model.name: model for model in stock.models}
+    if wanted is not None:
+        name = names.find(wanted, known)
+        return Candidate(stock.server, known[name]) if name else None
+    for required in fleet.required(stock.server.name):
+        name = names.find(required, known)
+        if name and _can_chat(known[name]):
+            return Candidate(stock.server, known[name])
+    loaded = [known[name] for item in stock.loaded if (name := names.find(item.name, known))]
+    best = next((model for model in [*loaded, *stock.models] if _can_chat(model)), None)
+    return Candidate(stock.server, best) if best else None
+
+
+def _can_chat(model: Model) -> bool:
+    """Servers before 0.30 list no capabilities; then the family tells embedding models."""
+    if model.capabilities:
+        return "completion" in model.capabilities
+    return "bert" not in model.family and "embed" not in model.name
+
+
+def _outcome(candidate: Candidate, reply: Reply, dialogue: Dialogue, *, told: bool = False) -> Outcome:
+    data = {
+        "instance": candidate.server.name,
+        "model": candidate.model.name,
+        "reply": reply.text,
+        "thinking": reply.thinking or None,
+        "done_reason": reply.reason or None,
+        "figures": reply.figures.document(),
+        "failed": [{"instance": name, "message": message} for name, message in dialogue.failed],
+        "turns": len(dialogue.messages) // 2,
+    }
+    blocks: Sequence[Line] = []
+    if not told:
+        where = f"{candidate.model.name} on {candidate.server.name}"
+        blocks = [Line(""), Line(f"{where}: {reply.figures.text}", "dim")]
+    return Outcome("stackctl.chat/1", data, blocks)

@@ -1,0 +1,245 @@
+"""``stackctl models backup|restore``: the local Ollama's models to a file and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import workspace
+from stackctl.commands.servers.known_servers import Fleet, gather
+from stackctl.errors import ExpectedFailure, StackctlError, UsageError
+from stackctl.ollama import names
+from stackctl.ollama.backup.contents import Contents
+from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer
+from stackctl.ollama.backup.pack import pack
+from stackctl.ollama.backup.unpack import Sink, Source, peek, unpack
+from stackctl.ollama.text import human_bytes
+from stackctl.outcome import Block, Line, Outcome, Table
+from stackctl.ports import Container, Progress
+from stackctl.project.compose import ComposeProject
+from stackctl.project.localollama import DEFAULT_VOLUME, STORE
+
+DEFAULT_IMAGE = "ollama/ollama:0.33.0"
+_SAY_EVERY = 0.2
+
+
+@dataclass(frozen=True)
+class Where:
+    """A model store: two words that mount it, its path inside, and the image that reads it."""
+
+    mount: tuple[str, str]
+    path: str
+    image: str
+
+
+class Store(Protocol):
+    """A store as a stream of tar."""
+
+    def reading(self) -> AbstractContextManager[Callable[[memoryview], int]]:
+        """Read it, ``manifests`` first."""
+
+    def writing(self) -> AbstractContextManager[Sink]:
+        """Write it; nothing counts before its last mark."""
+
+
+class BackupFiles(Protocol):
+    """Backup files of this machine."""
+
+    def writing(self, path: Path) -> AbstractContextManager[Callable[[Sequence[Buffer]], None]]:
+        """A file that is there whole or not at all."""
+
+    def reading(self, path: Path) -> AbstractContextManager[Source]:
+        """One of them, open."""
+
+    def tail(self, path: Path, count: int) -> bytes:
+        """Its last bytes."""
+
+
+Open = Callable[[Where], Store]
+
+
+def backup(
+    session: Session, path: Path, models: Sequence[str], open_store: Open, files: BackupFiles, *, yes: bool
+) -> Outcome:
+    """All models, or those named, into a file. Raises ``ExpectedFailure``, and then leaves no file."""
+    fleet = gather(session)
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint=f"stackctl models backup {path}/models.tar.zst")
+    if path.exists() and not yes and not session.reporter.ask(f"{path} exists. Replace it?"):
+        raise UsageError(f"{path} exists", hint="add --yes to replace it")
+    where = place(session, fleet)
+    begun = session.clock()
+    say = _Teller(session, f"backup to {path.name}")
+    # The file gets its name last, after the container at the store has ended well.
+    with (
+        session.reporter.step(f"backing up the models to {path}"),
+        files.writing(path) as write,
+        open_store(where).reading() as read_into,
+    ):
+        contents = pack(read_into, write, wanted=models, created=_time(begun), mtime=int(begun), say=say)
+    size = path.stat().st_size
+    seconds = max(session.clock() - begun, 0.001)
+    text = (
+        f"{len(contents.models)} models, {human_bytes(contents.size)} in {path} ({human_bytes(size)}), {seconds:.1f} s"
+    )
+    blocks: list[Block] = [Line(text, "ok"), _table(contents)]
+    return Outcome(
+        "stackctl.models-backup/1",
+        {"file": str(path), "size": size, "seconds": round(seconds, 2), **_document(contents)},
+        blocks,
+        [f"stackctl models restore {path}"],
+    )
+
+
+def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) -> Outcome:
+    """A backup into the local Ollama, running or not. Raises ``Damaged``, and then the store is as it was."""
+    fleet = gather(session)
+    _check(path, files)
+    where = place(session, fleet)
+    begun = session.clock()
+    with (
+        workspace(session, f"models restore {path.name}"),
+        session.reporter.step(f"restoring the models from {path}"),
+        files.reading(path) as file,
+        open_store(where).writing() as store,
+    ):
+        contents = unpack(file, store, say=_Teller(session, f"restore from {path.name}"))
+    seconds = max(session.clock() - begun, 0.001)
+    blocks: list[Block] = [
+        Line(f"{len(contents.models)} models, {human_bytes(contents.size)} restored in {seconds:.1f} s", "ok"),
+        _table(contents),
+    ]
+    seen = _seen(fleet, contents)
+    if seen is not None:
+        lacking = [name for name in contents.models if not seen(name)]
+        if lacking:
+            raise ExpectedFailure(
+                f"restored, but the server does not list {', '.join(lacking)}", hint="stackctl logs ollama"
+            )
+        blocks.append(Line("the running Ollama lists them all", "dim"))
+    data = {"file": str(path), "seconds": round(seconds, 2), "verified": seen is not None, **_document(contents)}
+    next_steps = ["stackctl models list -i local"] if seen is not None else ["stackctl up local"]
+    return Outcome("stackctl.models-restore/1", data, blocks, next_steps)
+
+
+def contents_of(path: Path, files: BackupFiles) -> Outcome:
+    """What a backup holds, by its manifest; its payload is not read."""
+    _check(path, files)
+    with files.reading(path) as file:
+        contents, size = peek(file), file.size
+    blocks: list[Block] = [Line(f"{path}: made {contents.created}, {human_bytes(contents.size)}"), _table(contents)]
+    return Outcome("stackctl.models-backup/1", {"file": str(path), "size": size, **_document(contents)}, blocks)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _check(path: Path, files: BackupFiles) -> None:
+    with files.reading(path) as file:
+        check_trailer(files.tail(path, TRAILER_SIZE), file.size)
+
+
+def _table(contents: Contents) -> Table:
+    return Table(["model", "digest"], [[name, digest[:12]] for name, digest in contents.models.items()])
+
+
+def _document(contents: Contents) -> dict[str, Any]:
+    models = [{"name": name, "digest": digest} for name, digest in contents.models.items()]
+    return {"created": contents.created, "bytes": contents.size, "models": models, "files": len(contents.files)}
+
+
+def _seen(fleet: Fleet, contents: Contents) -> Callable[[str], bool] | None:
+    """Whether the running server lists a model as it is in the backup; None where none runs."""
+    if fleet.local is None:
+        return None
+    try:
+        with fleet.connect(fleet.server("local")) as client:
+            listed = {names.key(model.name): model.digest for model in client.tags()}
+    except StackctlError:
+        return None
+    return lambda name: listed.get(names.key(name)) == contents.models[name]
+
+
+class _Teller:
+    """Progress, a few times a second."""
+
+    def __init__(self, session: Session, label: str) -> None:
+        self._session, self._label, self._said, self._begun = session, label, 0.0, session.clock()
+
+    def __call__(self, done: int, total: int) -> None:
+        now_ = self._session.clock()
+        if now_ - self._said < _SAY_EVERY:
+            return
+        self._said = now_
+        rate = done / max(now_ - self._begun, 0.001)
+        label = f"{human_bytes(done)} of {human_bytes(total)}, {human_bytes(rate)}/s"
+        self._session.reporter.progress(Progress(label, done, total, "bytes"))
+
+
+# -- where the store is ----------------------------------------------------
+
+
+def place(session: Session, fleet: Fleet) -> Where:
+    """The store of the stack's own Ollama: that of its container, or the volume that a fresh stack will have."""
+    service = fleet.stack.config.local.service
+    found = [c for c in fleet.containers() if c.service == service]
+    if found:
+        return _of_container(found[0])
+    return _of_project(session, fleet, service)
+
+
+def _store_path(environment: dict[str, str]) -> str:
+    own = environment.get("OLLAMA_MODELS", "").strip(" \"'")
+    return own or f"{environment.get('HOME') or '/root'}/.ollama/models"
+
+
+def _of_container(container: Container) -> Where:
+    path = _store_path(container.environment)
+    mounts = [str(mount.get("Destination") or "") for mount in container.raw.get("Mounts") or []]
+    if not any(path == m or path.startswith(m.rstrip("/") + "/") for m in mounts if m):
+        raise ExpectedFailure(
+            f"the models of {container.service} are in no volume ({path} is in the container's own layer)",
+            hint=f"mount a volume on {path} first",
+        )
+    image = str(container.raw.get("Image") or (container.raw.get("Config") or {}).get("Image") or "")
+    return Where(("--volumes-from", container.id), path, image)
+
+
+def _of_project(session: Session, fleet: Fleet, service: str) -> Where:
+    project, stack = fleet.project()
+    local, own = stack.config.local, project.services.get(service)
+    environment = {k: v or "" for k, v in own.environment.items()} if own else {}
+    path = _store_path(environment)
+    source, target = local.volume or DEFAULT_VOLUME, STORE
+    for mount in own.volumes if own else []:
+        inside = str(mount.get("target") or "")
+        if path == inside or path.startswith(inside.rstrip("/") + "/"):
+            source, target = str(mount.get("source") or ""), inside
+    if not source:
+        raise ExpectedFailure(f"the models of {service} would be in no volume", hint="set `local: {volume: NAME}`")
+    mounted = source if source.startswith("/") else _volume(session, project, source)
+    images = [local.image, own.image if own else None, DEFAULT_IMAGE]
+    image = next((i for i in images if i and session.engine.image(i) is not None), None)
+    if image is None:
+        wanted = next(i for i in images if i)
+        raise ExpectedFailure(f"the image {wanted} is not on the engine yet", hint=f"docker pull {wanted}")
+    return Where(("--volume", f"{mounted}:{target}"), path, image)
+
+
+def _volume(session: Session, project: ComposeProject, source: str) -> str:
+    """The engine's name of a volume; created as Compose itself would, where it is not there yet."""
+    name = str(project.volumes.get(source, {}).get("name") or f"{project.name}_{source}")
+    if session.engine.volume(name) is None:
+        labels = {"com.docker.compose.project": project.name, "com.docker.compose.volume": source}
+        flags = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+        done = session.engine.cli(["volume", "create", *flags, name])
+        if done.code:
+            raise ExpectedFailure(f"the volume {name} cannot be created: {json.dumps(done.error_text.strip()[-200:])}")
+    return name

@@ -1,0 +1,262 @@
+"""``stackctl models pull|rm|sync|prune``: change what servers have."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from stackctl.commands.context.session import Session
+from stackctl.commands.servers.known_servers import LOCAL, Fleet, gather
+from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
+from stackctl.errors import ExpectedFailure, StackctlError, UsageError
+from stackctl.ollama import names
+from stackctl.ollama.ensure import Pulled, pull_all
+from stackctl.ollama.errors import Kind, OllamaError
+from stackctl.ollama.listing import missing_models
+from stackctl.ollama.server import Server
+from stackctl.ollama.text import human_bytes, human_seconds
+from stackctl.outcome import Block, Line, Outcome
+from stackctl.ports import Progress, Reporter
+
+
+def pull(session: Session, models: Sequence[str], instances: Sequence[str], *, insecure: bool = False) -> Outcome:
+    """Pull models into the servers named, or into the one in force. Exit code 1 when one fails; the others go on."""
+    fleet = gather(session)
+    servers = fleet.chosen(instances) if instances else [active(fleet)]
+    bad = next((model for model in models if not names.is_valid(model)), None)
+    if bad is not None:
+        raise no_such_model(fleet, bad, [], registry=True)
+    return _pull(
+        fleet, {server.name: (server, list(models)) for server in servers}, "stackctl.models-pull/1", insecure=insecure
+    )
+
+
+def sync(session: Session, targets: Sequence[str]) -> Outcome:
+    """Make the models that each server is to have present; ``targets`` are instances and profiles."""
+    fleet = gather(session)
+    config = fleet.stack.config
+    wanted = [m for t in targets for m in (fleet.members(t) if t in config.profiles else [t])] or fleet.members()
+    plan: dict[str, tuple[Server, list[str]]] = {}
+    present: dict[str, list[str]] = {}
+    failed: dict[str, StackctlError] = {}
+    for stock in stocks(fleet, [s for s in fleet.chosen(wanted) if s.enabled]):
+        name = stock.server.name
+        if stock.error is not None:
+            failed[name] = stock.error
+            continue
+        present[name] = fleet.required(name)
+        missing = missing_models(present[name], stock.models)
+        if missing:
+            plan[name] = (stock.server, missing)
+    return _pull(fleet, plan, "stackctl.models-sync/1", failed=failed, present=present)
+
+
+def active(fleet: Fleet) -> Server:
+    """The first server of the profile in force that can be asked at all."""
+    for name in fleet.members():
+        if name in fleet.servers and fleet.servers[name].enabled:
+            return fleet.servers[name]
+        if "://" in name:
+            return fleet.server(name)
+    if fleet.local is None and LOCAL in fleet.members():
+        return fleet.server(LOCAL)
+    raise UsageError("no Ollama to ask: the local one does not run, and no instance is enabled", hint=NO_SERVERS)
+
+
+def _pull(
+    fleet: Fleet,
+    plan: dict[str, tuple[Server, list[str]]],
+    schema: str,
+    *,
+    insecure: bool = False,
+    failed: dict[str, StackctlError] | None = None,
+    present: dict[str, list[str]] | None = None,
+) -> Outcome:
+    reporter = fleet.session.reporter
+    shared = _Shared(reporter)
+    failed = dict(failed or {})
+    done: list[tuple[str, Pulled]] = []
+
+    def one(name: str, server: Server, models: list[str]) -> list[tuple[str, Pulled]]:
+        with fleet.connect(server) as client:
+            client.version()
+            return [(name, result) for result in pull_all(client, models, shared.of(name), insecure=insecure)]
+
+    if plan:
+        label = ", ".join(dict.fromkeys(model for _, models in plan.values() for model in models))
+        with reporter.step(f"pulling {label} into {', '.join(plan)}"), ThreadPoolExecutor(len(plan)) as pool:
+            running = {name: pool.submit(one, name, server, models) for name, (server, models) in plan.items()}
+            for name, future in running.items():
+                try:
+                    done += future.result()
+                except StackctlError as error:
+                    failed[name] = error
+    return _pulled(fleet, schema, done, failed, present or {})
+
+
+def _pulled(
+    fleet: Fleet,
+    schema: str,
+    done: Sequence[tuple[str, Pulled]],
+    failed: dict[str, StackctlError],
+    present: dict[str, list[str]],
+) -> Outcome:
+    blocks: list[Block] = []
+    entries: list[dict[str, Any]] = []
+    stock: list[Stock] | None = None
+    for name, result in done:
+        error = result.error
+        if error is not None and error.kind is Kind.NO_MODEL:
+            stock = stocks(fleet, [s for s in fleet.servers.values() if s.enabled]) if stock is None else stock
+            error = no_such_model(fleet, result.model, stock, registry=True)
+        entries.append(
+            {
+                "instance": name,
+                "model": result.model,
+                "ok": error is None,
+                "bytes": result.bytes,
+                "seconds": round(result.seconds, 1),
+                "cause": str(error.kind) if error else None,
+                "message": error.message if error else None,
+                "hint": error.hint if error else None,
+            }
+        )
+        if error is None:
+            detail = f"{human_bytes(result.bytes)} in {human_seconds(result.seconds)}" if result.bytes else "done"
+            blocks.append(Line(f"{name}: {result.model}, {detail}", "ok"))
+        else:
+            blocks.append(Line(f"{name}: {error.message}", "bad"))
+            blocks += [Line(f"→ {error.hint}", "dim", 1)] if error.hint else []
+    for name, problem in failed.items():
+        entries.append({"instance": name, "model": None, "ok": False, "message": problem.message, "hint": problem.hint})
+        blocks.append(Line(f"{name}: {problem.message}", "bad"))
+        blocks += [Line(f"→ {problem.hint}", "dim", 1)] if problem.hint else []
+    touched = {name for name, _ in done}
+    for name, models in present.items():
+        if name not in touched:
+            text = f"has {', '.join(models)}" if models else "needs no model"
+            blocks.append(Line(f"{name}: {text}; nothing to do", "dim"))
+    ok = not failed and all(entry["ok"] for entry in entries)
+    return Outcome(schema, {"ok": ok, "pulls": entries}, blocks, code=0 if ok else 1)
+
+
+class _Shared:
+    """One reporter for the pulls of several servers: their lines are joined into one."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._lock = reporter, threading.Lock()
+        self._latest: dict[str, Progress] = {}
+
+    def of(self, name: str) -> Reporter:
+        """A reporter for the pulls of one server."""
+        return _Named(self._reporter, lambda progress: self._say(name, progress))
+
+    def _say(self, name: str, progress: Progress) -> None:
+        with self._lock:
+            self._latest[name] = progress
+            parts = [f"{n}: {p.label}" if len(self._latest) > 1 else p.label for n, p in self._latest.items()]
+            done = sum(p.done for p in self._latest.values())
+            total = sum(p.total for p in self._latest.values())
+            self._reporter.progress(Progress("; ".join(parts), done, total, "bytes"))
+
+
+class _Named:
+    """A reporter whose progress goes elsewhere."""
+
+    def __init__(self, reporter: Reporter, say: Callable[[Progress], None]) -> None:
+        self._reporter, self.progress = reporter, say
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reporter, name)
+
+
+def remove(session: Session, models: Sequence[str], instances: Sequence[str], *, yes: bool) -> Outcome:
+    """Remove models from the servers named, or from the one in force; asks. A model that is not there is a failure."""
+    fleet = gather(session)
+    servers = fleet.chosen(instances) if instances else [active(fleet)]
+    found = stocks(fleet, servers)
+    for stock in found:
+        if stock.error is not None:
+            raise stock.error
+    todo = [(s, m, names.find(m, [x.name for x in s.models])) for s in found for m in models]
+    absent = [(s, m) for s, m, known in todo if known is None]
+    if absent:
+        raise no_such_model(fleet, absent[0][1], [s for s in found if s is absent[0][0]])
+    needed = [f"{m} on {s.server.name}" for s, m, _ in todo if _is_needed(fleet, s.server.name, m)]
+    question = f"Remove {', '.join(models)} from {', '.join(s.name for s in servers)}?"
+    if needed:
+        session.reporter.warn(f"stackctl.yaml asks for {', '.join(needed)}: the next `up` or `sync` pulls it again")
+    _agree(session, question, yes=yes)
+    return _remove(fleet, [(s.server, known) for s, _, known in todo if known], "stackctl.models-rm/1")
+
+
+def _is_needed(fleet: Fleet, instance: str, model: str) -> bool:
+    return any(names.same(model, name) for name in fleet.required(instance))
+
+
+def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: bool = False) -> Outcome:
+    """Remove what no profile needs: from the local Ollama, or from the servers named; shows it and asks."""
+    fleet = gather(session)
+    servers = fleet.chosen(instances) if instances else [fleet.server(LOCAL)]
+    todo: list[tuple[Server, str]] = []
+    blocks: list[Block] = []
+    size = 0
+    for stock in stocks(fleet, servers):
+        if stock.error is not None:
+            raise stock.error
+        for model in stock.models:
+            if not _is_needed(fleet, stock.server.name, model.name):
+                todo.append((stock.server, model.name))
+                size += model.size
+                blocks.append(Line(f"{stock.server.name}: {model.name} ({human_bytes(model.size)})"))
+        if not fleet.required(stock.server.name):
+            raise UsageError(
+                f"stackctl.yaml names no model for {stock.server.name}, so everything there would go",
+                hint="name the ones to keep under `models:`, or remove single ones: stackctl models rm MODEL",
+            )
+    if not todo:
+        return Outcome("stackctl.models-prune/1", {"removed": [], "bytes": 0}, [Line("nothing to prune", "ok")])
+    if dry_run:
+        listed = [{"instance": server.name, "model": model} for server, model in todo]
+        blocks.append(Line(f"{len(todo)} models, up to {human_bytes(size)}; nothing was touched", "dim"))
+        return Outcome("stackctl.models-prune/1", {"dry_run": True, "removed": listed, "bytes": size}, blocks)
+    for block in blocks:
+        session.reporter.note(block.text if isinstance(block, Line) else "")
+    _agree(session, f"Remove these {len(todo)} models (up to {human_bytes(size)})?", yes=yes)
+    return _remove(fleet, todo, "stackctl.models-prune/1")
+
+
+def _agree(session: Session, question: str, *, yes: bool) -> None:
+    if not yes and not session.reporter.ask(question):
+        raise ExpectedFailure("nothing was removed: nobody said yes", hint="add --yes")
+
+
+def _remove(fleet: Fleet, todo: Sequence[tuple[Server, str]], schema: str) -> Outcome:
+    blocks: list[Block] = []
+    entries: list[dict[str, Any]] = []
+    for server, model in todo:
+        error: OllamaError | None = None
+        try:
+            with fleet.connect(server) as client:
+                _unloaded(lambda client=client, model=model: client.unload(model))  # type: ignore[misc]
+                client.delete(model)
+        except OllamaError as failure:
+            error = failure
+        entries.append(
+            {"instance": server.name, "model": model, "ok": error is None, "message": error.message if error else None}
+        )
+        blocks.append(
+            Line(f"{server.name}: {model} {'removed' if error is None else error.message}", "bad" if error else "ok")
+        )
+    ok = all(entry["ok"] for entry in entries)
+    return Outcome(schema, {"ok": ok, "removed": entries}, blocks, code=0 if ok else 1)
+
+
+def _unloaded(unload: Callable[[], None]) -> None:
+    """Out of memory first, as ``ollama rm`` does; a model that cannot be unloaded can still be removed."""
+    try:
+        unload()
+    except OllamaError:
+        return

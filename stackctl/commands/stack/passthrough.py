@@ -1,0 +1,109 @@
+"""Compose's own verbs, with the right files, environment and profiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stackctl.commands.context.compose_reading import blame
+from stackctl.commands.context.project_loader import Stack, load, resolve_project, with_override
+from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import workspace
+from stackctl.commands.reconcile.observe import OVERRIDE, read_state
+from stackctl.commands.reconcile.prepare import compose_environment, compose_secrets, secret_values
+from stackctl.commands.reconcile.recover import notice, recover, unfinished
+from stackctl.errors import ComposeFileError, ExpectedFailure
+from stackctl.outcome import Outcome, Verbatim
+from stackctl.ports import ComposeCall
+
+CHANGES = frozenset(
+    {"down", "restart", "up", "start", "stop", "rm", "kill", "create", "run", "scale", "pause", "unpause"}
+)
+
+SHOWS_VALUES = frozenset({"config", "convert"})
+
+
+def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
+    """Run ``docker compose ARGUMENTS`` on the stack as it is in force; its exit code is ours.
+
+    What changes the stack holds the project's lock and undoes an unfinished
+    transaction first; what only looks says that there is one.
+    """
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    verb = next((a for a in arguments if not a.startswith("-")), "")
+    project = state.project if state else None
+    stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))
+    if verb in CHANGES:
+        with workspace(session, f"compose {verb}"):
+            if unfinished(session):
+                resolved, stack = resolve_project(session, stack)
+                recover(session, stack, resolved)
+            return _run(session, stack, arguments)
+    if found := unfinished(session):
+        session.reporter.warn(notice(session, found))
+    return _run(session, stack, arguments)
+
+
+def _call(session: Session, stack: Stack) -> ComposeCall:
+    there = session.files.read(session.state_directory / OVERRIDE, limit=0) is not None
+    call = with_override(session, stack) if there else stack.call
+    return replace(call, variables=compose_environment(session, stack))
+
+
+def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
+    session.engine.compose_version()
+    call = _call(session, stack)
+    if session.as_json:
+        return _as_json(session, stack, call, arguments)
+    if arguments and arguments[0] in SHOWS_VALUES:
+        return _masked(session, stack, call, arguments)
+    done = session.engine.compose(call, list(arguments), attached=True)
+    if done.code:
+        # Its words went to the terminal. Whether the engine or a file is to blame is a question of its own.
+        session.engine.info()
+        _refused(session, stack, call)
+    return Outcome("stackctl.compose/1", {"code": done.code}, code=done.code)
+
+
+def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
+    """What prints every variable with its value, secrets redacted."""
+    session.hide([*secret_values(session, stack), *compose_secrets(session, stack).values()])
+    done = session.engine.compose(call, list(arguments))
+    for line in done.error_text.splitlines():
+        session.reporter.note(line)
+    return Outcome("stackctl.compose/1", {"code": done.code}, [Verbatim(done.text)], code=done.code)
+
+
+def _refused(session: Session, stack: Stack, call: ComposeCall) -> None:
+    """Raise :class:`ComposeFileError` where Compose cannot read the project at all."""
+    try:
+        session.engine.config(call)
+    except ComposeFileError as error:
+        blame(session, call.files, error)
+        if call.files != stack.call.files and _reads(session, stack.call):
+            error.hint = "your own files are fine: `stackctl up` writes the override anew, `stackctl detach` removes it"
+        raise
+
+
+def _reads(session: Session, call: ComposeCall) -> bool:
+    try:
+        session.engine.config(call)
+    except ComposeFileError:
+        return False
+    return True
+
+
+def _as_json(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
+    verb = arguments[0] if arguments else ""
+    extra = ["--format", "json"] if verb == "ps" and "--format" not in arguments else []
+    done = session.engine.compose(call, [*arguments, *extra])
+    if done.code:
+        _refused(session, stack, call)
+        reason = done.error_text.strip().splitlines()
+        raise ExpectedFailure(f"docker compose {verb} failed: {reason[-1] if reason else done.code}")
+    if verb == "ps":
+        rows = [json.loads(line) for line in done.text.splitlines() if line.strip()]
+        return Outcome("stackctl.ps/1", {"containers": rows})
+    return Outcome(f"stackctl.{verb or 'compose'}/1", {"code": done.code, "output": done.text})

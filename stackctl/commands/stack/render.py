@@ -1,0 +1,35 @@
+"""``stackctl render``: the override for a target, or the project merged with it, secrets redacted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stackctl.commands.context.project_loader import load, resolve_project, with_override
+from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import candidate
+from stackctl.commands.reconcile.observe import read_state
+from stackctl.commands.reconcile.prepare import choose_profile, prepare, secret_values
+from stackctl.outcome import Outcome, Verbatim
+
+
+def render(session: Session, profile: str | None, *, merged: bool = False) -> Outcome:
+    """Print what ``up PROFILE`` would use; touches nothing of the stack."""
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    session.engine.compose_version()
+    project, stack = resolve_project(session, stack)
+    name = choose_profile(stack, project, state, profile)
+    prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
+    for warning in prepared.warnings:
+        session.reporter.warn(warning)
+    data = {"profile": name, "target": str(prepared.target.url), "digest": prepared.override.digest}
+    if not merged:
+        text = prepared.override.text
+        return Outcome("stackctl.render/1", {**data, "override": text}, [Verbatim(text)])
+    session.hide(secret_values(session, stack))
+    with candidate(session, prepared.override.text) as path:
+        call = replace(with_override(session, stack, path), variables=prepared.variables)
+        document = session.engine.config(call)
+        # Compose's YAML leaves out what its JSON has as null, and is what people compare this with.
+        text = "" if session.as_json else session.engine.compose(call, ["config"]).text
+    return Outcome("stackctl.render/1", {**data, "project": document}, [Verbatim(text)])

@@ -1,0 +1,274 @@
+"""``stackctl status``: what runs, which Ollama each consumer really uses, and drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.session import Session
+from stackctl.commands.reconcile import gateway_control
+from stackctl.commands.reconcile.observe import OVERRIDE, observe, read_state, read_text, together
+from stackctl.commands.reconcile.pipeline import hashes_of
+from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
+from stackctl.commands.reconcile.recover import notice, unfinished
+from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.told_address import name_of, told_url
+from stackctl.commands.reconcile.verify import Verified, containers_of, verify
+from stackctl.config.target import Target, passed_over, resolve
+from stackctl.config.url import OllamaUrl
+from stackctl.errors import StackctlError
+from stackctl.outcome import Block, Line, Outcome, Table, Tone
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject
+from stackctl.transaction.observed import Observed, changes
+from stackctl.transaction.state import State
+
+NOT_RUNNING = "not running"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One consumer: what its container is told, and what answers there."""
+
+    service: str
+    configured: OllamaUrl | None
+    reaches: str | None
+    ok: bool
+    reason: str
+    off: bool = False
+    """Switched off by its Compose profile, and so no failure."""
+
+
+def status(session: Session) -> Outcome:
+    """Look, and touch nothing."""
+    state = read_state(session)
+    stack = load(session, environment=state.environment if state else None)
+    project, stack = resolve_project(session, stack)
+    name = choose_profile(stack, project, state, None)
+    observed = observe(
+        session, project, state, networks=list(state.networks) if state else [], services=list(project.services)
+    )
+    with together() as start:
+        asked = start(lambda: consumers(session, stack, observed.containers, state))
+        drift, told = _drift(session, stack, project, observed, state, name)
+        if (
+            stack.config.gateway
+            and state is not None
+            and (notice := gateway_control.serving(session, observed.containers)[1])
+        ):
+            drift.append(notice)
+        seen: list[Seen] = [_off(s, project) for s in asked.result()]
+    if not stack.config.gateway and name not in stack.config.profiles:
+        seen = [replace(s, reaches=name) if s.reaches and _as_told(s, told) else s for s in seen]
+    drift += (
+        []
+        if stack.config.gateway
+        else [
+            f"{s.service} is told {s.configured}, and not {name}: changed behind stackctl's back"
+            for s in seen
+            if state
+            and s.configured
+            and name_of(stack.config, s.configured) not in (state.profile, name, "gateway")
+            and str(s.configured) != state.url
+            and not _as_told(s, told)
+        ]
+    )
+    return _outcome(stack, project, observed, state, name, seen, drift)
+
+
+def _as_told(seen: Seen, told: Mapping[str, OllamaUrl]) -> bool:
+    """Whether it is told what the override says; a consumer on the host's network has an address of its own."""
+    wanted, found = told.get(seen.service), seen.configured
+    return bool(wanted and found and (wanted.host, wanted.port) == (found.host, found.port))
+
+
+def consumers(session: Session, stack: Stack, containers: Sequence[Container], state: State | None) -> list[Seen]:
+    """Every consumer of the file, asked from inside where it runs."""
+    running = containers_of(stack.config, containers)
+    told: dict[str, OllamaUrl] = {}
+    for service, container in running.items():
+        url = told_url(stack.config.consumers[service], container.environment, container.arguments)
+        if url is None and state is not None and not stack.config.consumers[service].env:
+            url = OllamaUrl.parse(state.url)
+        if url is not None:
+            told[service] = url
+    answers: dict[str, Verified] = {}
+    for group in _by_name(stack, told).items():
+        name, members = group
+        how = how_to_ask(session, stack, _target(stack, name))
+        for result in verify(session, stack, members, replace(how, models=()), running):
+            answers[result.consumer] = result
+    seen = [_seen(stack, service, running, told, answers) for service in stack.config.consumers]
+    if stack.config.gateway and any(s.ok for s in seen):
+        behind, _ = gateway_control.serving(session, containers)
+        seen = [replace(s, reaches=behind) if s.ok else s for s in seen]
+    return seen
+
+
+def _off(seen: Seen, project: ComposeProject) -> Seen:
+    """A consumer that no active profile switches on is off, and that is as it should be."""
+    service = project.services.get(seen.service)
+    if seen.reason != NOT_RUNNING or service is None or seen.service in project.active:
+        return seen
+    return replace(seen, reason=f"off (Compose profile {', '.join(service.profiles)})", off=True)
+
+
+def _by_name(stack: Stack, told: Mapping[str, OllamaUrl]) -> dict[str, dict[str, OllamaUrl]]:
+    groups: dict[str, dict[str, OllamaUrl]] = {}
+    for service, url in told.items():
+        groups.setdefault(name_of(stack.config, url), {})[service] = url
+    return groups
+
+
+def _target(stack: Stack, name: str) -> Target:
+    try:
+        return resolve(stack.config, name)
+    except StackctlError:
+        return resolve(stack.config, "local")
+
+
+def _seen(
+    stack: Stack,
+    service: str,
+    running: Mapping[str, Container],
+    told: Mapping[str, OllamaUrl],
+    answers: Mapping[str, Verified],
+) -> Seen:
+    url = told.get(service)
+    if service not in running:
+        return Seen(service, None, None, ok=False, reason=NOT_RUNNING)
+    if url is None:
+        return Seen(service, None, None, ok=False, reason="its variables name no Ollama")
+    answer = answers[service]
+    reaches = name_of(stack.config, url) if answer.reach.ok else None
+    return Seen(service, url, reaches, ok=answer.ok, reason=answer.reason)
+
+
+def _drift(
+    session: Session, stack: Stack, project: ComposeProject, observed: Observed, state: State | None, name: str
+) -> tuple[list[str], Mapping[str, OllamaUrl]]:
+    found: list[str] = []
+    if pending := unfinished(session):
+        found.append(notice(session, pending))
+    if state is None:
+        return found, {}
+    text = read_text(session, OVERRIDE)
+    try:
+        before = passed_over(stack.config, name, state.url)
+        prepared = prepare(session, stack, project, name, pins=state.pins, without=before)
+    except StackctlError as error:
+        return [*found, f"{name} cannot be prepared any more: {error.message}"], {}
+    if text is None:
+        found.append("the override is gone")
+    elif prepared.override.digest != state.override and text == prepared.override.text:
+        found.append("the override was written for another state")
+    elif text != prepared.override.text and not pending:
+        edited = _digest(text) != state.override
+        found.append("the override was edited by hand" if edited else _why_new_override(prepared, state))
+    found += _changed_services(session, stack, project, observed, prepared)
+    found += [
+        f"{c.service} still runs, and {name} does not use it"
+        for c in observed.containers
+        if c.service in prepared.override.off and c.state == "running"
+    ]
+    return found, prepared.override.told
+
+
+def _digest(text: str) -> str:
+    import hashlib  # noqa: PLC0415
+
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _why_new_override(prepared: Prepared, state: State) -> str:
+    for host, address in prepared.target.pins.items():
+        if state.pins.get(host, address) != address:
+            return f"{host} is pinned to {state.pins[host]} and now resolves to {address}"
+    return "stackctl.yaml or the project has changed since the last `stackctl up`"
+
+
+def _changed_services(
+    session: Session, stack: Stack, project: ComposeProject, observed: Observed, prepared: Prepared
+) -> list[str]:
+    hashes = hashes_of(session, stack, prepared)
+    found = changes(project, hashes, observed, stack.config.local.service)
+    return [f"{service}: {cause}" for service, cause in found.items()]
+
+
+def _outcome(
+    stack: Stack,
+    project: ComposeProject,
+    observed: Observed,
+    state: State | None,
+    name: str,
+    seen: Sequence[Seen],
+    drift: Sequence[str],
+) -> Outcome:
+    services = [
+        {"name": c.service, "state": c.state, "health": c.health}
+        for c in sorted(observed.containers, key=lambda c: c.name)
+    ]
+    # It says so until it is well, and being well is seen here; the next `up` records it.
+    well = bool(seen) and all(s.ok or s.off for s in seen)
+    degraded = state.degraded if state and not well else None
+    data: dict[str, Any] = {
+        "project": project.name,
+        "environment": stack.environment,
+        "profile": state.profile if state else None,
+        "verified": state.verified if state else None,
+        "degraded": degraded,
+        "services": services,
+        "consumers": [
+            {
+                "service": s.service,
+                "configured": str(s.configured) if s.configured else None,
+                "reaches": s.reaches,
+                "ok": s.ok,
+                "reason": s.reason or None,
+            }
+            for s in seen
+        ],
+        "drift": list(drift),
+    }
+    head = project.name + (f" ({stack.environment})" if stack.environment else "")
+    if state is None:
+        line = f"{head}: stackctl has not brought it up yet; `stackctl up` would use {name}"
+    elif state.verified:
+        line = f"{head}: on {state.profile}, verified {state.verified}"
+    else:
+        line = f"{head}: on {state.profile}, degraded"
+    blocks: list[Block] = [Line(line, "strong")]
+    if degraded:
+        blocks.append(Line(f"degraded: {degraded}", "warn"))
+    elif state and state.degraded:
+        blocks.append(Line("it came up degraded and is well now; `stackctl up` records that", "ok"))
+    if services:
+        rows: list[list[str | tuple[str, Tone]]] = [
+            [str(s["name"]), _state_cell(str(s["state"])), str(s["health"] or "–")] for s in services
+        ]
+        blocks += [Line(""), Table(["service", "state", "health"], rows)]
+    if seen:
+        lines: list[list[str | tuple[str, Tone]]] = [
+            [s.service, str(s.configured or "–"), s.reaches or "–", _verdict(s)] for s in seen
+        ]
+        blocks += [Line(""), Table(["consumer", "configured", "reaches", "ok"], lines)]
+    if drift:
+        blocks += [Line(""), *(Line(f"! {d}", "warn") for d in drift)]
+    nxt = (
+        []
+        if not drift and all(s.ok or s.off for s in seen)
+        else ["stackctl up" if drift or not services else "stackctl diagnose"]
+    )
+    return Outcome("stackctl.status/1", data, blocks, nxt)
+
+
+def _verdict(seen: Seen) -> tuple[str, Tone]:
+    if seen.ok:
+        return "✓", "ok"
+    return (seen.reason, "dim") if seen.off else (f"✗ {seen.reason}", "bad")
+
+
+def _state_cell(state: str) -> tuple[str, Tone]:
+    return state, "ok" if state == "running" else "dim" if state == "exited" else "warn"
