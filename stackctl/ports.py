@@ -163,9 +163,6 @@ class Engine(Protocol):
     def compose_version(self) -> str:
         """Compose's version; raises ``EngineUnusable`` where it is absent or older than 2.24.4."""
 
-    def parts(self) -> tuple[str, ...]:
-        """Paths, present or not, that tell whether the docker client and Compose are the same; empty if unknown."""
-
     def get_ready(self) -> None:
         """Load what acting on containers needs, side by side with what runs."""
 
@@ -300,9 +297,6 @@ class Files(Protocol):
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes | None:
         """The bytes, or None where there is no such file; raises ``WrongInput`` where it cannot be read."""
-
-    def mark(self, path: Path) -> str:
-        """What tells that a path is unchanged, last in it the time of its last change in ns; empty without a file."""
 
     def names(self, path: Path) -> list[str]:
         """Names in a directory, sorted, directories with a slash at the end; empty where it cannot be read."""

@@ -120,10 +120,6 @@ class DockerEngine(Remembering):
     def _plugin(self) -> str | None:
         return plugin.find(self._program) if self._program and not self._context else None
 
-    def parts(self) -> tuple[str, ...]:
-        """See :func:`stackctl.adapters.plugin.parts`."""
-        return plugin.parts(self._argv()[0]) if self._plugin else ()
-
     @cached_property
     def _whales(self) -> Whales:
         return Whales(self._argv()[0], self._context, self._say)

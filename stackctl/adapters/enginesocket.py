@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from pathlib import Path
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -27,14 +27,8 @@ def socket_path(context: str | None) -> str | None:
 
 
 def _current_context() -> str:
-    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        with open(os.path.join(folder, "config.json"), "rb") as file:
-            return str(json.load(file).get("currentContext") or "")
+        return str(json.loads((folder / "config.json").read_bytes()).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""
-
-
-def is_beside() -> bool:
-    """Whether this process may enter the networks of the engine's containers: root, on Linux, by a local socket."""
-    return sys.platform == "linux" and os.geteuid() == 0 and socket_path(None) is not None

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stackctl.adapters import process
-from stackctl.adapters.marks import mark
 from stackctl.errors import ExpectedFailure, ProjectLocked, WrongInput
 
 ORPHANS = 60.0
@@ -49,10 +48,6 @@ class LocalFiles:
             raise WrongInput(
                 f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}", where=str(path)
             ) from None
-
-    def mark(self, path: Path) -> str:
-        """See :func:`stackctl.adapters.marks.mark`."""
-        return mark(path)
 
     def names(self, path: Path) -> list[str]:
         """Sorted names, directories with a slash at the end."""

@@ -46,11 +46,6 @@ def find(client: str) -> str | None:
     return None
 
 
-def parts(client: str) -> tuple[str, ...]:
-    """The client, its settings, and every place where its Compose plugin may be."""
-    return (client, str(_settings() / "config.json"), *map(str, _candidates()))
-
-
 def _settings() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 

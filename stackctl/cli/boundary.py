@@ -9,7 +9,6 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from stackctl.cli.early import early
 from stackctl.cli.globals import FLAGS, VALUES, Settings, console_of, hoist
 from stackctl.errors import ExpectedFailure, Interrupted, StackctlError, UsageError
 
@@ -22,10 +21,6 @@ def run(arguments: list[str]) -> int:
         return console_of(Settings(json="--json" in arguments)).error(error)
     signals = _listen()
     try:
-        outcome = early(settings, rest)
-        if outcome is not None:
-            decided(outcome.code)
-            return console_of(settings).present(outcome)
         return _app(settings, rest, signals)
     except KeyboardInterrupt:
         return console_of(settings).error(Interrupted("interrupted"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackctl.errors import UsageError
 
@@ -43,8 +43,6 @@ class Settings:
     environment: str | None = None
     context: str | None = None
     console: Console | None = field(default=None, repr=False)
-    begun: Any = field(default=None, repr=False)
-    """What a verb began before its options were read."""
 
 
 def hoist(arguments: list[str]) -> tuple[Settings, list[str]]:

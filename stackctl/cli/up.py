@@ -22,11 +22,7 @@ def up(
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
 ) -> None:
     """Bring the stack up, make the models present, and verify it from every consumer."""
-    from stackctl.commands.reconcile.ahead import start  # noqa: PLC0415
+    from stackctl.commands.reconcile.up import up as command  # noqa: PLC0415
 
     here = session(ctx)
-    ahead = start(here.engine, here.state_directory)
-    from stackctl.commands.reconcile.up import up as command  # noqa: PLC0415  (loads while the questions are under way)
-
-    run = partial(command, here, profile, timeout=timeout, dry_run=dry_run, ahead=ahead)
-    present(ctx, explained(here, run))
+    present(ctx, explained(here, partial(command, here, profile, timeout=timeout, dry_run=dry_run)))

@@ -50,7 +50,6 @@ def session(ctx: typer.Context) -> Session:
 def session_of(settings: Settings) -> Session:
     """The same from the options themselves; typer need not be there yet."""
     from stackctl.adapters.docker import DockerEngine  # noqa: PLC0415
-    from stackctl.adapters.enginesocket import is_beside  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
     from stackctl.commands.context.session import Session  # noqa: PLC0415
@@ -80,7 +79,6 @@ def session_of(settings: Settings) -> Session:
         secrets=_secrets,
         into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,
-        nearby=not settings.context and is_beside(),
     )
 
 

@@ -41,8 +41,6 @@ class State:
     attached: Mapping[str, str] = field(default_factory=dict)
     previous: str | None = None
     networks: tuple[str, ...] = ()
-    call: Mapping[str, Any] = field(default_factory=dict)
-    """The Compose call that this state was made with, so that the next run can ask ahead."""
 
     def to_json(self) -> str:
         """The file's text."""
@@ -65,6 +63,7 @@ def parse(data: bytes | None, where: str) -> State | None:
                 hint="use that version, or start afresh: stackctl detach && stackctl up",
                 where=where,
             )
+        document.pop("call", None)  # written until 0.1
         document["networks"] = tuple(document.get("networks") or ())
         state = State(**document)
         _check(state)
@@ -85,8 +84,6 @@ def _check(state: State) -> None:
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(t, str | None) for t in optional):
         raise TypeError
     if not all(isinstance(t, dict) and all(isinstance(v, str) for v in t.values()) for t in tables):
-        raise TypeError
-    if not isinstance(state.call, dict):
         raise TypeError
     if state.url:
         OllamaUrl.parse(state.url)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.cli.early import files_in
 from stackctl.config import loading
 from tests.support.cli import ROOT, Ran, environment, run_here
 
@@ -169,11 +168,6 @@ def test_named_files_are_written_down_and_used_again(tmp_path: Path) -> None:
     assert 'files: ["stack.yml", "more.yml"]' in (tmp_path / "stackctl.yaml").read_text()
     assert "http://10.0.0.9:11434" in (tmp_path / "stackctl.yaml").read_text()
     assert "says the same" in init(tmp_path).ok().out
-
-
-def test_the_files_are_read_from_the_command_line_before_the_options_are(tmp_path: Path) -> None:
-    assert files_in(["-f", "a", "--dry-run", "--file", "b", "--file=c", "-fd"]) == ["a", "b", "c", "d"]
-    assert files_in(["--yes", "-f"]) == []
 
 
 REFUSED = {

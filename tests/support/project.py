@@ -128,12 +128,12 @@ class Project:
         return json.loads(path.read_text()) if path.exists() else None
 
     def files(self) -> dict[str, bytes]:
-        """Every file of ``.stackctl/`` with its bytes; not the log of who did what, nor the seal, which may go."""
+        """Every file of ``.stackctl/`` with its bytes; not the log of who did what."""
         root = self.directory / ".stackctl"
         return {
             str(p.relative_to(root)): p.read_bytes()
             for p in sorted(root.rglob("*"))
-            if p.is_file() and p.name not in ("audit.log", "lock", "seal.json") and "evidence" not in p.parts
+            if p.is_file() and p.name not in ("audit.log", "lock") and "evidence" not in p.parts
         }
 
     def clean(self) -> None:

@@ -19,11 +19,8 @@ def init(
     files: Sequence[str] = (),
     yes: bool = False,
     dry_run: bool = False,
-    reading: Reading | None = None,
 ) -> Outcome:
     """Find, choose, and write ``stackctl.yaml`` where there is none yet.
-
-    ``reading`` is the project being read already; it is used where it has the same files.
 
     With ``yes``, and without a terminal, every choice is the safe one, and the
     outcome says which. Raises :class:`ComposeFileError` with Compose's own
@@ -33,8 +30,7 @@ def init(
     files = files or _files_of(existing, session.config_name)
     paths = compose_files(session, files)
     with session.reporter.step("reading the Compose project"):
-        if reading is None or reading.files != tuple(str(p) for p in paths):
-            reading = Reading(session, paths)
+        reading = Reading(session, paths)
         # Loading the finder takes as long as Compose takes to resolve a project, so the two go side by side.
         from stackctl.commands.adoption.proposal import find, outcome, propose, tail  # noqa: PLC0415
 

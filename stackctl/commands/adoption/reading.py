@@ -7,21 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stackctl.commands.context.compose_files import FileReader, compose_files, compose_variables
+from stackctl.commands.context.compose_files import FileReader, compose_variables
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.session import Session
-from stackctl.errors import ComposeFileError, StackctlError
+from stackctl.errors import ComposeFileError
 from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.source import Source
-
-
-def start(session: Session, named: Sequence[str]) -> Reading | None:
-    """Begin to read the project of these files; None where they are not there, which is said in its turn."""
-    try:
-        return Reading(session, compose_files(session, named))
-    except StackctlError:
-        return None
 
 
 class Reading:

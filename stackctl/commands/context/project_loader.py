@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.referenced_files import env_variables, missing_files
 from stackctl.commands.context.session import Session
-from stackctl.commands.reconcile.ahead import Ahead
 from stackctl.config import loading
 from stackctl.config.interpolate import is_secret_place, names_in
 from stackctl.config.models import StackConfig
@@ -157,23 +157,21 @@ def _call(
     )
 
 
-def resolve_project(session: Session, stack: Stack, ahead: Ahead | None = None) -> tuple[ComposeProject, Stack]:
+def resolve_project(session: Session, stack: Stack) -> tuple[ComposeProject, Stack]:
     """Ask Compose for the project with every service of it; the stack comes back with the project's name.
 
     Raises :class:`ComposeFileError` in Compose's own words, :class:`EngineUnusable`
     where it is too old, and :class:`ConfigError` for consumers that the project has not.
     """
-    ahead = ahead or Ahead()
-    version = ahead.ask(session.engine.compose_version)
-    raw = ahead.config(stack.call)
-    if raw is None:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        version = pool.submit(session.engine.compose_version)
         try:
             raw = whole_config(session.engine, stack.call)
         except ComposeFileError as error:
             version.result()  # one that is too old does not understand the files
             blame(session, stack.call.files, error)
             raise
-    version.result()
+        version.result()
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )

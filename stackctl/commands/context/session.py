@@ -43,8 +43,6 @@ class Session:
     secrets: Callable[[Mapping[str, str], Path], Callable[[str], Secret]] = field(default=_no_secrets, repr=False)
     into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
     as_json: bool = False
-    nearby: bool = False
-    """Whether the next run may look from inside the containers' networks: see ``seal``."""
 
     @property
     def config_path(self) -> Path:

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackctl.commands.context.session import Session
-from stackctl.nearby import LOCK
 
-IGNORE = ".gitignore"
+IGNORE, LOCK = ".gitignore", "lock"
 
 
 def ensure_directory(session: Session) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.ahead import Ahead
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.state import State, parse
@@ -37,16 +36,13 @@ def observe(
     *,
     networks: Sequence[str] = (),
     services: Sequence[str] = (),
-    ahead: Ahead | None = None,
 ) -> Observed:
     """Containers of the project, images of its services, and which of ``networks`` exist."""
     images = sorted(
         {project.services[s].image for s in services if s in project.services and project.services[s].image}
     )
     with together() as start:
-        containers = start(
-            lambda: (ahead and ahead.containers(project.name)) or session.engine.containers(project.name)
-        )
+        containers = start(lambda: session.engine.containers(project.name))
         found = start(lambda: _image_ids(session, images))
         present = [start(partial(session.engine.network, name)) for name in networks]
         return Observed(

@@ -12,7 +12,6 @@ from stackctl.commands.context.project_loader import Stack, with_override
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import candidate
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.ahead import Ahead, remember
 from stackctl.commands.reconcile.executor import StackExecutor, Work, verify_message
 from stackctl.commands.reconcile.held_networks import refuse_held
 from stackctl.commands.reconcile.observe import (
@@ -121,14 +120,14 @@ def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, s
         return session.engine.hashes(replace(with_override(session, stack, path), variables=prepared.variables))
 
 
-def bring(request: Request, *, ahead: Ahead | None = None) -> Brought:
+def bring(request: Request) -> Brought:
     """Bring the stack to a target. The caller holds the lock and has recovered.
 
     Raises :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
     """
     session, stack, state, options = request.session, request.stack, request.state, request.options
     session.engine.compose_version()
-    ground, early = _survey(request, ahead)
+    ground, early = _survey(request)
     prepared, observed = ground.prepared, ground.observed
     if _is_own_server(request, ground):
         session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
@@ -167,7 +166,7 @@ def bring(request: Request, *, ahead: Ahead | None = None) -> Brought:
     return Brought(prepared, plan, work.verified, state, request.degraded, warnings=prepared.warnings, ground=ground)
 
 
-def _survey(request: Request, ahead: Ahead | None) -> tuple[Ground, list[Verified] | None]:
+def _survey(request: Request) -> tuple[Ground, list[Verified] | None]:
     """Look at everything at once; with it what the consumers said, where nothing seemed to differ."""
     session, stack, project, state = request.session, request.stack, request.project, request.state
     pins = state.pins if state else {}
@@ -178,12 +177,9 @@ def _survey(request: Request, ahead: Ahead | None) -> tuple[Ground, list[Verifie
     with together() as start:
         # Where nothing seems to differ, the consumers are asked while Compose still computes its hashes.
         guess = _likely_unchanged(session, prepared, state)
-        seen = start(
-            lambda: observe(session, project, state, networks=networks, services=list(project.services), ahead=ahead)
-        )
+        seen = start(lambda: observe(session, project, state, networks=networks, services=list(project.services)))
         asked = start(lambda: _ask_now(session, stack, prepared, how, seen.result())) if guess else None
-        known = ahead.hashes(stack.call, prepared.override.text) if ahead else None
-        hashes = known if known is not None else hashes_of(session, stack, prepared)
+        hashes = hashes_of(session, stack, prepared)
         early: list[Verified] | None = asked.result() if asked else None
         return Ground(prepared, how, hashes, seen.result()), early
 
@@ -280,7 +276,7 @@ def _unchanged(request: Request, ground: Ground, wanted: Wanted, early: list[Ver
     bad = [v for v in verified if not v.ok]
     if not bad:
         stale = state is None or state.verified is None or state.profile != prepared.target.name
-        if state is None or stale or dict(state.call) != remember(stack.call):
+        if state is None or stale:
             work = _work(replace(request, degraded=None), ground, Plan())
             state = work.make_state(session.engine.containers(request.project.name))
             session.files.write(session.state_directory / STATE, state.to_json().encode())
@@ -327,7 +323,6 @@ def _work(request: Request, ground: Ground, plan: Plan) -> Work:
             labels=labels,
             environments={s: d for s, d in record.environments.items() if labels.get(s) != record.computed.get(s)},
             previous=previous,
-            call=remember(stack.call),
             attached=record.attached,
             networks=(stack.config.network.shared,) if stack.config.network.shared else (),
         )

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import LOCK
 from stackctl.commands.reconcile.executor import StackExecutor, Work
 from stackctl.commands.reconcile.observe import JOURNAL, read_text
 from stackctl.commands.reconcile.request_settings import How
 from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
-from stackctl.nearby import LOCK
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held
 from stackctl.transaction.journal import Pending, pending
