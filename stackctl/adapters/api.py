@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from stackctl.adapters import process
 from stackctl.adapters.enginesocket import socket_path
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class EngineApi:
     def __init__(self, argv: Sequence[str], context: str | None) -> None:
         self._argv, self._context = list(argv), context
         self._local = threading.local()
-        self._open: list[subprocess.Popen[bytes]] = []
+        self._open: list[process.Running] = []
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer, or None for 404. Raises :class:`ApiUnavailable` where there is none."""
@@ -100,17 +100,16 @@ class EngineApi:
                 return ours
             ours, theirs = socket.socketpair()
             with theirs:
-                process = subprocess.Popen(
+                dialled = process.spawn(
                     [*self._argv, "system", "dial-stdio"],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
+                    stderr=process.DEVNULL,
                 )
         except OSError as error:
             raise ApiUnavailable(str(error)) from error
         ours.settimeout(TIMEOUT)
-        self._open.append(process)
+        self._open.append(dialled)
         return ours
 
     def _drop(self) -> None:

@@ -1,4 +1,8 @@
-"""Run a process: bounded output, a timeout that ends its whole group, Ctrl-C kept for ourselves."""
+"""The one place that starts processes.
+
+:func:`run` waits for the end, :func:`attach` lends it our terminal, :func:`spawn` returns at once, to talk by pipes.
+Output is bounded, a timeout ends the whole group, and Ctrl-C is kept for ourselves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO
+from typing import IO, TypeAlias
 
 from stackctl.ports import Completed
 
@@ -19,6 +23,14 @@ HELD: set[int] = set()
 """Descriptors of locks. What we start holds them too, so that it is waited for where we are killed beside it."""
 PATIENCE = 3.0
 """Seconds between asking a process to end and ending it."""
+
+PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
+TimeoutExpired = subprocess.TimeoutExpired
+"""What ``wait`` of a :data:`Running` raises."""
+Running: TypeAlias = subprocess.Popen[bytes]
+"""A process that :func:`spawn` started."""
+Stream: TypeAlias = int | IO[bytes]
+"""``PIPE``, ``DEVNULL``, a descriptor or an open file."""
 
 
 def run(
@@ -38,17 +50,7 @@ def run(
     standard error as it comes. ``FileNotFoundError`` and ``PermissionError``
     of the program itself are the caller's to word.
     """
-    # A group of its own: the terminal's Ctrl-C must reach stackctl only, which undoes what had begun.
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(variables or {})},
-        cwd=cwd,
-        pass_fds=tuple(HELD),
-        start_new_session=True,
-    )
+    process = _start(argv, PIPE if stdin is not None else DEVNULL, PIPE, PIPE, variables, cwd, tuple(HELD))
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
     out, err = bytearray(), bytearray()
@@ -72,6 +74,45 @@ def run(
     for reader in readers:
         reader.join(5)
     return Completed(process.returncode, bytes(out), bytes(err), timed_out)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: Stream,
+    stdout: Stream,
+    stderr: Stream,
+    variables: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Running:
+    """Start ``argv`` and return at once, for a caller that talks to it by its pipes and waits for its end.
+
+    ``variables`` are added to the environment. ``OSError`` where the program cannot be run. It does not hold the
+    project's lock as what :func:`run` starts does: it ends when our end of its pipe closes.
+    """
+    return _start(argv, stdin, stdout, stderr, variables, cwd, ())
+
+
+def _start(
+    argv: Sequence[str],
+    stdin: Stream,
+    stdout: Stream,
+    stderr: Stream,
+    variables: Mapping[str, str] | None,
+    cwd: str | None,
+    pass_fds: tuple[int, ...],
+) -> Running:
+    # A session of its own: the terminal's Ctrl-C must reach stackctl only, which undoes what had begun.
+    return subprocess.Popen(
+        argv,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env={**os.environ, **(variables or {})},
+        cwd=cwd,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
 
 
 def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, cwd: str | None = None) -> Completed:
@@ -111,7 +152,7 @@ def _feed(stream: IO[bytes], data: bytes) -> None:
         stream.write(data)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Running) -> None:
     """End the whole group: politely, and after a while for good; what it started may outlive its leader."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.adapters.process import run
+from stackctl.adapters.process import DEVNULL, PIPE, run, spawn
 
 
 def python(code: str, **options: object) -> object:
@@ -85,3 +85,14 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program")
     with pytest.raises(PermissionError):
         run([str(tmp_path / "text")])
+
+
+def test_a_spawned_process_is_talked_to_and_has_a_session_of_its_own(tmp_path: Path) -> None:
+    process = spawn(
+        ["sh", "-c", "pwd; echo $SCT_A $$; cat"],
+        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, variables={"SCT_A": "1"}, cwd=str(tmp_path),
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert os.getsid(process.pid) == process.pid
+    out, _ = process.communicate(b"said\n", timeout=10)
+    assert out.decode().splitlines() == [str(tmp_path), f"1 {process.pid}", "said"]
