@@ -34,7 +34,7 @@ def run() -> Iterator[Figure]:
     """The whole of ``init``, Compose's own reading of the project included."""
     services = {f"service{n}": _service(n) for n in range(SERVICES - 1)}
     services["ollama"] = {"image": "ollama/ollama:0.33.0", "volumes": ["models:/root/.ollama"]}
-    volumes = {"models": {}, **{f"data{n}": {} for n in range(SERVICES - 1)}}
+    volumes: dict[str, dict[str, str]] = {"models": {}, **{f"data{n}": {} for n in range(SERVICES - 1)}}
     with tempfile.TemporaryDirectory(prefix="stackctl-bench-") as directory:
         (Path(directory) / "compose.yaml").write_text(yaml.safe_dump({"services": services, "volumes": volumes}))
         yield ratio(

@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
 RATE = 100
 STREAMS = 30
 SWITCHES = 20
-MIXED = [
+MIXED: list[tuple[str, str, dict[str, Any], bool]] = [
     ("POST", "/api/chat", {}, False),
     ("GET", "/api/tags", {}, False),
     ("POST", "/api/chat", {"tokens": 20}, True),
@@ -110,7 +110,11 @@ async def _gap(client: Client) -> Figure:
     gaps = []
     for _ in range(20):
         arrivals: list[float] = []
-        await client.stream({"tokens": 5, "interval": 0.05}, lambda _n, a=arrivals: a.append(time.monotonic()))
+
+        def seen(_lines: int, into: list[float] = arrivals) -> None:
+            into.append(time.monotonic())
+
+        await client.stream({"tokens": 5, "interval": 0.05}, seen)
         gaps.append(max(b - a for a, b in itertools.pairwise(arrivals)) * 1000)
     return Figure("tokens 50 ms apart: longest gap on arrival, median", statistics.median(gaps), 75, "ms")
 

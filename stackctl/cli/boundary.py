@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from contextlib import suppress
 from typing import Any
 
 from stackctl.cli.globals import FLAGS, VALUES, Settings, console_of, hoist
+from stackctl.cli.signals import listen
 from stackctl.errors import ExpectedFailure, Interrupted, StackctlError, UsageError
 
 
@@ -19,7 +18,7 @@ def run(arguments: list[str]) -> int:
         settings, rest = hoist(arguments)
     except UsageError as error:
         return console_of(Settings(json="--json" in arguments)).error(error)
-    signals = _listen()
+    signals = listen()
     try:
         return _app(settings, rest, signals)
     except KeyboardInterrupt:
@@ -57,28 +56,6 @@ def _app(settings: Settings, rest: list[str], signals: list[int]) -> int:
     if signals and result == Interrupted.code:  # typer makes a silent exit of an interrupt
         raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
-
-
-def _listen() -> list[int]:
-    """From now on SIGTERM undoes what had begun just as Ctrl-C does; the list is of the signals that have come."""
-    come: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        come.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, interrupt)
-    return come
-
-
-def decided(code: int) -> None:
-    """What was to be done is done: a signal from now on cuts the telling of it short, and the code stays."""
-    with suppress(ValueError):  # outside the main thread, where no signal arrives
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda _number, _frame: os._exit(code))
 
 
 def _usage(error: Any) -> UsageError:

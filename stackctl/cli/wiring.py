@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from stackctl.cli.boundary import decided
 from stackctl.cli.globals import Settings, console_of
+from stackctl.cli.signals import decided
 
 if TYPE_CHECKING:
     import typer

@@ -5,22 +5,26 @@ demand. Settings come from the environment: NAME, PORT, PREFIX, AUTHORIZATION
 (the exact header it wants), CERT and KEY (PEM text), HEALTH_DELAY (seconds).
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
 import os
 import ssl
 import tempfile
+from typing import Any
 
 NAME = os.environ.get("NAME", "upstream")
 PREFIX = os.environ.get("PREFIX", "")
+HEALTH = (f"{PREFIX}/api/version", f"{PREFIX}/health")
 WANTED = os.environ.get("AUTHORIZATION", "")
-state = {"health_delay": float(os.environ.get("HEALTH_DELAY", "0")), "health_status": 200, "left": 0}
-seen = []
-open_streams = set()
+state: dict[str, Any] = {"health_delay": float(os.environ.get("HEALTH_DELAY", "0")), "health_status": 200, "left": 0}
+seen: list[dict[str, Any]] = []
+open_streams: set[asyncio.StreamWriter] = set()
 
 
-async def read_request(reader):
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ", 2)
@@ -35,7 +39,7 @@ async def read_request(reader):
     return method, path, headers, body
 
 
-def answer(writer, status, value, extra=""):
+def answer(writer: asyncio.StreamWriter, status: int, value: Any, extra: str = "") -> None:
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     writer.write(
         f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\n"
@@ -44,7 +48,7 @@ def answer(writer, status, value, extra=""):
     )
 
 
-async def stream(writer, options):
+async def stream(writer: asyncio.StreamWriter, options: dict[str, Any]) -> None:
     open_streams.add(writer)
     try:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -65,7 +69,7 @@ async def stream(writer, options):
         open_streams.discard(writer)
 
 
-async def pause(reader, seconds):
+async def pause(reader: asyncio.StreamReader, seconds: float) -> None:
     """Wait; remember a client that leaves meanwhile, and stop."""
     try:
         await asyncio.wait_for(reader.read(1), seconds)
@@ -77,39 +81,62 @@ async def pause(reader, seconds):
     raise ConnectionResetError
 
 
-async def respond(method, path, headers, body, reader, writer):
+def of_itself(path: str, body: bytes) -> dict[str, Any] | None:
+    """What the test asks or orders of the stand-in itself; None for a call that an Ollama would answer."""
     if path == "/seen":
-        return answer(writer, 200, {"seen": seen, "open": len(open_streams), "left": state["left"]})
+        return {"seen": seen, "open": len(open_streams), "left": state["left"]}
     if path == "/control":
         state.update(json.loads(body))
         if state.get("listen") is False:
             state["server"].close()
-        return answer(writer, 200, {k: v for k, v in state.items() if k != "server"})
-    health = path in (f"{PREFIX}/api/version", f"{PREFIX}/health")
-    if not health:
-        seen.append({"method": method, "path": path, "headers": headers, "length": len(body)})
+        return {k: v for k, v in state.items() if k != "server"}
+    return None
+
+
+async def checked(path: str, headers: dict[str, str]) -> tuple[int, Any] | None:
+    """The answer to a wrong token, a path outside the prefix, or a health check; None for any other call."""
     if WANTED and headers.get("authorization") != WANTED:
-        return answer(writer, 401, {"error": "unauthorized"})
+        return 401, {"error": "unauthorized"}
     if not path.startswith(PREFIX):
-        return answer(writer, 404, b"404 page not found")
-    if health:
+        return 404, b"404 page not found"
+    if path in HEALTH:
         await asyncio.sleep(state["health_delay"])
-        return answer(writer, state["health_status"], {"version": "0.33.0", "name": NAME})
+        return state["health_status"], {"version": "0.33.0", "name": NAME}
+    return None
+
+
+async def respond(
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    if (own := of_itself(path, body)) is not None:
+        answer(writer, 200, own)
+        return
+    if path not in HEALTH:
+        seen.append({"method": method, "path": path, "headers": headers, "length": len(body)})
+    if (early := await checked(path, headers)) is not None:
+        answer(writer, *early)
+        return
     json_body = body and headers.get("content-type", "").startswith("application/json")
     options = json.loads(body).get("options", {}) if json_body else {}
     if status := options.get("status"):
-        return answer(writer, status, {"error": f"{NAME} says {status}"})
-    if options.get("hang_up") == NAME or options.get("hang_up") is True or f"hang_up={NAME}" in path:
+        answer(writer, status, {"error": f"{NAME} says {status}"})
+    elif options.get("hang_up") in (NAME, True) or f"hang_up={NAME}" in path:
         writer.transport.abort()
-        return None
-    if first := options.get("first"):
-        await pause(reader, first)
-    if options.get("tokens"):
-        return await stream(writer, options)
-    return answer(writer, 200, {"name": NAME, "path": path, "length": len(body)})
+    else:
+        if first := options.get("first"):
+            await pause(reader, first)
+        if options.get("tokens"):
+            await stream(writer, options)
+        else:
+            answer(writer, 200, {"name": NAME, "path": path, "length": len(body)})
 
 
-async def serve(reader, writer):
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while not writer.transport.is_closing():
             method, path, headers, body = await read_request(reader)
@@ -120,7 +147,7 @@ async def serve(reader, writer):
     writer.close()
 
 
-async def main():
+async def main() -> None:
     context = None
     if os.environ.get("CERT"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -45,6 +45,7 @@ def _digest(data: bytes) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -57,11 +58,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _found(self, model: str, digest: str) -> bytes | None:
-        layers = _layers(model, self.server.salt)  # type: ignore[attr-defined]
+        layers = _layers(model, self.server.salt)
         return next((data for _, data in layers if _digest(data) == digest), None)
 
     def _answer(self) -> None:
-        self.server.seen.append((self.command, self.path, self.headers.get("Range")))  # type: ignore[attr-defined]
+        self.server.seen.append((self.command, self.path, self.headers.get("Range")))
         if match := _MANIFEST.match(self.path):
             self._manifest(match.group(1))
         elif match := _BLOB.match(self.path):
@@ -86,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         if model in refusals:
             self._send(*refusals[model])
             return
-        layers = _layers(model, self.server.salt)  # type: ignore[attr-defined]
+        layers = _layers(model, self.server.salt)
         items = [{"mediaType": kind, "digest": _digest(data), "size": len(data)} for kind, data in layers]
         value = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
                  "config": items[-1], "layers": items[:-1]}  # fmt: skip
@@ -99,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "HEAD" or model == "direct":
             self._send(200, found)
         else:
-            port = self.server.server_address[1]
+            port = self.server.server_port
             self._send(302 if model == "found" else 307, b"", Location=f"http://localhost:{port}/data/{model}/{digest}")
 
     def _data(self, model: str, digest: str) -> None:
