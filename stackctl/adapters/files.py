@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stackctl.adapters import process
 from stackctl.errors import ExpectedFailure, ProjectLocked, WrongInput
+from stackctl.waiting import until
 
 ORPHANS = 60.0
 """Seconds in which what a killed holder had started may come to its end."""
@@ -150,8 +151,13 @@ def _append(descriptor: int, data: bytes) -> None:
 
 
 def _lock_file(path: Path) -> int:
-    """Open and lock; again where its last holder removed the file between the two, or left processes behind."""
-    end = time.monotonic() + ORPHANS
+    """Open and lock; a while longer where the holder is gone, and only what it had started still holds the lock."""
+    held = until(lambda: _try_lock(path, patient=True), within=ORPHANS, every=POLL)
+    return held[0] if held else _try_lock(path, patient=False)[0]
+
+
+def _try_lock(path: Path, *, patient: bool) -> tuple[int, ...]:
+    """The descriptor of the locked file; nothing where one is to be ``patient``, for its holder is gone."""
     while True:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,17 +168,17 @@ def _lock_file(path: Path) -> int:
             raise _unwritable(path, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
         except OSError as error:
             content = os.pread(descriptor, 4096, 0)
             os.close(descriptor)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise _unwritable(path, error) from None
-            if not _gone(content) or time.monotonic() > end:
-                raise _held(content, path) from None
-            time.sleep(POLL)
-            continue
+            if patient and _gone(content):
+                return ()
+            raise _held(content, path) from None
+        if os.fstat(descriptor).st_nlink:
+            return (descriptor,)
+        # Its last holder removed the file between the two.
         os.close(descriptor)
 
 

@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.errors import ExpectedFailure
+from stackctl.waiting import until
 
 PIPE_SIZE = 1 << 20
 START_WITHIN = 60.0
@@ -179,23 +179,26 @@ class _Helper:
             stream = self.process.stdin if self._mode == "w" else self.process.stdout
             assert stream is not None  # noqa: S101
             return stream.fileno()
-        end = time.monotonic() + START_WITHIN
-        while time.monotonic() < end:
+        fifo = self._fifo
+
+        def met() -> bool:
             if self._descriptor is None:
                 try:
-                    self._descriptor = os.open(self._fifo, flags | os.O_NONBLOCK)
+                    self._descriptor = os.open(fifo, flags | os.O_NONBLOCK)
                 except OSError:  # nobody reads it yet
                     self._descriptor = None
-            if self._descriptor is not None and self._there(self._descriptor):
-                os.set_blocking(self._descriptor, True)
-                self._widen(self._descriptor)
-                self._fifo.unlink()
-                return self._descriptor
-            if self.process.poll() is not None:
-                self.finish()
-                return self._descriptor if self._descriptor is not None else os.open(os.devnull, flags)
-            time.sleep(0.005)
-        raise ExpectedFailure("the container at the store did not start in time")
+            return self._descriptor is not None and self._there(self._descriptor)
+
+        if not until(lambda: met() or self.process.poll() is not None, within=START_WITHIN, every=0.005):
+            raise ExpectedFailure("the container at the store did not start in time")
+        if not met():
+            self.finish()
+            return self._descriptor if self._descriptor is not None else os.open(os.devnull, flags)
+        assert self._descriptor is not None  # noqa: S101
+        os.set_blocking(self._descriptor, True)
+        self._widen(self._descriptor)
+        fifo.unlink()
+        return self._descriptor
 
     def _there(self, descriptor: int) -> bool:
         if self._mode == "w":
@@ -225,10 +228,12 @@ class _Helper:
 
     def _release(self, fifo: Path) -> None:
         """The other side may be waiting for us at the pipe: come, and go at once."""
-        end = time.monotonic() + START_WITHIN
-        while self.process.poll() is None and time.monotonic() < end:
+
+        def ended() -> bool:
             os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
-            time.sleep(0.05)
+            return self.process.poll() is not None
+
+        until(ended, within=START_WITHIN, every=0.05)
 
     def end(self, remove: Sequence[str]) -> None:
         """Wait until it has ended, or make it end."""

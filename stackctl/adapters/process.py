@@ -10,12 +10,12 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, TypeAlias
 
 from stackctl.ports import Completed
+from stackctl.waiting import until
 
 OUTPUT_LIMIT = 4 << 20
 LONGEST_SHOWN = 300
@@ -156,13 +156,19 @@ def _end(process: Running) -> None:
     """End the whole group: politely, and after a while for good; what it started may outlive its leader."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            process.poll()
-            os.killpg(process.pid, 0)
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        if not until(lambda: _gone(process), within=PATIENCE, every=0.02):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _gone(process: subprocess.Popen[bytes]) -> bool:
+    """Whether nothing of its group is left."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def shown(arguments: Sequence[str]) -> str:

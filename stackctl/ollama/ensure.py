@@ -14,6 +14,7 @@ from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.listing import missing_models
 from stackctl.ollama.pull import PullProgress
 from stackctl.ports import Progress, Reporter
+from stackctl.waiting import until
 
 PARALLEL = 3
 ATTEMPTS = 5
@@ -129,16 +130,14 @@ def _pull(
 
 def _back(client: OllamaClient, stop: threading.Event) -> bool:
     """Wait until the server answers again; False when it does not, or when we are to stop."""
-    end = time.monotonic() + BACK_WITHIN
-    pause = 0.1
-    while time.monotonic() < end and not stop.is_set():
+
+    def settled() -> str:
+        if stop.is_set():
+            return "stop"
         try:
             client.version()
         except OllamaError as error:
-            if not error.passing:
-                return False
-        else:
-            return True
-        stop.wait(pause)
-        pause = min(pause * 2, 5.0)
-    return False
+            return "" if error.passing else "lost"
+        return "back"
+
+    return until(settled, within=BACK_WITHIN, every=0.25, sleep=stop.wait) == "back"

@@ -11,7 +11,6 @@ import io
 import re
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from stackctl.diagnose.plan import ProbePlan
 from stackctl.diagnose.render import for_python, for_shell
 from stackctl.errors import EngineUnusable, StackctlError
 from stackctl.ports import Completed, Engine
+from stackctl.waiting import until
 
 GRACE = 6.0
 """Seconds that a container may take to start and end, on top of the plan's own budget."""
@@ -115,12 +115,12 @@ class Prober:
 
     def _runs(self, container: str) -> bool:
         """Whether it runs now; a container between two starts is given a second."""
-        for _ in range(10):
+
+        def state() -> str:
             found = self.engine.inspect([container])
-            if not found or found[0].state == "running":
-                return bool(found)
-            time.sleep(0.1)
-        return False
+            return "gone" if not found else "running" if found[0].state == "running" else ""
+
+        return until(state, within=1.0, every=0.1) == "running"
 
     def _stand_in(self, where: Standpoint, plan: ProbePlan) -> Seen:
         network = f"container:{where.container}" if where.container else where.network

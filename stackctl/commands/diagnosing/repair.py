@@ -6,7 +6,6 @@ the user's never does. What needs root, here or elsewhere, is printed only.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,11 +24,14 @@ from stackctl.errors import ComposeFileError, StackctlError, StepFailed
 from stackctl.outcome import Line, Outcome
 from stackctl.ports import ComposeCall
 from stackctl.project.yamltext import Override, Reset, dump
+from stackctl.waiting import until
 
 HEADER = "# Written by stackctl diagnose --fix, after your own files; remove this file to take its repairs back.\n"
 ROUNDS = 12
 STARTING = frozenset({"ollama-not-running", "startup-race"})
 """What a server looks like that has been started and does not listen yet."""
+SETTLE = 30.0
+"""Seconds that what was just started may take to come up."""
 
 
 @dataclass
@@ -135,14 +137,14 @@ def _one_round(
 
 def _settled(again: Callable[[], Diagnosis], services: set[str]) -> Diagnosis:
     """Look again, and once more while a server that was just started has not come up; half a minute at most."""
-    end = time.monotonic() + 30.0
-    after = again()
-    while time.monotonic() < end and any(
-        f.cause in STARTING and f.words.get("target_service") in services for f in after.findings
-    ):
-        time.sleep(0.5)
-        after = again()
-    return after
+    seen: list[Diagnosis] = []
+
+    def settled() -> bool:
+        seen.append(again())
+        return not any(f.cause in STARTING and f.words.get("target_service") in services for f in seen[-1].findings)
+
+    until(settled, within=SETTLE, every=0.5)
+    return seen[-1]
 
 
 def _still(after: Diagnosis, batch: list[tuple[Finding, Repair]]) -> bool:
@@ -275,9 +277,9 @@ def _up(bench: Bench, stage: Stage, services: list[str], *, force: bool) -> None
 
 def _await_health(bench: Bench, stage: Stage, services: list[str]) -> None:
     """Wait until what was brought up is neither starting nor restarting; at most half a minute."""
-    end = time.monotonic() + 30.0
-    while time.monotonic() < end:
+
+    def settled() -> bool:
         mine = [c for c in bench.session.engine.containers(stage.scene.project.name) if c.service in services]
-        if all(c.health != "starting" and c.state in ("running", "exited") for c in mine):
-            return
-        time.sleep(0.25)
+        return all(c.health != "starting" and c.state in ("running", "exited") for c in mine)
+
+    until(settled, within=SETTLE, every=0.25)
