@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from stackctl.commands.diagnosing.prober import Prober, Standpoint
+from stackctl.commands.context.prober import Prober, Standpoint
 from stackctl.diagnose.plan import ProbePlan
 from stackctl.ports import Completed, Container, Engine
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from stackctl.commands.context.prober import STORE_VARIABLES, Prober, Standpoint
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.prober import STORE_VARIABLES, Prober, Standpoint
 from stackctl.commands.diagnosing.scene_reader import Stage
 from stackctl.diagnose import questions
 from stackctl.diagnose import reply as http

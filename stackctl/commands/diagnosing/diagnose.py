@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.collect import HostLook, ask_again, first, second
-from stackctl.commands.diagnosing.prober import Prober
 from stackctl.commands.diagnosing.scene_reader import Stage, set_stage, texts_of
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose import questions, remedies, repairs, signs, verdict

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stackctl.commands.context.prober import Prober, Standpoint
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.prober import Prober, Standpoint
 from stackctl.commands.reconcile import own_check
 from stackctl.commands.reconcile.prepare import pinned_addresses
 from stackctl.commands.reconcile.request_settings import How, how_to_ask
