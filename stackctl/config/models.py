@@ -132,11 +132,14 @@ class Consumer(Model):
     ``env`` maps a variable to a template over ``{url} {scheme} {host} {port} {model} {token}``.
     ``command`` and ``entrypoint`` are whole argument lists with such templates in
     them, for a service that is told by a flag; each replaces the service's own.
+    ``fixed`` is the place that tells a service its Ollama and that no override
+    reaches: such a service stays with the local server, and is told nothing.
     """
 
     env: dict[Annotated[str, Field(pattern=ENV_PATTERN)], str] = {}
     command: Annotated[list[str], Field(min_length=1)] | None = None
     entrypoint: Annotated[list[str], Field(min_length=1)] | None = None
+    fixed: Annotated[str, Field(min_length=1, examples=["tabby/config.toml:3"])] | None = None
     verify: Verify | None = None
 
 
@@ -258,6 +261,12 @@ class StackConfig(Model):
     local: Local = Local()
     instances: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Instance] = {}
     profiles: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Profile] = {}
+    default: Text | None = None
     on_unreachable: Literal["fail", "degrade", "local"] = "fail"
     gateway: bool | Gateway = False
     network: Network = Network()
+
+    @property
+    def told(self) -> dict[str, Consumer]:
+        """The consumers that stackctl tells their Ollama: all but those that cannot be told otherwise."""
+        return {name: consumer for name, consumer in self.consumers.items() if consumer.fixed is None}

@@ -44,6 +44,7 @@ def _all(data: dict[str, Any]) -> Iterator[_Found]:
     yield from _consumers(data)
     yield from _instances(data)
     yield from _profiles(data)
+    yield from _default(data)
     yield from _local(data)
     yield from _own_server(data)
     yield from _credentials(data)
@@ -82,6 +83,15 @@ def _consumers(data: dict[str, Any]) -> Iterator[_Found]:
                     f'a literal secret in the variable "{place[-1]}" is refused',
                     f"{place[-1]}: ${{{variable}}}",
                 )
+        if isinstance(consumer, dict) and "fixed" in consumer:
+            for key in ("env", "command", "entrypoint"):
+                if key in consumer:
+                    yield (
+                        (*path, key),
+                        True,
+                        f'"{name}" cannot be told its Ollama by `{key}` and be `fixed` too',
+                        f"take out `fixed`, or take out `{key}`",
+                    )
         verify = consumer.get("verify") if isinstance(consumer, dict) else None
         if isinstance(verify, dict) and ("http" in verify) == ("exec" in verify):
             yield (*path, "verify"), False, "verify takes one of `http` and `exec`", ""
@@ -164,6 +174,13 @@ def _profiles(data: dict[str, Any]) -> Iterator[_Found]:
                 f'no instance "{fallback}" is defined',
                 _suggest(fallback, [*instances, "local"]),
             )
+
+
+def _default(data: dict[str, Any]) -> Iterator[_Found]:
+    default = data.get("default")
+    known = ["local", *_section(data, "instances"), *_section(data, "profiles")]
+    if isinstance(default, str) and default and default not in known:
+        yield ("default",), False, f'no profile "{default}" is defined', _suggest(default, known)
 
 
 def _local(data: dict[str, Any]) -> Iterator[_Found]:

@@ -65,9 +65,11 @@ def profile_names(config: StackConfig) -> list[str]:
 def default_profile(config: StackConfig, *, has_local: bool) -> str:
     """What ``up`` means without a name and without a last verified target.
 
-    ``local`` where the project or the file speaks of a local Ollama, or where
+    What the file says is the ``default``; else ``local`` where the project or the file speaks of a local Ollama, or where
     there is nothing else; otherwise the enabled instance of the best priority.
     """
+    if config.default:
+        return config.default
     if has_local or "local" in config.model_fields_set:
         return "local"
     enabled = [name for name, instance in config.instances.items() if instance.enabled]

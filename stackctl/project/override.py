@@ -120,7 +120,7 @@ class _Renderer:
 
     def render(self) -> OverrideFile:
         told: dict[str, OllamaUrl] = {}
-        for name in self.config.consumers:
+        for name in self.config.told:
             told[name] = self.url_for(name)
             self.environment(name, told[name])
             self.hosts(name)
@@ -269,7 +269,7 @@ class _Renderer:
 
     def local(self) -> None:
         networks: list[str] = []
-        for name in self.config.consumers if self.facts.gateway is None else ():
+        for name in self.config.told if self.facts.gateway is None else ():
             owner = self.owner(name)
             joined = owner.networks or ([] if owner.network_mode else ["default"])
             own = set(self.own.networks) if self.own else set()
@@ -360,7 +360,7 @@ class _Renderer:
         key = next((k for k, v in self.project.networks.items() if v.get("name") == shared), SHARED_NETWORK)
         if key == SHARED_NETWORK:
             self.top.setdefault("networks", {})[key] = {"name": Text(shared), "external": True}
-        members = [self.project.network_owner(c) for c in self.config.consumers]
+        members = [self.project.network_owner(c) for c in self.config.told]
         if self.facts.gateway is not None:
             members.append(self.facts.gateway.name)
         elif self.target.needs_local:

@@ -10,7 +10,7 @@ DEEP = "nested deeper than 40 levels"
 CONTROL = "not valid YAML: control characters are not allowed"
 KEYS = (
     "valid here: version, compose, environments, default_environment, consumers, models, local, instances, profiles, "
-    "on_unreachable, gateway, network"
+    "default, on_unreachable, gateway, network"
 )
 Problem = tuple[str, str, str]
 

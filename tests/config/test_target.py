@@ -39,6 +39,12 @@ def test_a_url_of_an_instance_is_that_instance() -> None:
     assert resolve(config(), "http://10.0.0.6:11434").name == "http://10.0.0.6:11434"
 
 
+def test_the_default_of_the_file_goes_before_every_guess() -> None:
+    assert default_profile(config(), has_local=True) == "local"
+    assert default_profile(config(default="box"), has_local=True) == "box"
+    assert default_profile(config(default="local"), has_local=False) == "local"
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"])
 def test_this_machine_is_the_host_in_a_container(host: str) -> None:
     target = resolve(config(), f"http://{host}:1234")

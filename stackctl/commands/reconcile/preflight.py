@@ -76,7 +76,7 @@ def _try_members(
     """
     plain = replace(stack, config=stack.config.model_copy(update={"gateway": False}))
     remote = [n for n in target.instances if n != "local"]
-    consumer = next(iter(stack.config.consumers), None)
+    consumer = next(iter(stack.config.told), None)
     if consumer is None or not remote or "local" in target.instances:
         return ""
     gateway = gateway_control.container_of(containers)

@@ -52,7 +52,7 @@ def _switch(
 ) -> Outcome:
     running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
     # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
-    everything = not running & set(stack.config.consumers)
+    everything = not running & set(stack.config.told)
     options = Options(
         verb,
         everything=everything,

@@ -89,6 +89,8 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
     running = containers_of(stack.config, containers)
     told: dict[str, OllamaUrl] = {}
     for service, container in running.items():
+        if service not in stack.config.told:
+            continue
         url = told_url(stack.config.consumers[service], container.environment, container.arguments)
         if url is None and state is not None and not stack.config.consumers[service].env:
             url = OllamaUrl.parse(state.url)
@@ -100,11 +102,30 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
         how = how_to_ask(session, stack, _target(stack, name))
         for result in verify(session, stack, members, replace(how, models=()), running):
             answers[result.consumer] = result
-    seen = [_seen(stack, service, running, told, answers) for service in stack.config.consumers]
+    seen = [_seen(stack, service, running, told, answers) for service in stack.config.told]
+    seen += _fixed(stack, containers, running)
     if stack.config.gateway and any(s.ok for s in seen):
         behind, _ = gateway_control.serving(session, containers)
         seen = [replace(s, reaches=behind) if s.ok else s for s in seen]
     return seen
+
+
+def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, Container]) -> list[Seen]:
+    """Consumers that cannot be told otherwise: they are well while the local server runs."""
+    local = stack.config.local.service
+    there = any(c.service == local and c.state == "running" for c in containers)
+    found = []
+    for service, consumer in stack.config.consumers.items():
+        if consumer.fixed is None:
+            continue
+        if service not in running:
+            found.append(Seen(service, None, None, ok=False, reason=NOT_RUNNING))
+        elif there:
+            found.append(Seen(service, None, "local", ok=True, reason=f"fixed: {consumer.fixed}"))
+        else:
+            reason = f"{consumer.fixed} sends it to {local}, which does not run"
+            found.append(Seen(service, None, None, ok=False, reason=reason))
+    return found
 
 
 def _off(seen: Seen, project: ComposeProject) -> Seen:
@@ -266,7 +287,7 @@ def _outcome(
 
 def _verdict(seen: Seen) -> tuple[str, Tone]:
     if seen.ok:
-        return "✓", "ok"
+        return f"✓ {seen.reason}".rstrip(), "ok"
     return (seen.reason, "dim") if seen.off else (f"✗ {seen.reason}", "bad")
 
 
