@@ -65,8 +65,9 @@ def profile_names(config: StackConfig) -> list[str]:
 def default_profile(config: StackConfig, *, has_local: bool) -> str:
     """What ``up`` means without a name and without a last verified target.
 
-    What the file says is the ``default``; else ``local`` where the project or the file speaks of a local Ollama, or where
-    there is nothing else; otherwise the enabled instance of the best priority.
+    What the file says is the ``default``; else ``local`` where the project or
+    the file speaks of a local Ollama, or where there is nothing else;
+    otherwise the enabled instance of the best priority.
     """
     if config.default:
         return config.default
