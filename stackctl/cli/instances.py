@@ -85,11 +85,11 @@ def check(
     if watch:
         ways.watch(
             ctx,
-            lambda wait: instances.watch_instances(here, names or [], wait, service=service, inside=ways.inside(here)),
+            lambda wait: instances.watch_instances(here, names or [], wait, service=service),
             interval,
         )
         return
-    present(ctx, instances.check_instances(here, names or [], service=service, inside=ways.inside(here)))
+    present(ctx, instances.check_instances(here, names or [], service=service))
 
 
 @verb.command("add", epilog="Example:  stackctl instances add gpu-box http://192.168.1.20:11434 --priority 1")

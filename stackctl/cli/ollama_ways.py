@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackctl.cli.globals import console_of
 from stackctl.cli.wiring import one_document_only, settings_of
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
     from stackctl.commands.context.session import Session
     from stackctl.commands.servers.models_backup import Store, Where
     from stackctl.outcome import Outcome
-    from stackctl.ports import Container
-
-# Images that can stand beside a consumer whose own image has nothing to connect with.
-_BESIDE = ("stackctl.local/python:base", "stackctl.local/busybox:base", "busybox:latest", "busybox", "alpine:latest")
-
-
-def inside(session: Session) -> Callable[[Container], Any]:
-    """Connections from inside a consumer's network."""
-    from stackctl.adapters.reach import InsideBackend  # noqa: PLC0415
-
-    def backend(container: Container) -> Any:
-        own = str((container.raw.get("Config") or {}).get("Image") or "")
-        return InsideBackend(session.engine.client_argv(), container, (*_BESIDE, own))  # type: ignore[attr-defined]
-
-    return backend
 
 
 def model_store(session: Session) -> Callable[[Where], Store]:

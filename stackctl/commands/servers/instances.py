@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
 from typing import Any
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.servers.known_servers import Fleet, Inside, as_consumer_sees, gather
+from stackctl.commands.diagnosing.prober import Prober
+from stackctl.commands.servers.inside import ask_from
+from stackctl.commands.servers.known_servers import Fleet, as_consumer_sees, gather
 from stackctl.config.models import Instance
 from stackctl.errors import ExpectedFailure, UsageError
-from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.errors import State
-from stackctl.ollama.health import Connect, Health, check_all
+from stackctl.ollama.health import Health, check_all
 from stackctl.ollama.server import Server
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
@@ -83,50 +83,38 @@ def _auth(instance: Instance) -> str | None:
     return "bearer" if instance.auth.bearer else "basic"
 
 
-def check_instances(
-    session: Session, names: Sequence[str], *, service: str | None = None, inside: Inside | None = None
-) -> Outcome:
+def check_instances(session: Session, names: Sequence[str], *, service: str | None = None) -> Outcome:
     """Ask every instance at once, from here or from inside ``service``. Code 1 when an enabled one is not healthy."""
     fleet = gather(session, with_local=False)
-    with (
-        _asked(fleet, names, service, inside) as (servers, connect),
-        session.reporter.step(f"asking {len(servers)} instance{'s' if len(servers) != 1 else ''}"),
-    ):
-        found = {health.name: health for health in check_all(servers, connect)}
-    return present([found[server.name] for server in servers], service)
+    count = len(_servers(fleet, names))
+    with Prober(session.engine) as prober, session.reporter.step(f"asking {count} instance{'s' if count != 1 else ''}"):
+        return _asked(fleet, names, service, prober)
 
 
 def watch_instances(
-    session: Session,
-    names: Sequence[str],
-    wait: Callable[[], None],
-    *,
-    service: str | None = None,
-    inside: Inside | None = None,
+    session: Session, names: Sequence[str], wait: Callable[[], None], *, service: str | None = None
 ) -> Iterator[Outcome]:
     """The same for ever, with ``wait`` between two rounds; the configuration is read anew each time."""
-    while True:
-        fleet = gather(session, with_local=False)
-        with _asked(fleet, names, service, inside) as (servers, connect):
-            found = {health.name: health for health in check_all(servers, connect)}
-        yield present([found[server.name] for server in servers], service)
-        wait()
+    with Prober(session.engine) as prober:
+        while True:
+            yield _asked(gather(session, with_local=False), names, service, prober)
+            wait()
 
 
-@contextmanager
-def _asked(
-    fleet: Fleet, names: Sequence[str], service: str | None, inside: Inside | None
-) -> Iterator[tuple[list[Server], Connect]]:
+def _servers(fleet: Fleet, names: Sequence[str]) -> list[Server]:
     servers = fleet.chosen(names)
     if not servers:
         raise UsageError("there are no instances in stackctl.yaml", hint="stackctl instances add NAME URL")
-    if service is None or inside is None:
-        yield servers, fleet.connect
-        return
+    return servers
+
+
+def _asked(fleet: Fleet, names: Sequence[str], service: str | None, prober: Prober) -> Outcome:
+    servers = _servers(fleet, names)
+    if service is None:
+        found = {health.name: health for health in check_all(servers, fleet.connect)}
+        return present([found[server.name] for server in servers], service)
     consumer = consumer_of(fleet, service)
-    with closing(inside(consumer)) as backend:
-        seen = [as_consumer_sees(fleet.session, server, consumer) for server in servers]
-        yield seen, lambda server: OllamaClient(server, backend=backend)
+    return present(ask_from(prober, consumer, [as_consumer_sees(fleet.session, s, consumer) for s in servers]), service)
 
 
 def consumer_of(fleet: Fleet, service: str) -> Container:

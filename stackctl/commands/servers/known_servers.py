@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stackctl.transaction.state import State
 
 LOCAL = "local"
-Inside = Callable[[Container], Any]
-"""A way out of a consumer's network: the ``httpcore`` backend that connects from inside it."""
 
 
 @dataclass
