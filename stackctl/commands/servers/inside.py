@@ -16,7 +16,7 @@ from typing import Any
 
 import httpcore
 
-from stackctl.commands.diagnosing.prober import Prober, Standpoint
+from stackctl.commands.context.prober import Prober, Standpoint
 from stackctl.diagnose.answers import AimSeen, Answered
 from stackctl.diagnose.plan import CONNECT_TIMEOUT, RESOLVE_TIMEOUT, Aim, Ask, ProbePlan
 from stackctl.errors import ExpectedFailure, StackctlError

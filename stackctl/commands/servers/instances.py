@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.prober import Prober
 from stackctl.commands.servers.inside import ask_from
 from stackctl.commands.servers.known_servers import Fleet, as_consumer_sees, gather
 from stackctl.config.models import Instance
