@@ -3,29 +3,26 @@
 The caller runs them, for instance through ``stackctl.ports.Engine.exec``:
 
 ==================  =======================================================  =========================
-``APPLY``           standard input: ``Rendered.text``; argument: its digest  exit codes below
+``APPLY``           standard input: :func:`apply_input`; argument: digest    exit codes below
 ``STATE``           prints what :func:`stackctl.gateway.state.parse` reads   0, or the gateway is down
 ``RUNNING``         prints the configuration in force, for undoing           0
 ``SECRET_DIGESTS``  prints what :func:`stale_secrets` reads                  0
 ``requests_argv``   prints how many requests are under way at a server       0
-``STORE_SECRETS``   standard input: :func:`secrets_archive`; as user ``0``   0
 ==================  =======================================================  =========================
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import ipaddress
 import re
-import tarfile
 from collections.abc import Iterable, Mapping
 
 from stackctl.config.secrets import Secret
 from stackctl.errors import StepFailed
 from stackctl.gateway import scripts
-from stackctl.gateway.credentials import GatewaySecret
-from stackctl.gateway.names import IMAGE_HOME, IMAGE_PUBLIC
+from stackctl.gateway.credentials import GatewaySecret, setting
+from stackctl.gateway.names import CONFIGURATION_MARK, IMAGE_HOME, IMAGE_PUBLIC, SECRET_PREFIX
 from stackctl.ports import Completed
 
 APPLY_TIMEOUT = 30.0
@@ -34,7 +31,6 @@ REFUSED, NOT_ARRIVED = 3, 4
 STATE = ("sh", "-c", scripts.STATE)
 RUNNING = ("sh", "-c", scripts.RUNNING)
 SECRET_DIGESTS = ("sh", "-c", scripts.SECRET_DIGESTS)
-STORE_SECRETS = ("sh", "-c", scripts.STORE_SECRETS)
 
 
 def apply_argv(digest: str) -> tuple[str, ...]:
@@ -76,28 +72,31 @@ def check_applied(result: Completed) -> None:
     raise StepFailed(f"{what}: {reason}")
 
 
+def secret_names(text: str) -> set[str]:
+    """Names of the secrets that a configuration uses."""
+    return set(re.findall(rf"var\(proc\.({SECRET_PREFIX}\w+)\)", text))
+
+
 def stale_secrets(output: str, values: Mapping[GatewaySecret, Secret]) -> list[GatewaySecret]:
     """Those whose value in the container is not ``values``; ``output`` is what ``SECRET_DIGESTS`` printed."""
-    present = {name: digest for digest, name in (line.split() for line in output.splitlines() if line.strip())}
-    wanted = {s: hashlib.sha256(value.reveal().encode()).hexdigest() for s, value in values.items()}
+    present = secret_digests(output)
+    wanted = {s: hashlib.sha256(setting(s, value).encode()).hexdigest() for s, value in values.items()}
     return [s for s, digest in wanted.items() if present.get(s.name) != digest]
 
 
-def secrets_archive(values: Mapping[GatewaySecret, Secret]) -> bytes:
-    """A tar archive for ``STORE_SECRETS``: what Compose itself would copy in if the container were made now."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for secret, value in sorted(values.items(), key=lambda item: item[0].name):
-            data = value.reveal().encode()
-            entry = tarfile.TarInfo(secret.name)
-            entry.size, entry.mode = len(data), 0o444
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+def secret_digests(output: str) -> dict[str, str]:
+    """The secrets that the running configuration uses, by name, as ``SECRET_DIGESTS`` printed them."""
+    return {name: digest for digest, name in (line.split() for line in output.splitlines() if line.strip())}
 
 
-def compose_variables(values: Mapping[GatewaySecret, Secret]) -> dict[str, str]:
-    """What the Compose process needs in its environment to make the gateway's container."""
-    return {secret.variable: value.reveal() for secret, value in values.items()}
+def apply_input(text: str, values: Mapping[GatewaySecret, Secret]) -> bytes:
+    """What ``APPLY`` reads: the secrets' values, and the configuration.
+
+    A secret that the configuration uses and that is not among ``values`` keeps
+    the value that it has in the container.
+    """
+    settings = "".join(setting(s, value) for s, value in sorted(values.items(), key=lambda item: item[0].name))
+    return f"global\n{settings}{CONFIGURATION_MARK}\n{text}".encode()
 
 
 def image(wanted: str | None, present: Iterable[str], running: str | None = None) -> str:

@@ -1,8 +1,8 @@
 """Where each credential of an instance comes from, and how HAProxy gets at it. No value is ever in here.
 
-A secret is a Compose secret of the gateway's service, read in the container
-into a variable of HAProxy's own process, and used through the sample fetch
-``env()``: the value is never parsed as configuration.
+A secret is a variable of HAProxy's own process, set by one line of a file that
+only HAProxy can read, and used through the sample fetch ``var()``: the
+configuration holds its name alone, and no process has it in its environment.
 """
 
 from __future__ import annotations
@@ -13,40 +13,39 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stackctl.config.models import Instance, StackConfig
-from stackctl.config.secrets import SecretRef
+from stackctl.config.secrets import Secret, SecretRef
 from stackctl.errors import UsageError
 from stackctl.gateway.names import SECRET_PREFIX
-from stackctl.gateway.quoting import literal
+from stackctl.gateway.quoting import literal, quoted
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<reference>\{[^}]*\}))")
 
 
 @dataclass(frozen=True)
 class GatewaySecret:
-    """One secret of the gateway.
-
-    ``name`` is the Compose secret, the file below ``/run/secrets`` and HAProxy's
-    variable; ``variable`` is the environment variable in which Compose finds the
-    value: the user's own for ``${NAME}``, one that stackctl sets for the Compose
-    process alone for ``${file:…}`` and ``${cmd:…}``.
-    """
+    """One secret of the gateway; ``name`` is that of HAProxy's variable."""
 
     reference: SecretRef
     name: str
-    variable: str
 
     @classmethod
     def of(cls, reference: SecretRef) -> GatewaySecret:
         """The secret for a reference; the same reference gives the same secret."""
         if reference.source == "env":
-            return cls(reference, SECRET_PREFIX + reference.argument, reference.argument)
+            return cls(reference, SECRET_PREFIX + reference.argument)
         digest = hashlib.sha256(str(reference).encode()).hexdigest()[:12]
-        return cls(reference, SECRET_PREFIX + digest, f"STACKCTL_SECRET_{digest.upper()}")
+        return cls(reference, SECRET_PREFIX + digest)
 
     @property
     def fetch(self) -> str:
         """HAProxy's expression for the value, for a log-format string."""
-        return f"%[env({self.name})]"
+        return f"%[var(proc.{self.name})]"
+
+
+def setting(secret: GatewaySecret, value: Secret) -> str:
+    """The line that sets HAProxy's variable; raises ``ValueError`` for a value that no header can hold."""
+    text = value.reveal().replace("\r", "").replace("\n", "")
+    return f"    set-var-fmt proc.{secret.name} {quoted(literal(text))}\n"
 
 
 def header_pieces(text: str) -> Iterator[str | GatewaySecret]:
@@ -88,11 +87,7 @@ def instance_secrets(instance: Instance) -> Iterator[GatewaySecret]:
 
 
 def gateway_secrets(config: StackConfig) -> list[GatewaySecret]:
-    """The secrets of every enabled instance, by name, each once.
-
-    All of them, not those of the target alone: so the gateway's service is the
-    same whatever the target, and a switch does not replace its container.
-    """
+    """The secrets of every enabled instance, by name, each once."""
     return unique(s for i in config.instances.values() if i.enabled for s in instance_secrets(i))
 
 

@@ -21,7 +21,7 @@ from stackctl.gateway.names import ADMIN_PORT, FRONT_PORT
 from stackctl.gateway.quoting import error_body, literal, quoted
 from stackctl.gateway.upstream import Ca, Group
 
-PREAMBLE = f"""\
+PREAMBLE = """\
 global
     log stdout format raw local0 notice
     maxconn 2000
@@ -52,7 +52,9 @@ defaults
     timeout check 3s
     timeout http-request 60s
     timeout http-keep-alive 5m
+"""
 
+_ADMIN = f"""\
 frontend admin
     bind 127.0.0.1:{ADMIN_PORT}
     no log
@@ -60,9 +62,17 @@ frontend admin
     stats uri /state
 """
 
+_WAITING = """\
+# Waits for stackctl.
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 1m
+    timeout server 1m
+"""
+
 _FRONT = f"""\
 frontend front
-    option httplog
     .if defined(STACKCTL_GATEWAY_IPV6)
     bind :::{FRONT_PORT} v4v6
     .else
@@ -141,8 +151,9 @@ def render(group: Group) -> Rendered:
 def waiting() -> str:
     """What runs until the first configuration arrives: every request is told so."""
     reason = error_body("the gateway has no configuration yet; run: stackctl up")
-    front = [*_FRONT.splitlines(), f"    http-request return status 503 content-type application/json string {reason}"]
-    return "\n".join(["# Waits for stackctl.", PREAMBLE.rstrip(), *_about("none", None), "", *front, ""])
+    answer = f"    http-request return status 503 content-type application/json string {reason}"
+    blocks = [_WAITING.splitlines(), [*_ADMIN.splitlines(), *_about("none", None)], [*_FRONT.splitlines(), answer]]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
 def _sections(group: Group) -> Iterator[list[str]]:
@@ -150,9 +161,10 @@ def _sections(group: Group) -> Iterator[list[str]]:
         f"# stackctl's gateway, profile {json.dumps(group.profile)}; written anew at each switch, without any secret.",
         *(f"#@{ca.file} {ca.encoded}" for ca in _certificates(group)),
     ]
-    yield [PREAMBLE.rstrip("\n"), *_about("%DIGEST%", group)]
+    yield PREAMBLE.splitlines()
+    yield [*_ADMIN.splitlines(), *_about("%DIGEST%", group)]
     yield _RESOLVERS.splitlines()
-    yield [*_FRONT.splitlines(), *choice.front(group)]
+    yield [*_FRONT.splitlines(), "    option httplog", *choice.front(group)]
     yield _RELAY.splitlines()
     if group.choice:
         yield list(choice.again(group))

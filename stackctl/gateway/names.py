@@ -14,7 +14,10 @@ NETWORK = "stackctl-inner"
 """The gateway's own network: its way out, and its way to the stack's own Ollama."""
 
 VOLUME = "stackctl-gateway"
-"""Where the running configuration outlives the container. No secret is in it."""
+"""What outlives the container: the running configuration, and beside it, for HAProxy alone, its secrets."""
+
+HOME = "/var/lib/haproxy"
+"""Where the volume is in the container."""
 
 FRONT_PORT = 11434
 ADMIN_PORT = 11435
@@ -24,7 +27,12 @@ IMAGE_PUBLIC = "haproxy:3.2-alpine"
 IMAGE_HOME = "stackctl.local/gateway:dev"
 
 SECRET_PREFIX = "stackctl_secret_"  # noqa: S105  (a prefix of names)
-SECRETS_DIR = "/run/secrets"
+CONFIGURATION_MARK = "#@configuration"
+"""The line between secrets and configuration where both are sent to the gateway at once."""
+
+START_VARIABLE = "STACKCTL_GATEWAY_START"
+"""Holds the script that the container starts with: a Compose ``config`` cannot be written to a read-only root."""
+
 SOCKETS_DIR = "/tmp/stackctl-gateway"  # noqa: S108  (inside the gateway's container, which holds nothing else)
 
 INSTANCE_HEADER = "X-Stackctl-Instance"

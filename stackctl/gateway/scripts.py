@@ -1,38 +1,47 @@
 """What runs inside the gateway's container: POSIX shell, so that a public HAProxy image serves as it is.
 
-Every script begins with ``COMMON``. Nothing in them depends on the
-configuration, so the service is the same for every target.
+``BOOT`` is carried by the service; the others are sent with each ``docker exec``.
+Nothing in them depends on the configuration, so the service is the same for every target.
 """
 
 from __future__ import annotations
 
 from stackctl.gateway.haproxy import waiting
-from stackctl.gateway.names import ADMIN_PORT, FRONT_PORT, SECRET_PREFIX, SECRETS_DIR, SOCKETS_DIR
+from stackctl.gateway.names import ADMIN_PORT, CONFIGURATION_MARK, FRONT_PORT, HOME, SECRET_PREFIX, SOCKETS_DIR
 
-COMMON = f"""\
+_HOME = f"""\
 umask 077
-home=/var/lib/haproxy
+home={HOME}
 # A volume that another image's user owns cannot be written to.
 if ! [ -w "$home" ]; then home=/tmp/stackctl-gateway-home; mkdir -p "$home"; fi
 cd "$home" || exit 1
-secrets=/dev/shm/stackctl-gateway-secrets.cfg
-# In memory, and only while HAProxy reads it: single quotes are literal in its language.
-write_secrets() {{
-  {{
-    echo global
-    for file in {SECRETS_DIR}/{SECRET_PREFIX}*; do
-      [ -r "$file" ] || continue
-      value=$(tr -d '\\r\\n' <"$file" | sed "s/'/'\\"'\\"'/g")
-      printf "    setenv %s '%s'\\n" "${{file##*/}}" "$value"
-    done
-  }} >"$secrets"
-}}
+"""
+
+BOOT = f"""\
+{_HOME}\
+if [ -e /proc/net/if_inet6 ]; then export STACKCTL_GATEWAY_IPV6=1; fi
+mkdir -p {SOCKETS_DIR}
+[ -e secrets.cfg ] || echo global >secrets.cfg
+if [ -e gateway.cfg ] && ! haproxy -c -f secrets.cfg -f gateway.cfg; then mv -f gateway.cfg refused.cfg; fi
+[ -s gateway.cfg ] || cat >gateway.cfg <<'CONFIGURATION'
+{waiting()}\
+CONFIGURATION
+exec haproxy -W -f secrets.cfg -f gateway.cfg
+"""
+
+HEALTHY = f"""\
+wget -q -T 3 -O - http://127.0.0.1:{ADMIN_PORT}/about >/dev/null ||
+bash -c 'exec 3<>/dev/tcp/127.0.0.1/{ADMIN_PORT} && printf "GET /about HTTP/1.0\\r\\n\\r\\n" >&3 && grep -q worker <&3'
+"""
+
+COMMON = f"""\
+{_HOME}\
 write_files() {{
   sed -n 's/^#@\\(ca-[0-9a-f]*\\.pem\\) .*/\\1/p' "$1" | while read -r name; do
     sed -n "s/^#@$name //p" "$1" | base64 -d >"$name"
   done
 }}
-valid() {{ write_files "$1" && haproxy -c -f "$secrets" -f "$1"; }}
+secrets_of() {{ grep -h -o 'proc\\.{SECRET_PREFIX}[A-Za-z0-9_]*' "$@" | sort -u; }}
 get() {{
   if command -v wget >/dev/null; then
     timeout 3 wget -q -O - "http://127.0.0.1:{ADMIN_PORT}$1" 2>/dev/null
@@ -43,27 +52,10 @@ get() {{
 }}
 """
 
-BOOT = f"""\
-{COMMON}
-if [ -e /proc/net/if_inet6 ]; then export STACKCTL_GATEWAY_IPV6=1; fi
-rm -rf {SOCKETS_DIR} && mkdir -p {SOCKETS_DIR}
-write_secrets
-if [ -e gateway.cfg ] && ! valid gateway.cfg; then mv -f gateway.cfg refused.cfg; fi
-if ! [ -s gateway.cfg ]; then cat >gateway.cfg <<'CONFIGURATION'
-{waiting()}CONFIGURATION
-fi
-(
-  tries=0
-  until [ -n "$(get /about)" ] || [ "$tries" -ge 100 ]; do tries=$((tries + 1)); sleep 0.1; done
-  rm -f "$secrets"
-) &
-exec haproxy -W -f "$secrets" -f gateway.cfg
-"""
-
 APPLY = f"""\
 {COMMON}
 digest=$1
-fail() {{ rm -f next.cfg "$secrets"; echo "$2" >&2; exit "$1"; }}
+fail() {{ rm -f incoming next.cfg next-secrets.cfg refusal; echo "$2" >&2; exit "$1"; }}
 worker() {{ get /about | sed -n 's/.*"worker": *\\([0-9]*\\).*/\\1/p'; }}
 arrived() {{
   deadline=$(($(date +%s) + 8))
@@ -85,33 +77,40 @@ still_takes() {{
     esac
   done | grep -q yes
 }}
-cat >next.cfg
+cat >incoming
+sed '1,/^{CONFIGURATION_MARK}$/d' incoming >next.cfg
 # Whoever sends may die in the middle, and half a configuration may be a valid one.
 if [ "$digest" != none ] && [ "$(sed "s/$digest/%DIGEST%/" next.cfg | sha256sum)" != "$digest  -" ]; then
   fail 5 "the configuration came in incomplete"
 fi
+# Those of the configuration in force stay until the next one: it may have to come back.
+{{
+  echo global
+  secrets_of next.cfg gateway.cfg | while read -r name; do
+    grep -h "^    set-var-fmt $name " incoming secrets.cfg | head -n 1
+  done
+}} >next-secrets.cfg
+rm -f incoming
 before=$(worker)
-write_secrets
-valid next.cfg >refusal 2>&1 || fail 3 "$(cat refusal)"
+write_files next.cfg
+haproxy -c -f next-secrets.cfg -f next.cfg >refusal 2>&1 || fail 3 "$(cat refusal)"
 cp gateway.cfg previous.cfg
+mv -f next-secrets.cfg secrets.cfg
 mv -f next.cfg gateway.cfg
 kill -USR2 1
 if ! arrived "$digest\\""; then
   mv -f previous.cfg gateway.cfg
   before=$(worker)
-  write_secrets
   kill -USR2 1
   arrived ''
   fail 4 "the new configuration was valid, and no worker came up with it; the former one is back"
 fi
 while still_takes "$before" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.02; done
-rm -f "$secrets" refusal
+rm -f refusal
 for file in ca-*.pem; do
   if [ -e "$file" ] && ! grep -q "^#@$file " gateway.cfg; then rm -f "$file"; fi
 done
 """
-
-HEALTHY = f'{COMMON}\n[ -n "$(get /about)" ]\n'
 
 STATE = f"{COMMON}\nget /about && echo && get '/state;csv;norefresh'\n"
 
@@ -125,6 +124,9 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ _ there status _;
 done | grep -c . || true
 """
 
-SECRET_DIGESTS = f"cd {SECRETS_DIR} 2>/dev/null || exit 0\nsha256sum {SECRET_PREFIX}* 2>/dev/null || true\n"
-
-STORE_SECRETS = f"umask 022\nmkdir -p {SECRETS_DIR} && tar -xf - -C {SECRETS_DIR}\n"
+SECRET_DIGESTS = f"""\
+{COMMON}
+secrets_of gateway.cfg | while read -r name; do
+  echo "$(grep "^    set-var-fmt $name " secrets.cfg | sha256sum | cut -c 1-64) ${{name#proc.}}"
+done
+"""

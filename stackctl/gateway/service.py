@@ -1,8 +1,7 @@
 """The gateway as a Compose service: what the override must say of it, ready to be dumped as YAML.
 
-In: the configuration, the networks of the consumers (key in the merged project
-→ the names that the gateway is to have there), the image, the secrets whose
-values can be had. Out: the service and the project's top-level sections. The
+In: the networks of the consumers (key in the merged project
+→ the names that the gateway is to have there), the image. Out: the service and the project's top-level sections. The
 target is not an input: whatever it is, the service is the same, so that a
 switch is a reload and replaces no container.
 
@@ -17,65 +16,52 @@ network besides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackctl.config.models import StackConfig
-from stackctl.config.secrets import SecretRef
 from stackctl.config.target import HOST_GATEWAY
 from stackctl.config.url import HOST_ALIAS
 from stackctl.gateway import scripts
-from stackctl.gateway.credentials import GatewaySecret, gateway_secrets
-from stackctl.gateway.names import LOCAL_ALIAS, NETWORK, SERVICE, VOLUME
+from stackctl.gateway.names import HOME, LOCAL_ALIAS, NETWORK, SERVICE, START_VARIABLE, VOLUME
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """Parts of the override: ``service`` is that of ``stackctl-gateway``, ``top`` maps a section to its entries.
-
-    ``secrets`` are those that Compose must find in its environment when it makes
-    the container (:func:`stackctl.gateway.control.compose_variables`).
-    """
+    """Parts of the override: ``service`` is that of ``stackctl-gateway``, ``top`` maps a section to its entries."""
 
     service: dict[str, Any]
     top: dict[str, dict[str, Any]]
-    secrets: tuple[GatewaySecret, ...]
 
 
 def fragment(
-    config: StackConfig,
-    *,
-    project: str,
-    image: str,
-    networks: Mapping[str, Sequence[str]],
-    available: Collection[SecretRef] | None = None,
-    publish: str | None = None,
+    *, project: str, image: str, networks: Mapping[str, Sequence[str]], publish: str | None = None
 ) -> Fragment:
     """The gateway's service.
 
-    ``available`` are the references whose values can be had (all when None):
-    Compose refuses a secret whose variable is not set. ``publish`` is a port of
-    the host for consumers on the host's own network, as Compose writes it
-    (``127.0.0.1:11434``).
+    ``publish`` is a port of the host for consumers on the host's own network,
+    as Compose writes it (``127.0.0.1:11434``).
     """
-    secrets = [s for s in gateway_secrets(config) if available is None or s.reference in available]
     labels = {"io.stackctl.project": project, "io.stackctl.role": "gateway"}
     joined: dict[str, Any] = {name: {"aliases": sorted(set(aliases))} for name, aliases in networks.items()}
     service: dict[str, Any] = {
         "image": image,
         "user": "haproxy",
-        "entrypoint": ["sh", "-c", _escaped(scripts.BOOT)],
+        "entrypoint": ["sh", "-c", _escaped(f'eval "${START_VARIABLE}"')],
         "command": [],
         "restart": "unless-stopped",
         "stop_signal": "SIGTERM",
         "stop_grace_period": "5s",
+        "read_only": True,
+        "tmpfs": ["/tmp:size=16m"],  # noqa: S108  (inside the container)
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
+        "mem_limit": "1g",
+        "pids_limit": 256,
         "labels": labels,
         "extra_hosts": [f"{HOST_ALIAS}={HOST_GATEWAY}"],
         "networks": {**joined, NETWORK: None},
-        "volumes": [{"type": "volume", "source": VOLUME, "target": "/var/lib/haproxy"}],
+        "volumes": [{"type": "volume", "source": VOLUME, "target": HOME}],
         "healthcheck": {
             "test": ["CMD", "sh", "-c", _escaped(scripts.HEALTHY)],
             "interval": "10s",
@@ -84,6 +70,7 @@ def fragment(
             "start_period": "20s",
             "start_interval": "200ms",
         },
+        "environment": {START_VARIABLE: _escaped(scripts.BOOT)},
     }
     if publish:
         service["ports"] = [f"{publish}:11434"]
@@ -91,10 +78,7 @@ def fragment(
         "networks": {NETWORK: {"labels": labels}},
         "volumes": {VOLUME: {"labels": labels}},
     }
-    if secrets:
-        service["secrets"] = [{"source": s.name, "target": s.name, "mode": 0o444} for s in secrets]
-        top["secrets"] = {s.name: {"environment": s.variable} for s in secrets}
-    return Fragment(service, top, tuple(secrets))
+    return Fragment(service, top)
 
 
 def local_networks(kept: Sequence[str] = ()) -> dict[str, Any]:

@@ -43,6 +43,14 @@ def _override(dumper: Any, data: Override) -> Any:
 
 
 _Dumper.add_representer(Override, _override)
+
+
+def _text(dumper: Any, data: str) -> Any:
+    style = "|" if "\n" in data else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_representer(Reset, lambda dumper, _: dumper.represent_scalar("!reset", "null"))
 _Dumper.add_representer(
     Text, lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:str", str(data), style='"')
@@ -50,7 +58,7 @@ _Dumper.add_representer(
 
 
 def dump(document: Mapping[str, Any]) -> str:
-    """The document as block YAML, keys in the order given."""
+    """The document as block YAML, keys in the order given; text of several lines as it would stand in a file."""
     return str(
         yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000)
     )

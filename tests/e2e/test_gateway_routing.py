@@ -43,9 +43,11 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    made = Lab(tmp_path_factory.mktemp("gateway"), CONFIG, variables={"LAB_TOKEN": TOKEN, "LAB_KEY": "7%"})
-    file_secret = next(s for s in made.secrets() if s.reference.source == "file")
-    made.variables[file_secret.variable] = PASSWORD
+    made = Lab(
+        tmp_path_factory.mktemp("gateway"),
+        CONFIG,
+        variables={"LAB_TOKEN": TOKEN, "LAB_KEY": "7%", "/run/keys/pass": PASSWORD},
+    )
     try:
         made.start()
         made.upstream("plain")

@@ -9,11 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.double import Double, double
 from tests.support.gatewaylab import eventually
 from tests.support.netlab import bridge_address
 from tests.support.project import MODEL, VOLUMES, Project, backend, docker, ollama
+
+
+class _Compose(yaml.SafeLoader):
+    """Reads ``!override`` and ``!reset`` as Compose's own."""
+
+
+_Compose.add_multi_constructor("!", lambda loader, _tag, node: _plain(loader, node))
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else None
+
 
 TOKEN = "gateway-token-%{x}'$y"
 STREAM = """
@@ -101,11 +116,40 @@ def test_one_address_for_good(gated: Project) -> None:
 def test_the_token_shows_nowhere(gated: Project) -> None:
     gated.stackctl("up", "two").ok()
     assert answered_by(gated) == "box-two"
-    everything = json.dumps(gated.containers())
-    assert json.dumps(TOKEN)[1:-1] not in everything
+    gateway = gated.containers()["stackctl-gateway"]["Id"]
+    environments = docker("exec", gateway, "sh", "-c", "cat /proc/[0-9]*/environ")
+    for text in (json.dumps(gated.containers()), environments.replace("\0", "\n"), docker("logs", gateway)):
+        assert TOKEN not in text
+        assert json.dumps(TOKEN)[1:-1] not in text
     for data in gated.files().values():
         assert TOKEN.encode() not in data
     assert TOKEN not in gated.stackctl("render", "two", "--merged").ok().out
+
+
+def test_it_comes_back_by_itself_tokens_and_all(gated: Project) -> None:
+    gated.stackctl("up", "two").ok()
+    docker("restart", "--timeout", "0", gated.containers()["stackctl-gateway"]["Id"])
+    eventually(lambda: answered_by(gated) == "box-two")
+
+
+def test_another_instance_with_a_token_of_its_own_changes_nothing_of_the_container(gated: Project) -> None:
+    gated.stackctl("up", "local").ok()
+    before = untouched(gated)
+    del gated.env["BOX_TOKEN"]
+    gated.stackctl("switch", "one").ok()
+    gated.env["BOX_TOKEN"] = TOKEN
+    gated.stackctl("switch", "two").ok()
+    assert answered_by(gated) == "box-two"
+    assert untouched(gated) == before
+
+
+def test_what_is_rendered_can_be_read(gated: Project) -> None:
+    for options in ((), ("--merged",)):
+        shown = yaml.load(gated.stackctl("render", "cluster", *options).ok().out, Loader=_Compose)
+        gateway = shown["services"]["stackctl-gateway"]
+        words = [*gateway["entrypoint"], *(gateway["command"] or []), *gateway["healthcheck"]["test"]]
+        assert all(word.count("\n") <= 3 and len(word) <= 300 for word in words)
+        assert "\n" in gateway["environment"]["STACKCTL_GATEWAY_START"]
 
 
 def test_a_stream_goes_on_through_a_switch_away_from_the_local_server(gated: Project) -> None:

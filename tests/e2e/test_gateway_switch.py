@@ -46,7 +46,7 @@ def push(lab: Lab, text: str) -> Completed:
     old = re.search(r'"digest": "([0-9a-f]{64})"', text)
     assert old
     digest = hashlib.sha256(text.replace(old[1], "%DIGEST%").encode()).hexdigest()
-    return lab.exec(control.apply_argv(digest), stdin=text.replace(old[1], digest).encode())
+    return lab.apply(text.replace(old[1], digest), digest)
 
 
 def test_before_the_first_configuration_it_says_so(lab: Lab) -> None:
@@ -126,10 +126,10 @@ def test_one_that_never_arrives_is_taken_back(lab: Lab) -> None:
 
 def test_half_a_configuration_is_not_taken(lab: Lab) -> None:
     before, other = lab.switch("both"), lab.render("one")
-    whole = other.text.encode()
-    half = whole[: whole.rindex(b"    http-check expect")] + whole[whole.rindex(b"    server one") :]
+    whole = other.text
+    half = whole[: whole.rindex("    http-check expect")] + whole[whole.rindex("    server one") :]
     with pytest.raises(StepFailed, match=r"came in incomplete"):
-        control.check_applied(lab.exec(control.apply_argv(other.digest), stdin=half))
+        control.check_applied(lab.apply(half, other.digest))
     assert lab.state().digest == before.digest
 
 
@@ -137,7 +137,7 @@ def test_the_running_text_undoes_a_switch(lab: Lab) -> None:
     first = lab.switch("one")
     before = lab.exec(control.RUNNING).text
     lab.switch("two")
-    control.check_applied(lab.exec(control.apply_argv(first.digest), stdin=before.encode()))
+    control.check_applied(lab.apply(before, first.digest))
     assert lab.state().digest == first.digest
 
 
@@ -191,35 +191,61 @@ def test_requests_under_way_are_counted_on_former_workers_too(lab: Lab) -> None:
 # -- secrets ---------------------------------------------------------------------
 
 
-def test_the_secret_shows_nowhere(lab: Lab) -> None:
-    lab.switch("both")
-    httpx.post(f"{lab.url}/api/chat", json={})
-    eventually(lambda: not lab.exec(["sh", "-c", "ls -A /dev/shm"]).text.strip())
-    inspected = docker("inspect", lab.gateway)
-    assert SECRET not in inspected
-    assert "LAB_TOKEN" not in json.loads(inspected)[0]["Config"].get("Env", [])
-    assert SECRET not in docker("logs", lab.gateway)
-    assert SECRET not in (lab.directory / "compose.yaml").read_text()
-    assert SECRET not in lab.exec(["sh", "-c", "cat /var/lib/haproxy/*"]).text
-    assert SECRET not in lab.compose("config")
-    assert SECRET in lab.exec(["sh", "-c", "cat /run/secrets/*"]).text
+def test_the_secret_is_where_haproxy_reads_it_and_nowhere_else(lab: Lab) -> None:
+    for name in ("both", "one", "both"):
+        lab.switch(name)
+    assert sent(lab) == f"Bearer {SECRET}"
+    for where in (docker("inspect", lab.gateway), docker("logs", lab.gateway), lab.compose("config")):
+        assert SECRET not in where
+    assert SECRET not in lab.exec(["sh", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"]).text
+    holding = lab.exec(["grep", "-rlF", SECRET, "/var/lib/haproxy", "/tmp", "/dev/shm", "/run", "/etc"]).text
+    assert holding.split() == ["/var/lib/haproxy/secrets.cfg"]
+    assert lab.exec(["stat", "-c", "%a %U", "/var/lib/haproxy/secrets.cfg"]).text.split() == ["600", "haproxy"]
 
 
 def test_a_new_value_takes_effect_by_a_reload(lab: Lab) -> None:
-    def sent() -> str:
-        httpx.post(f"{lab.url}/api/chat", json={})
-        return lab.ask("one", "/seen")["seen"][-1]["headers"]["authorization"]
-
     rendered = lab.switch("one")
     container = docker("inspect", "-f", "{{.Id}}", lab.gateway)
-    assert sent() == f"Bearer {SECRET}"
-    assert lab.rotate({}) == []
-    assert lab.rotate({"LAB_TOKEN": "the next one"}) == ["LAB_TOKEN"]
-    assert lab.switch("one").digest == rendered.digest
+    assert sent(lab) == f"Bearer {SECRET}"
+    assert lab.stale() == []
+    lab.variables["LAB_TOKEN"] = "the next one"
     try:
-        assert sent() == "Bearer the next one"
+        assert lab.stale() == ["LAB_TOKEN"]
+        assert lab.switch("one").digest == rendered.digest
+        assert lab.stale() == []
+        assert sent(lab) == "Bearer the next one"
         docker("restart", lab.gateway)
-        eventually(lambda: sent() == "Bearer the next one")
+        eventually(lambda: sent(lab) == "Bearer the next one")
         assert docker("inspect", "-f", "{{.Id}}", lab.gateway) == container
     finally:
-        lab.rotate({"LAB_TOKEN": SECRET})
+        lab.variables["LAB_TOKEN"] = SECRET
+
+
+def test_a_value_that_is_not_to_be_had_now_stays_as_it_is(lab: Lab) -> None:
+    lab.switch("one")
+    rendered = lab.render("two")
+    control.check_applied(lab.exec(control.apply_argv(rendered.digest), stdin=control.apply_input(rendered.text, {})))
+    assert sent(lab, "two") == f"Bearer {SECRET}"
+
+
+def sent(lab: Lab, to: str = "one") -> str:
+    """The credentials with which a request arrives."""
+    httpx.post(f"{lab.url}/api/chat", json={})
+    found: str = lab.ask(to, "/seen")["seen"][-1]["headers"]["authorization"]
+    return found
+
+
+# -- privileges ------------------------------------------------------------------
+
+
+def test_it_may_do_no_more_than_it_needs(lab: Lab) -> None:
+    host = json.loads(docker("inspect", lab.gateway))[0]["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] > 0
+    assert lab.exec(["sh", "-c", "touch /etc/x || touch /usr/x"]).code != 0
+    for line in lab.exec(["grep", "-hE", "^(CapEff|NoNewPrivs|Uid)", "/proc/1/status"]).text.splitlines():
+        word, *values = line.split()
+        assert {"CapEff:": values == ["0" * 16], "NoNewPrivs:": values == ["1"]}.get(word, values[0] != "0"), line

@@ -13,10 +13,11 @@ from stackctl.config.models import StackConfig
 from stackctl.config.target import resolve
 from stackctl.gateway import scripts
 from stackctl.gateway.haproxy import Rendered, render, waiting
+from stackctl.gateway.names import SOCKETS_DIR
 from stackctl.gateway.upstream import group
 from tests.support.gatewaylab import IMAGE, certificate
 
-CHECK = f"{scripts.COMMON}\ncd /tmp; mkdir -p /tmp/stackctl-gateway; write_secrets; cat >g.cfg; valid g.cfg\n"
+CHECK = f"{scripts.COMMON}\ncd /tmp; mkdir -p {SOCKETS_DIR}; cat >g.cfg; write_files g.cfg; haproxy -c -f g.cfg\n"
 
 
 def check(text: str) -> str:
@@ -63,7 +64,7 @@ def test_no_value_ends_its_own_argument() -> None:
     assert check(render(group(config, resolve(config, "p"))).text) == ""
 
 
-NAMES = ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIGESTS", "STORE_SECRETS"]
+NAMES = ["BOOT", "APPLY", "HEALTHY", "STATE", "RUNNING", "REQUESTS", "SECRET_DIGESTS"]
 UNUSED_PARTS = "SC2034,SC2317,SC2329,SC2016"
 """Not every script uses all of what they have in common; and the quotes are for bash."""
 

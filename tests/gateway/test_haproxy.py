@@ -57,10 +57,10 @@ def test_digest_follows_the_certificate(config: StackConfig) -> None:
 
 def test_no_secret_is_in_it_only_its_name(rendered: Callable[[str], Rendered]) -> None:
     text = rendered("all").text
-    assert "env(stackctl_secret_GPU_BOX_TOKEN)" in text
-    assert "env(stackctl_secret_API_KEY)" in text
+    assert "var(proc.stackctl_secret_GPU_BOX_TOKEN)" in text
+    assert "var(proc.stackctl_secret_API_KEY)" in text
     assert "/run/keys/ollama" not in text
-    assert [s.variable for s in rendered("gpu-box").secrets] == ["GPU_BOX_TOKEN"]
+    assert [s.reference.argument for s in rendered("gpu-box").secrets] == ["GPU_BOX_TOKEN"]
 
 
 def test_one_instance_is_one_hop_and_is_asked_whatever_its_health(rendered: Callable[[str], Rendered]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Callable
 
 import pytest
@@ -16,10 +14,12 @@ from stackctl.config.target import resolve
 from stackctl.errors import StepFailed, UsageError
 from stackctl.gateway import control, scripts, service, state
 from stackctl.gateway.credentials import GatewaySecret, gateway_secrets, header_format
+from stackctl.gateway.haproxy import Rendered
 from stackctl.gateway.instance import undo_rules
 from stackctl.gateway.quoting import quoted
 from stackctl.gateway.upstream import Group, group
 from stackctl.ports import Completed
+from stackctl.project.yamltext import dump
 
 # -- quoting and credentials ---------------------------------------------------
 
@@ -44,8 +44,8 @@ def test_quoted(value: str, expected: str) -> None:
         ("plain", "plain"),
         ("100%", "100%%"),
         ("$$5", "$5"),
-        ("id-${KEY}/x", "id-%[env(stackctl_secret_KEY)]/x"),
-        ("${A}${B}", "%[env(stackctl_secret_A)]%[env(stackctl_secret_B)]"),
+        ("id-${KEY}/x", "id-%[var(proc.stackctl_secret_KEY)]/x"),
+        ("${A}${B}", "%[var(proc.stackctl_secret_A)]%[var(proc.stackctl_secret_B)]"),
         ("a $ alone", "a $ alone"),
     ],
 )
@@ -59,11 +59,11 @@ def test_a_default_in_a_header_is_refused() -> None:
 
 
 def test_secrets_of_all_enabled_instances_each_once(config: StackConfig) -> None:
-    secrets = gateway_secrets(config)
-    assert [s.variable for s in secrets if s.reference.source == "env"] == ["API_KEY", "GPU_BOX_TOKEN"]
-    file = next(s for s in secrets if s.reference.source == "file")
-    assert file.variable.startswith("STACKCTL_SECRET_")
-    assert file.reference == SecretRef("file", "/run/keys/ollama")
+    assert [s.reference for s in gateway_secrets(config)] == [
+        SecretRef("env", "API_KEY"),
+        SecretRef("env", "GPU_BOX_TOKEN"),
+        SecretRef("file", "/run/keys/ollama"),
+    ]
 
 
 # -- upstreams -------------------------------------------------------------------
@@ -135,32 +135,32 @@ def test_undo_gives_a_request_its_first_form(group_of: Callable[[str], Group]) -
 # -- the Compose service ------------------------------------------------------------
 
 
-def test_the_service_is_the_same_for_every_target(config: StackConfig) -> None:
-    made = service.fragment(config, project="p", image="i", networks={"default": ["ollama"]})
+def test_the_service() -> None:
+    made = service.fragment(project="p", image="i", networks={"default": ["ollama"]})
     assert made.service["networks"] == {"default": {"aliases": ["ollama"]}, "stackctl-inner": None}
-    assert made.service["cap_drop"] == ["ALL"]
+    assert made.service["read_only"] is True
     assert made.service["labels"] == {"io.stackctl.project": "p", "io.stackctl.role": "gateway"}
-    assert made.top["secrets"]["stackctl_secret_GPU_BOX_TOKEN"] == {"environment": "GPU_BOX_TOKEN"}
     assert "ports" not in made.service
     json.dumps(made.service)
 
 
-def test_every_dollar_of_the_scripts_is_escaped_for_compose(config: StackConfig) -> None:
-    made = service.fragment(config, project="p", image="i", networks={})
-    for script in (made.service["entrypoint"][2], made.service["healthcheck"]["test"][3]):
-        assert "$" not in script.replace("$$", "")
+def test_what_starts_it_can_be_read_in_the_override() -> None:
+    made = service.fragment(project="p", image="i", networks={})
+    words = [*made.service["entrypoint"], *made.service["command"], *made.service["healthcheck"]["test"]]
+    assert all(word.count("\n") <= 3 and len(word) <= 300 for word in words)
+    lines = dump(made.service).splitlines()
+    assert lines.count("    exec haproxy -W -f secrets.cfg -f gateway.cfg") == 1
+    assert len(lines) < 100
 
 
-def test_a_secret_that_cannot_be_had_is_left_out(config: StackConfig) -> None:
-    made = service.fragment(config, project="p", image="i", networks={}, available=[SecretRef("env", "API_KEY")])
-    assert list(made.top["secrets"]) == ["stackctl_secret_API_KEY"]
-    none = service.fragment(config, project="p", image="i", networks={}, available=[])
-    assert "secrets" not in none.service
-    assert "secrets" not in none.top
+def test_every_dollar_of_the_scripts_is_escaped_for_compose() -> None:
+    made = service.fragment(project="p", image="i", networks={}).service
+    for text in (*made["entrypoint"], *made["healthcheck"]["test"], *made["environment"].values()):
+        assert "$" not in text.replace("$$", "")
 
 
-def test_publish(config: StackConfig) -> None:
-    made = service.fragment(config, project="p", image="i", networks={}, publish="127.0.0.1:11434")
+def test_publish() -> None:
+    made = service.fragment(project="p", image="i", networks={}, publish="127.0.0.1:11434")
     assert made.service["ports"] == ["127.0.0.1:11434:11434"]
 
 
@@ -190,21 +190,30 @@ def _secret(name: str) -> GatewaySecret:
 
 
 def test_stale_secrets() -> None:
-    digest = hashlib.sha256(b"same").hexdigest()
-    output = f"{digest}  stackctl_secret_A\n{digest}  stackctl_secret_B\n"
+    digest = hashlib.sha256(b"    set-var-fmt proc.stackctl_secret_A same\n").hexdigest()
+    output = f"{digest} stackctl_secret_A\n{digest} stackctl_secret_B\n"
     values = {_secret("A"): Secret("same"), _secret("B"): Secret("other"), _secret("C"): Secret("same")}
-    assert [s.variable for s in control.stale_secrets(output, values)] == ["B", "C"]
+    assert [s.reference.argument for s in control.stale_secrets(output, values)] == ["B", "C"]
+    assert list(control.secret_digests(output)) == ["stackctl_secret_A", "stackctl_secret_B"]
     assert control.stale_secrets("", {}) == []
 
 
-def test_secrets_archive() -> None:
-    data = control.secrets_archive({_secret("B"): Secret("b"), _secret("A"): Secret("ä")})
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        members = archive.getmembers()
-        assert [(m.name, m.mode, m.size) for m in members] == [
-            ("stackctl_secret_A", 0o444, 2),
-            ("stackctl_secret_B", 0o444, 1),
-        ]
+def test_what_is_sent_to_the_gateway() -> None:
+    given = control.apply_input("# all of it\n", {_secret("B"): Secret("50%'s\r\n"), _secret("A"): Secret("ä")})
+    assert given.decode().splitlines() == [
+        "global",
+        "    set-var-fmt proc.stackctl_secret_A 'ä'",
+        "    set-var-fmt proc.stackctl_secret_B '50%%'\"'\"'s'",
+        "#@configuration",
+        "# all of it",
+    ]
+    with pytest.raises(ValueError, match="control characters"):
+        control.apply_input("", {_secret("A"): Secret("a\0b")})
+
+
+def test_secret_names(rendered: Callable[[str], Rendered]) -> None:
+    assert control.secret_names(rendered("gpu-box").text) == {"stackctl_secret_GPU_BOX_TOKEN"}
+    assert control.secret_names(rendered("local").text) == set()
 
 
 def test_argv_holds_no_configuration_and_no_secret() -> None:

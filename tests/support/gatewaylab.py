@@ -59,11 +59,9 @@ class Lab:
 
     def start(self) -> None:
         """Bring the gateway up and wait until it is healthy. It has no configuration yet."""
-        self.part = fragment(
-            self.config, project=self.project, image=self.image, networks={"front": ["ollama", "stackctl-gateway"]}
-        )
-        service = {**self.part.service, "labels": {**self.part.service["labels"], "io.stackctl.test": "1"}}
-        top = {section: {k: dict(v) for k, v in entries.items()} for section, entries in self.part.top.items()}
+        part = fragment(project=self.project, image=self.image, networks={"front": ["ollama", "stackctl-gateway"]})
+        service = {**part.service, "labels": {**part.service["labels"], "io.stackctl.test": "1"}}
+        top = {section: {k: dict(v) for k, v in entries.items()} for section, entries in part.top.items()}
         for entry in (*top["networks"].values(), *top["volumes"].values()):
             entry["labels"] = {**entry["labels"], "io.stackctl.test": "1"}
         top["networks"]["front"] = {"labels": {"io.stackctl.test": "1"}}
@@ -71,16 +69,7 @@ class Lab:
         self.compose("up", "-d", "--wait")
 
     def compose(self, *arguments: str) -> str:
-        values = {s.variable: self.variables[s.variable] for s in self.part.secrets}
-        return docker(
-            "compose",
-            "-p",
-            self.project,
-            "-f",
-            str(self.directory / "compose.yaml"),
-            *arguments,
-            environment={**os.environ, **values},
-        )
+        return docker("compose", "-p", self.project, "-f", str(self.directory / "compose.yaml"), *arguments)
 
     @property
     def gateway(self) -> str:
@@ -144,9 +133,9 @@ class Lab:
     def state_of(self, name: str) -> str:
         return docker("inspect", "-f", "{{.State.Status}}", self.container(name))
 
-    def secrets(self) -> list[GatewaySecret]:
-        """The secrets that the gateway is to have."""
-        return gateway_secrets(self.config)
+    def values(self) -> dict[GatewaySecret, Secret]:
+        """The gateway's secrets, from ``variables``: by the name of the variable, the path of the file."""
+        return {s: Secret(self.variables[s.reference.argument]) for s in gateway_secrets(self.config)}
 
     def container(self, name: str) -> str:
         return f"{self.project}-{name}"
@@ -164,29 +153,32 @@ class Lab:
     def render(self, profile: str, **options: Any) -> Rendered:
         return render(group(self.config, resolve(self.config, profile), **options))
 
-    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str | None = None) -> Completed:
-        command = ["docker", "exec", "-i", *(("-u", user) if user else ()), self.gateway, *argv]
+    def exec(self, argv: Sequence[str], *, stdin: bytes = b"") -> Completed:
+        command = ["docker", "exec", "-i", self.gateway, *argv]
         done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
         return Completed(done.returncode, done.stdout, done.stderr)
+
+    def apply(self, text: str, digest: str) -> Completed:
+        """Send a configuration with the secrets that it uses."""
+        used = control.secret_names(text)
+        given = control.apply_input(text, {s: value for s, value in self.values().items() if s.name in used})
+        return self.exec(control.apply_argv(digest), stdin=given)
 
     def switch(self, profile: str, **options: Any) -> Rendered:
         """Put the configuration of a profile into force."""
         rendered = self.render(profile, **options)
-        control.check_applied(self.exec(control.apply_argv(rendered.digest), stdin=rendered.text.encode()))
+        control.check_applied(self.apply(rendered.text, rendered.digest))
         return rendered
 
     def state(self) -> state.GatewayState:
         return state.parse(self.exec(control.STATE).text)
 
-    def rotate(self, values: Mapping[str, str]) -> list[str]:
-        """Give the gateway new values for variables; the names of the secrets that were out of date."""
-        self.variables.update(values)
-        wanted = {s: Secret(self.variables[s.variable]) for s in self.part.secrets}
-        stale = control.stale_secrets(self.exec(control.SECRET_DIGESTS).text, wanted)
-        archive = control.secrets_archive({s: wanted[s] for s in stale})
-        done = self.exec(control.STORE_SECRETS, stdin=archive, user="0")
-        assert done.code == 0, done.error_text
-        return [s.variable for s in stale]
+    def stale(self) -> list[str]:
+        """The secrets that the running configuration has not as they are now."""
+        output = self.exec(control.SECRET_DIGESTS).text
+        known = control.secret_digests(output)
+        values = {s: value for s, value in self.values().items() if s.name in known}
+        return [s.reference.argument for s in control.stale_secrets(output, values)]
 
 
 def docker(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,17 +28,15 @@ class Built:
     part: GatewayPart
     text: str = field(repr=False)
     digest: str
-    variables: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
 
 def build(session: Session, stack: Stack, project: ComposeProject, target: Target) -> Built:
-    """Render the gateway; raises :class:`WrongInput` where a secret or a CA file cannot be read."""
+    """Render the gateway; raises :class:`WrongInput` where a CA file cannot be read."""
     from stackctl.gateway import control, haproxy, service, upstream  # noqa: PLC0415
     from stackctl.gateway.names import IMAGE_HOME, IMAGE_PUBLIC, LOCAL_ALIAS  # noqa: PLC0415
 
     config = stack.config
-    values = _values(session, stack)
     own = project.services.get(config.local.service)
     networks, on_host = _consumer_networks(project, list(config.consumers))
     # Consumers that already say the server's name keep it; so do those whose address nothing can change.
@@ -48,11 +46,9 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
     wanted = config.gateway.image if not isinstance(config.gateway, bool) else None
     present = [i for i in (IMAGE_PUBLIC, IMAGE_HOME) if session.engine.image(i) is not None]
     part = service.fragment(
-        config,
         project=project.name,
         image=control.image(wanted, present),
         networks=dict.fromkeys(networks, aliases),
-        available={s.reference for s in values},
         publish=publish,
     )
     group = upstream.group(
@@ -70,24 +66,17 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
         ),
         text=rendered.text,
         digest=rendered.digest,
-        variables=control.compose_variables(values),
         warnings=rendered.warnings,
     )
 
 
-def variables(session: Session, stack: Stack) -> dict[str, str]:
-    """What Compose needs in its environment for the gateway's secrets."""
-    from stackctl.gateway import control  # noqa: PLC0415
-
-    return control.compose_variables(_values(session, stack))
-
-
-def _values(session: Session, stack: Stack) -> dict[GatewaySecret, Secret]:
+def _values(session: Session, stack: Stack, names: Collection[str]) -> dict[GatewaySecret, Secret]:
+    """The values of these secrets, as far as they can be had."""
     from stackctl.gateway.credentials import gateway_secrets  # noqa: PLC0415
 
     read = secret_reader(session, stack)
     found = {}
-    for secret in gateway_secrets(stack.config):
+    for secret in (s for s in gateway_secrets(stack.config) if s.name in names):
         try:
             value = read(str(secret.reference))
         except StackctlError as error:
@@ -188,25 +177,23 @@ def secrets_moved(session: Session, stack: Stack, containers: Sequence[Container
     from stackctl.gateway import control  # noqa: PLC0415
 
     container = container_of(containers)
-    values = _values(session, stack)
-    if container is None or not values:
+    if container is None:
         return False
     done = session.engine.exec(container.id, control.SECRET_DIGESTS, timeout=10.0)
-    return done.code == 0 and bool(control.stale_secrets(done.text, values))
+    if done.code:
+        return False
+    values = _values(session, stack, control.secret_digests(done.text))
+    return bool(control.stale_secrets(done.text, values))
 
 
 def reload(session: Session, stack: Stack, container: Container, text: str, digest: str) -> None:
-    """Give the gateway its secrets as they are now, and this configuration; raises :class:`StepFailed`."""
+    """Give the gateway this configuration, with its secrets as they are now; raises :class:`StepFailed`."""
     from stackctl.gateway import control  # noqa: PLC0415
 
-    values = _values(session, stack)
-    listed = session.engine.exec(container.id, control.SECRET_DIGESTS, timeout=10.0)
-    if values and control.stale_secrets(listed.text, values):
-        archive = control.secrets_archive(values)
-        stored = session.engine.exec(container.id, control.STORE_SECRETS, stdin=archive, user="0", timeout=10.0)
-        if stored.code:
-            raise StepFailed(f"the gateway did not take its secrets: {stored.error_text.strip()}")
-    done = session.engine.exec(
-        container.id, control.apply_argv(digest), stdin=text.encode(), timeout=control.APPLY_TIMEOUT
-    )
+    values = _values(session, stack, control.secret_names(text))
+    try:
+        given = control.apply_input(text, values)
+    except ValueError as error:
+        raise StepFailed(f"a secret of the gateway cannot be sent in a header: {error}") from None
+    done = session.engine.exec(container.id, control.apply_argv(digest), stdin=given, timeout=control.APPLY_TIMEOUT)
     control.check_applied(done)

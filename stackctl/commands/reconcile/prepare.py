@@ -75,7 +75,7 @@ def prepare(
             warnings += said
             facts = replace(facts, gpu=gpu)
     override = render(project, stack.config, target, facts, stack.locate)
-    variables = {**compose_variables(session, stack, target, override), **(gateway.variables if gateway else {})}
+    variables = compose_variables(session, stack, target, override)
     if gateway is not None:
         target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
     return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
@@ -155,15 +155,9 @@ def every_token(session: Session, stack: Stack) -> dict[str, str]:
     return found
 
 
-def compose_secrets(session: Session, stack: Stack) -> dict[str, str]:
-    """Every variable that any override of this configuration may need: consumers' tokens, and the gateway's secrets."""
-    found = every_token(session, stack)
-    return {**found, **gateway_control.variables(session, stack)} if stack.config.gateway else found
-
-
 def compose_environment(session: Session, stack: Stack) -> dict[str, str]:
     """All that an override of this configuration may refer to, secrets and plain variables."""
-    return {**template_variables(stack), **compose_secrets(session, stack)}
+    return {**template_variables(stack), **every_token(session, stack)}
 
 
 def secret_values(session: Session, stack: Stack) -> list[str]:

@@ -11,7 +11,7 @@ from stackctl.commands.context.project_loader import Stack, load, resolve_projec
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import workspace
 from stackctl.commands.reconcile.observe import OVERRIDE, read_state
-from stackctl.commands.reconcile.prepare import compose_environment, compose_secrets, secret_values
+from stackctl.commands.reconcile.prepare import compose_environment, every_token, secret_values
 from stackctl.commands.reconcile.recover import notice, recover, unfinished
 from stackctl.errors import ComposeFileError, ExpectedFailure
 from stackctl.outcome import Outcome, Verbatim
@@ -69,7 +69,7 @@ def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
 
 def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
     """What prints every variable with its value, secrets redacted."""
-    session.hide([*secret_values(session, stack), *compose_secrets(session, stack).values()])
+    session.hide([*secret_values(session, stack), *every_token(session, stack).values()])
     done = session.engine.compose(call, list(arguments))
     for line in done.error_text.splitlines():
         session.reporter.note(line)
