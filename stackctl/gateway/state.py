@@ -8,6 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+_NOT_TIMED = str(2**64 - 1)
+"""HAProxy's -1, of a check that did not end, printed without a sign."""
+
 
 @dataclass(frozen=True)
 class InstanceState:
@@ -90,7 +93,7 @@ def _instance(name: str, row: dict[str, str], *, fallback: bool) -> InstanceStat
     status = row.get("status") or "no check"
     check = (row.get("check_status") or "").removeprefix("* ")
     code = row.get("check_code") or ""
-    took = row.get("check_duration") or ""
+    took = (row.get("check_duration") or "").replace(_NOT_TIMED, "")
     why = check + (f"/{code}" if code else "") + (f" in {took}ms" if took else "") if check else status
     if status.startswith("MAINT"):
         why = "its name does not resolve"

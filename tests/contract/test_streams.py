@@ -114,17 +114,32 @@ def test_expect_100_continue(server: Server) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\n",
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
     ],
-    ids=["tls-hello", "no-http", "no-host", "no-header"],
+    ids=["tls-hello-with-a-line-end", "no-http", "no-host", "no-header"],
 )
 def test_what_is_no_request_gets_400(server: Server, sent: bytes) -> None:
     found = _talk(server, sent + bytes(200))
     assert found.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"Content-Type: text/plain; charset=utf-8" in found
+
+
+def test_a_tls_hello_is_waited_on_for_its_line_end(server: Server) -> None:
+    with _connect(server) as client:
+        client.sendall(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(200))
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(5)
+        client.sendall(b"\n")
+        assert client.recv(30).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_a_request_without_a_host_is_told_what_it_lacks(server: Server) -> None:
+    assert _talk(server, b"GET / HTTP/1.1\r\n\r\n").endswith(b"400 Bad Request: missing required Host header")
 
 
 def test_endless_header_gets_431(server: Server) -> None:

@@ -281,6 +281,11 @@ def test_state_next_in_line() -> None:
     assert seen.notice == "all is served by http://b; down: a (L4CON in 0ms)"
 
 
+def test_state_of_a_check_that_was_not_timed() -> None:
+    seen = state.parse(_output({"a": ("DOWN", "L4TOUT,,18446744073709551615")}))
+    assert seen.instances[0].why == "L4TOUT"
+
+
 def test_state_on_the_fallback_says_so() -> None:
     rows = {"a": ("DOWN", "L7STS,401,2"), "url-1": ("MAINT (resolution)", ",,"), "local": ("UP", "L7OK,200,1")}
     seen = state.parse(_output(rows))

@@ -28,6 +28,8 @@ pack() { if has base64; then base64 | tr -d '\n'; else printf 'hex:'; od -An -v 
 bounded() { if has timeout; then timeout "$@"; else shift; "$@"; fi; }
 raw=none
 if has bash && has timeout; then raw=bash; elif has nc; then raw=nc; fi
+keeps= # OpenBSD's nc closes nothing at the end of its input, and outlives its server until then
+if [ $raw = nc ]; then case $(nc -h 2>&1) in OpenBSD*) keeps=1 ;; esac fi
 names=none
 if has getent; then names=getent; elif has nslookup; then names=nslookup; fi
 shaker=none
@@ -112,7 +114,8 @@ shake() {
   # shellcheck disable=SC2086
   timeout "$4" openssl s_client -connect "$at:$2" $sni $check $store -showcerts </dev/null 2>&1
 }
-# send ADDRESS PORT SECONDS NAME: standard input goes out, what comes back is standard output
+# send ADDRESS PORT SECONDS NAME: standard input goes out, what comes back is standard output.
+# The sending half stays open until the answer has been read: servers take a closed one for a client that left.
 send() {
   if [ -n "$4" ]; then
     at=$1; case $1 in *:*) at="[$1]" ;; esac
@@ -121,22 +124,12 @@ send() {
   elif [ $raw = bash ]; then
     timeout "$3" bash -c 'exec 3<>"/dev/tcp/$0/$1" && cat >&3 && cat <&3' "$1" "$2" 2>/dev/null
   else
+    # As a writer of the pipe that it reads from, nc never meets the end of its input, at which it would close
+    [ -n "$keeps" ] || exec 3<>/proc/self/fd/0
     bounded "$3" nc -w 4 "$1" "$2" 2>/dev/null
   fi
 }
-# outgoing ASK FORMAT SECONDS: a request; with nc a long one is held open: a closed half means a caller that left
-outgoing() {
-  # shellcheck disable=SC2059
-  printf "$2"
-  [ "$1$raw" = generatenc ] || [ -n "$hold" ] || return 0
-  held=0
-  while [ $held -lt "$3" ]; do
-    sleep 1
-    printf '\r\n' || return 0
-    held=$((held + 1))
-  done
-}
-now; begin=$now budget=1100 quiet='' hold='' bad=$(printf 'HTTP/1.1 400' | pack)
+now; begin=$now budget=1100 quiet=''
 while IFS="$tab" read -r verb a b c d e f g; do
   now
   if [ $((now - begin)) -gt $budget ]; then say end 0; exit 0; fi
@@ -181,8 +174,7 @@ while IFS="$tab" read -r verb a b c d e f g; do
       name=$tls
       if [ "$e" != - ]; then where=${e% *} to=${e#* } name=''; fi
       for address in $where; do
-        now; t0=$now hold=''
-        # shellcheck disable=SC2059
+        now; t0=$now
         if [ "$a$raw" = largenc ] && has wget; then
           # nc writes a kilobyte at a time, which no small MTU stops; wget fills whole packets
           at=$address; case $at in *:*) at="[$at]" ;; esac
@@ -194,15 +186,8 @@ while IFS="$tab" read -r verb a b c d e f g; do
           elif [ $rc -eq 0 ]; then body=$(printf 'HTTP/1.1 200 OK\r\n\r\n' | pack)
           else body=''; fi
         else
-          body=$(outgoing "$a" "$f" "$b" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
-          again=''
-          case $raw$body in
-            # a proxy that drops the request of a caller who left says 400, where its server is slow to answer
-            "nc$bad"*) again=1 hold=1 ;;
-            # what holds the connection open may meet its end: a server that closes on it resets, and the answer is lost
-            nc) now; [ "$a" != generate ] || [ $((now - t0)) -ge $((b * 100 - 20)) ] || again=1 ;;
-          esac
-          [ -z "$again" ] || body=$(outgoing "$a" "$f" "$b" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
+          # shellcheck disable=SC2059
+          body=$(printf "$f" | send "$address" "$to" "$b" "$name" | head -c "$c" | pack)
         fi
         now; took=$(((now - t0) * 10))
         say ask "$aim" "$a" "$address" "$took" "$body"

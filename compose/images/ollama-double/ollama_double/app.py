@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ class App:
     scheduler: Scheduler
     downloads: Downloads
     name: str
+    dice: Random
     journal: list[dict[str, Any]] = field(default_factory=list)
     active: int = 0
     served: int = 0

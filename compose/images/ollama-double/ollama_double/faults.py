@@ -92,6 +92,7 @@ class Faults:
     registry: str = "ok"
     registry_body: str = ""
     cloud: str = "offline"
+    half_closed: float = -1.0
     bearer: str = ""
     basic: str = ""
     prefix: str = ""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ollama_double import VERSION, discovery, faults, keys, log, settings
@@ -47,7 +48,8 @@ def build(env: Mapping[str, str] = os.environ) -> App:
     except (ValueError, OSError) as error:
         raise StartError(f"the double's own settings are wrong: {error}") from None
     store = Store(read.models)
-    app = App(read, told, store, entries, Scheduler(read, told), Downloads(store, told), own_name(env))
+    dice = Random(env.get("OLLAMA_DOUBLE_SEED"))  # noqa: S311 - a test repeats it
+    app = App(read, told, store, entries, Scheduler(read, told), Downloads(store, told), own_name(env), dice)
     log.line("INFO", "routes.go:1951", f"Ollama cloud disabled: {str(any(app.cloud_switches())).lower()}")
     try:
         keys.ensure(read.home)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import re
 import time
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ollama_double import faults, log
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
 
     from ollama_double.app import App
     from ollama_double.net.connection import Connection
+
+_READING = 0.005
+"""Seconds that the real server takes to read its models from the disk."""
+_CANCELLED = {"/api/tags": 0.88, "/v1/models": 0.73}
+"""Which answers a half-closed request loses, and how often: as counted on the real server."""
+_WORKING = re.compile(r"/api/(generate|chat|embed|embeddings|pull|push|create)|/v1/(?!models).*")
+"""Calls that end with the client's sending half, as they end with the client."""
 
 
 class Service:
@@ -86,6 +95,7 @@ class Service:
             if fault.delay:
                 await asyncio.sleep(fault.delay)
             if fault.hostile:
+                connection.bind()
                 return await hostile.answer(fault, connection)
             if fault.status:
                 return _overridden(fault)
@@ -95,20 +105,27 @@ class Service:
         inner = front.rewritten(request, app.faults)
         if isinstance(inner, Response):
             return inner
-        return await self._routed(inner)
+        response = await self._routed(inner, connection)
+        if inner.path in _CANCELLED and await connection.heard_end(_READING):
+            rate = app.faults.half_closed if app.faults.half_closed >= 0 else _CANCELLED[inner.path]
+            if app.dice.random() < rate:
+                return json_response({"error": "context canceled"}, 500)
+        return response
 
-    async def _routed(self, request: Request) -> Response:
+    async def _routed(self, request: Request, connection: Connection) -> Response:
         if self._version != self._app.version:
             self._routes, self._version = routes.table(self._app), self._app.version
         clean = posixpath.normpath("/" + request.path.lstrip("/")) if request.path != "/" else "/"
         if clean != request.path.rstrip("/") and clean != request.path:
             slash = "/" if request.path.endswith("/") and clean != "/" else ""
-            return _redirect(request, clean + slash)
+            return _redirect(request, clean + slash, 307)
         found = self._routes.find(request.method, request.path)
         if found is None and len(request.path) > 1:
             other = request.path[:-1] if request.path.endswith("/") else request.path + "/"
             if self._routes.find(request.method, other):
-                return _redirect(request, other)
+                return _redirect(request, other, 301 if request.method == "GET" else 307)
+        if _WORKING.fullmatch(request.path):
+            connection.bind()
         verdict = self._guard.check(request)
         response = verdict.answer or await self._handled(request, found)
         response.headers[:0] = [pair for pair in verdict.headers if pair not in response.headers]
@@ -143,8 +160,8 @@ def _overridden(fault: faults.RouteFault) -> Response:
     return response
 
 
-def _redirect(request: Request, path: str) -> Response:
-    code, phrase = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
+def _redirect(request: Request, path: str, code: int) -> Response:
+    phrase = HTTPStatus(code).phrase
     where = path + (f"?{request.query}" if request.query else "")
     response = Response(code, headers=[("Location", where)])
     if request.method in {"GET", "HEAD"}:

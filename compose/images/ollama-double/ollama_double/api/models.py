@@ -119,7 +119,7 @@ class ModelsApi:
     async def tags(self, request: Request) -> Response:
         """GET /api/tags."""
         del request
-        models = sorted(self._app.store.models(), key=lambda model: model.modified_ns, reverse=True)
+        models = sorted(self._app.store.models(), key=lambda model: model.modified_ns // 10**9, reverse=True)
         return json_response({"models": [_listed(model, capable=self._app.at_least(0, 30)) for model in models]})
 
     async def ps(self, request: Request) -> Response:

@@ -44,7 +44,7 @@ class OpenAiModels:
     async def list(self, request: Request) -> Response:
         """GET /v1/models."""
         del request
-        models = sorted(self._app.store.models(), key=lambda model: model.modified_ns, reverse=True)
+        models = sorted(self._app.store.models(), key=lambda model: model.modified_ns // 10**9, reverse=True)
         return json_response({"object": "list", "data": [_listed(m, m.name.short) for m in models] or None}, 200, JSON)
 
     async def get(self, request: Request) -> Response:

@@ -47,6 +47,10 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed = False
+        self.half_closed = False
+        """The client has closed its sending half: nothing more comes, but it may still read."""
+        self.bound = False
+        """What is served now ends as soon as the client closes its sending half."""
         self._task: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.client = ""
@@ -67,8 +71,24 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Treat a half-closed connection as closed, as net/http does."""
-        return False
+        """Keep a half-closed connection for the answer; net/http cancels the request, which not every handler heeds."""
+        if self.bound or not self.transport.can_write_eof():  # over TLS there is no half
+            return False
+        self.half_closed = True
+        self._arrived.set()
+        return True
+
+    def bind(self) -> None:
+        """Let what is served now end with the client's sending half, even where that is closed already."""
+        self.bound = True
+        if self.half_closed:
+            self.transport.close()
+            raise GoneError
+
+    async def heard_end(self, seconds: float) -> bool:
+        """Work for so long; say whether the client has closed its sending half by then."""
+        await asyncio.sleep(seconds)
+        return self.half_closed
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what is being served: this is how a pull or a generation is stopped."""
@@ -114,6 +134,7 @@ class Connection(asyncio.Protocol):
         request = Request(method, target, headers, body, self.client)
         if version == "HTTP/1.1" and request.header("Host") is None:
             raise BadRequestError(400, "Bad Request: missing required Host header")
+        self.bound = False
         response = await self._serve(request, self)
         asked = (request.header("Connection") or "").lower()
         keep = "close" not in asked if version == "HTTP/1.1" else "keep-alive" in asked
@@ -146,13 +167,14 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) > MAX_HEADER:
                 raise BadRequestError(431, "Request Header Fields Too Large")
             start = max(0, len(self._buffer) - 3)
-            if self._buffer and not _plausible(self._buffer):
+            line = self._buffer.find(b"\n")
+            if line >= 0 and not _plausible(self._buffer):
                 raise BadRequestError(400, "Bad Request")
             await self.more()
 
     async def more(self) -> None:
         """Wait for bytes; GoneError when there will be none."""
-        if self._closed:
+        if self._closed or self.half_closed:
             raise GoneError
         # What is unread does not suffice, so a pause for the sake of the buffer ends here.
         self.transport.resume_reading()
@@ -166,7 +188,7 @@ class Connection(asyncio.Protocol):
     def consume(self, count: int) -> None:
         """Drop `count` unread bytes and read on."""
         del self._buffer[:count]
-        if len(self._buffer) <= HIGH_WATER and not self._closed:
+        if len(self._buffer) <= HIGH_WATER and not (self._closed or self.half_closed):
             self.transport.resume_reading()
 
     async def write(self, data: bytes) -> None:
@@ -308,7 +330,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _plausible(buffer: bytearray) -> bool:
-    # A TLS hello or other binary greeting never has a blank line: refuse it at its first byte.
+    # A TLS hello or other binary greeting never has a blank line: its first line is judged alone.
     return 65 <= buffer[0] <= 122 or buffer[0] in b"\r\n"
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_double import log
+from ollama_double import godata, log
 from ollama_double.faults import RUNNER_DIED
 from ollama_double.net.web import ApiError, CutError
 from ollama_double.runners import talk
@@ -69,7 +69,8 @@ def check_format(form: Any) -> None:
     if form not in (None, "", "json") and not isinstance(form, dict):
         import json  # noqa: PLC0415 - only the refusal needs it
 
-        raise ApiError(500, f'invalid format: {json.dumps(form)}; expected "json" or a valid JSON Schema object')
+        shown = godata.quote(json.dumps(form, separators=(",", ":"), ensure_ascii=False))
+        raise ApiError(500, f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
 
 
 async def pieces(
