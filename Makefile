@@ -75,7 +75,7 @@ images: setup ## Build the project's images, where something changed
 test-tools:
 	@scripts/test-tools
 
-check: env ## Lint, format, types, who imports whom, shell, YAML
+check: env ## Lint, format, types, who imports whom, signs of the diagnosis, shell, YAML
 	@scripts/check
 
 test: setup images test-tools ## All tests on the real engine; ARGS goes to pytest

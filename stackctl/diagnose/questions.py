@@ -13,6 +13,7 @@ from stackctl.diagnose.answers import AimSeen, Seen
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
 from stackctl.diagnose.proxyrules import chosen
 from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Case
 from stackctl.project.discovery.images import is_ollama
 from stackctl.project.discovery.pullers import bind_port
@@ -118,7 +119,7 @@ def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
     if 404 in statuses and (url.prefix or told.suffix):
         aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(told.headers)),), at))
     more = []
-    if "url.slash" in told.marks:
+    if Sign.URL_SLASH in told.marks:
         more.append(
             Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}')
         )
@@ -161,7 +162,7 @@ def wants_second(scene: Scene, seen: Mapping[str, Seen], failing: Sequence[str])
     for told in scene.told:
         found = seen.get(told.consumer)
         aim = found.aims.get(told.aim) if found else None
-        if aim is not None and ("url.slash" in told.marks or _is_old(aim) or "client.browser" in told.marks):
+        if aim is not None and (Sign.URL_SLASH in told.marks or _is_old(aim) or Sign.CLIENT_BROWSER in told.marks):
             wanted.add(told.consumer)
     return [c for c in seen if c in wanted]
 
@@ -184,7 +185,7 @@ def host_question(scene: Scene) -> HostQuestion:
         if told.url is None:
             continue
         failed = case.aim.resolved is not None and not case.aim.resolved.addresses
-        if told.url.ip is None and "url.loopback" not in told.marks and (failed or case.host in case.extra_hosts):
+        if told.url.ip is None and Sign.URL_LOOPBACK not in told.marks and (failed or case.host in case.extra_hosts):
             names.append(case.host)
         tries += [(c.address, c.port) for c in case.aim.connected if not c.ok and not c.address.startswith("127.")]
     return HostQuestion(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(tries))[:8], tuple(_servers(scene))[:6])

@@ -9,7 +9,9 @@ from dataclasses import replace
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import origins
 from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.diagnose.words import Words
 from stackctl.project.compose import Service
 
 HOST_ALIAS = "host.docker.internal"
@@ -19,50 +21,49 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     """Add the words that remedies use. ``meant`` is what the configuration would tell this consumer."""
     told, words = case.told, board.words
     good = meant or best(case.scene, case)
-    words["good"] = spell(told, good)
-    words["container"] = case.container.name if case.container else told.consumer
-    words["allow"] = _allow(board, _own_subnet(case), words.get("port", ""))
-    words.setdefault("host_address", "<its address>")
-    words.setdefault("ext_servers", "the host's resolver")
-    words.setdefault("suggestion", good.host)
-    words["origin_header"] = next(iter(origins(case)), "*")
-    _networks(case, words)
-    if told.url is None:
-        return
-    url = told.url
-    tail = "/v1" if "client.openai" in told.marks or {"url.v1", "template.v1"} <= told.marks else ""
+    url = told.url or good
+    tail = "/v1" if Sign.CLIENT_OPENAI in told.marks or {Sign.URL_V1, Sign.TEMPLATE_V1} <= told.marks else ""
 
     def form(other: OllamaUrl | str) -> str:
         """As this variable is written: with ``/v1`` where it had it, without a scheme where it had none."""
         text = f"{other}{tail}"
-        return text.removeprefix("http://") if "value.host_port" in told.marks and told.template != "{url}" else text
+        return text.removeprefix("http://") if Sign.VALUE_HOST_PORT in told.marks and told.template != "{url}" else text
 
+    words["good"] = spell(told, good)
+    words["container"] = case.container.name if case.container else told.consumer
+    words["allow"] = _allow(board, _own_subnet(case), words.get("port", ""))
+    words.setdefault("suggestion", good.host)
+    words.setdefault("address", case.host)
+    words.setdefault("model", next(iter(told.models), "<model>"))
+    words["origin_header"] = next(iter(origins(case)), "*")
     words["bare"] = form(url)
-    words["bare_root"] = str(url)
     words["with_port"] = form(replace(url, port=STANDARD_PORT))
     words["http_url"] = form(replace(url, scheme="http"))
     words["https_url"] = form(_https(url))
     words["origin"] = form(replace(url, prefix=""))
     words["v1_url"] = f"{url}/v1"
-    if words.get("v4"):
-        words["v4_url"] = form(url.with_host(words["v4"]))
+    _networks(case, words)
+    if v4 := words.get("v4"):
+        words["v4_url"] = form(url.with_host(v4))
     if listen := words.get("listen"):
         words["listen_url"] = form(url.with_host(listen.rpartition(":")[0] if _is_pair(listen) else listen))
-    if words.get("inner", "").isdigit():
-        words["inner_url"] = form(replace(url, port=int(words["inner"])))
-    if words.get("san"):
-        words["san_url"] = form(url.with_host(words["san"]))
-    if words.get("unique"):
-        words["unique_url"] = form(url.with_host(words["unique"]))
-    target = words.get("target_service") or words.get("target_container")
-    words["bind"] = f"0.0.0.0:{_port_of(case.scene, target or '', STANDARD_PORT)}"
-    if target:
-        inner = int(words["inner"]) if words.get("inner", "").isdigit() else _port_of(case.scene, target, url.port)
-        words["target_url"] = form(f"http://{target}:{inner}")
-        words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, inner)}")
+    if inner := words.get("inner"):
+        words["inner_url"] = form(replace(url, port=int(inner)))
+    if san := words.get("san"):
+        words["san_url"] = form(url.with_host(san))
+    if unique := words.get("unique"):
+        words["unique_url"] = form(url.with_host(unique))
+    server = next(iter(case.scene.ollama_services), good.host)
+    target = words.get("target_service") or words.get("target_container") or server
+    words["bind"] = f"0.0.0.0:{_port_of(case.scene, target, STANDARD_PORT)}"
+    port = int(words["inner"]) if words.get("inner") else _port_of(case.scene, target, url.port)
+    words["target_url"] = form(f"http://{target}:{port}")
+    words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, port)}")
+    words.setdefault("target_service", target)
+    words.setdefault("target_container", target)
 
 
-def _networks(case: Case, words: dict[str, str]) -> None:
+def _networks(case: Case, words: Words) -> None:
     """Networks as the user's files call them, for lines to be pasted there."""
     project = case.scene.project
     keys = {str(n.get("name") or f"{project.name}_{k}"): k for k, n in project.networks.items()}
@@ -70,8 +71,9 @@ def _networks(case: Case, words: dict[str, str]) -> None:
     service = project.services.get(owner)
     own = list(service.networks) if service and service.networks else ["default"]
     words["network_service"], words["own_networks"] = owner, ", ".join(own)
-    words["overlap_key"] = keys.get(words.get("overlap", ""), words.get("overlap", ""))
-    words["target_subnet_of"] = "" if words.get("overlap", "") in keys else "# in the project that it is of\n"
+    overlap = words.get("overlap", "")
+    words["overlap_key"] = keys.get(overlap, overlap)
+    words["target_subnet_of"] = "" if overlap in keys else "# in the project that it is of\n"
     words["join"] = ""
     if name := words.get("target_network"):
         key = keys.get(name, name)
@@ -90,11 +92,11 @@ def _https(url: OllamaUrl) -> OllamaUrl:
 
 def spell(told: Told, url: OllamaUrl) -> str:
     """``url`` in the form that this variable takes."""
-    if "value.host_port" in told.marks and told.template != "{url}" and url.scheme == "http":
+    if Sign.VALUE_HOST_PORT in told.marks and told.template != "{url}" and url.scheme == "http":
         return url.address
     return (
         f"{url}/v1"
-        if "client.openai" in told.marks or (told.suffix == "/v1" and "template.v1" in told.marks)
+        if Sign.CLIENT_OPENAI in told.marks or (told.suffix == "/v1" and Sign.TEMPLATE_V1 in told.marks)
         else str(url)
     )
 
@@ -139,17 +141,17 @@ def _published_port(scene: Scene, name: str, inner: int) -> int:
 
 def _allow(board: Board, subnet: str, port: str) -> str:
     """Lines that let one network in to one port, in the words of the firewall that this host has."""
-    if "rules.firewalld" in board.on:
+    if Sign.RULES_FIREWALLD in board.on:
         rule = f"rule family=ipv4 source address={subnet} port port={port} protocol=tcp accept"
         return f"sudo firewall-cmd --permanent --add-rich-rule='{rule}'\nsudo firewall-cmd --reload"
-    if "rules.nft" in board.on:
+    if Sign.RULES_NFT in board.on:
         return "\n".join(
             (
                 "sudo nft -a list ruleset   # the chain with `hook input`, and the rule in it",
                 f"sudo nft insert rule <family> <table> <chain> ip saddr {subnet} tcp dport {port} accept",
             )
         )
-    if "rules.ufw" in board.on or "rules.known" not in board.on:
+    if Sign.RULES_UFW in board.on or Sign.RULES_KNOWN not in board.on:
         return f"sudo ufw allow in from {subnet} to any port {port} proto tcp"
     return f"sudo iptables -I INPUT -s {subnet} -p tcp --dport {port} -j ACCEPT"
 

@@ -43,14 +43,9 @@ class Ground:
     finding: Finding
     scene: Scene
 
-    @property
-    def words(self) -> Mapping[str, str]:
-        """The words of the finding's board."""
-        return self.finding.words
-
     def word(self, key: str) -> str:
         """One of them, or empty."""
-        return self.finding.words.get(key, "")
+        return str(self.finding.words.get(key, ""))
 
     @property
     def consumer(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import Seen
+from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container, EngineInfo
 from stackctl.project.compose import ComposeProject
 
@@ -30,7 +31,7 @@ class Told:
     value: str = field(repr=False)
     url: OllamaUrl | None
     suffix: str = ""
-    marks: frozenset[str] = frozenset()
+    marks: frozenset[Sign] = frozenset()
     source: str = "container"
     aim: str = ""
     userinfo: str = field(default="", repr=False)

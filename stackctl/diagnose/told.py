@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from stackctl.config.url import DEFAULT_PORT, OllamaUrl
 from stackctl.diagnose.scene import Told
+from stackctl.diagnose.sign import Sign
 
 _ENDPOINT = re.compile(
     r"/(?:api/(?:generate|chat|tags|show|embed|embeddings|version|ps|pull)|v1/(?:models|chat/completions|completions|embeddings))$"
@@ -31,15 +32,15 @@ def read(
 
     ``port`` is another variable that says the port, and what it says.
     """
-    marks: set[str] = set()
+    marks: set[Sign] = set()
     text = value
     if any(c <= " " or c == "\x7f" for c in text.strip("\"'")) and " #" not in text:
-        marks.add("value.space")
+        marks.add(Sign.VALUE_SPACE)
     if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
-        marks.add("value.quoted")
+        marks.add(Sign.VALUE_QUOTED)
         text = text[1:-1]
     if re.search(r"\s#", text):
-        marks.add("value.comment")
+        marks.add(Sign.VALUE_COMMENT)
         text = re.split(r"\s+#", text)[0]
     text = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
     if not text:
@@ -49,14 +50,14 @@ def read(
                 variable,
                 value,
                 None,
-                marks=frozenset({"value.blank", *marks}),
+                marks=frozenset({Sign.VALUE_BLANK, *marks}),
                 source=source,
                 template=template,
             )
         ]
     parts = [p for p in re.split(r"[;,]", text) if p]
     if len(parts) > 1:
-        marks.add("value.list")
+        marks.add(Sign.VALUE_LIST)
     return [_one(consumer, variable, value, part, marks, source, template, port) for part in parts[:8]]
 
 
@@ -65,64 +66,64 @@ def _one(
     variable: str,
     value: str,
     part: str,
-    shared: set[str],
+    shared: set[Sign],
     source: str,
     template: str,
     partner: tuple[str, int] | None,
 ) -> Told:
     marks = set(shared)
     openai = bool(OPENAI.search(variable))
-    marks.add("client.openai" if openai else "client.native")
+    marks.add(Sign.CLIENT_OPENAI if openai else Sign.CLIENT_NATIVE)
     if BROWSER.match(variable):
-        marks.add("client.browser")
+        marks.add(Sign.CLIENT_BROWSER)
     # A template of `{host}:{port}` for a variable that calls itself a URL only copies the fault.
     hostish = bool(_HOSTISH.search(variable)) or (
         template.startswith("{host}") and not re.search(r"URL|URI", variable, re.IGNORECASE)
     )
     if "://" not in part:
-        marks.add("value.host_port" if hostish else "value.no_scheme")
+        marks.add(Sign.VALUE_HOST_PORT if hostish else Sign.VALUE_NO_SCHEME)
         part = f"http://{part.lstrip('/')}"
     try:
         split = urlsplit(part)
         port, host = split.port, split.hostname or ""
     except ValueError:
-        return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
+        return Told(consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source)
     scheme = split.scheme.lower()
     if scheme not in ("http", "https") or not host:
-        marks.add("value.no_host" if scheme in ("http", "https") else "value.other_scheme")
-        return Told(consumer, variable, value, None, marks=frozenset({*marks, "value.unreadable"}), source=source)
+        marks.add(Sign.VALUE_NO_HOST if scheme in ("http", "https") else Sign.VALUE_OTHER_SCHEME)
+        return Told(consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source)
     if port is None:
         if partner is not None:
             port = partner[1]
-            marks = (marks - {"value.no_scheme"}) | {"value.host_port"} if "value.no_scheme" in marks else marks
-        elif "value.host_port" in marks:
+            marks = (
+                (marks - {Sign.VALUE_NO_SCHEME}) | {Sign.VALUE_HOST_PORT} if Sign.VALUE_NO_SCHEME in marks else marks
+            )
+        elif Sign.VALUE_HOST_PORT in marks:
             port = DEFAULT_PORT
         else:
-            marks.add("url.port_omitted")
+            marks.add(Sign.URL_PORT_OMITTED)
             port = 443 if scheme == "https" else 80
     path, suffix = split.path, ""
     if (path.endswith("/") and path.strip("/")) or path == "/":
-        marks.add("url.slash")
+        marks.add(Sign.URL_SLASH)
     path = re.sub("/+$", "", path)
     if match := _ENDPOINT.search(path):
-        marks.add("url.endpoint")
+        marks.add(Sign.URL_ENDPOINT)
         suffix, path = match[0], path[: match.start()]
     elif path.endswith(("/v1", "/api")):
         cut = path.rindex("/")
         suffix, path = path[cut:], path[:cut]
-        marks.add("url.v1" if suffix == "/v1" else "url.api")
+        marks.add(Sign.URL_V1 if suffix == "/v1" else Sign.URL_API)
     if openai and not suffix:
-        marks.add("url.openai_bare")
+        marks.add(Sign.URL_OPENAI_BARE)
     if path:
-        marks.add("url.prefix")
+        marks.add(Sign.URL_PREFIX)
     marks |= _host_marks(host)
-    if scheme == "https":
-        marks.add("url.https")
     userinfo = part.split("://", 1)[1].rsplit("@", 1)[0] if "@" in split.netloc else ""
     if userinfo:
-        marks.add("url.userinfo")
+        marks.add(Sign.URL_USERINFO)
     if template.endswith("/v1") or "{url}/v1" in template:
-        marks.add("template.v1")
+        marks.add(Sign.TEMPLATE_V1)
     return Told(
         consumer,
         variable,
@@ -145,29 +146,28 @@ def is_private(host: str) -> bool:
         return bool(re.search(r"^[^.]+$|\.(?:lan|local|localdomain|internal|intern|intranet|home|corp|ts\.net)$", host))
 
 
-def _host_marks(host: str) -> set[str]:
+def _host_marks(host: str) -> set[Sign]:
     lower = host.lower().rstrip(".")
-    marks = set()
+    marks: set[Sign] = set()
     try:
         ip = ipaddress.ip_address(lower.partition("%")[0])
     except ValueError:
         ip = None
     if ip is not None:
-        marks.add("url.ip")
+        marks.add(Sign.URL_IP)
         if ip.is_unspecified:
-            marks.add("url.zero")
+            marks.add(Sign.URL_ZERO)
         elif ip.is_loopback:
-            marks.add("url.loopback")
+            marks.add(Sign.URL_LOOPBACK)
         return marks
-    marks.add("url.name")
     if lower in ("localhost", "ip6-localhost", "localhost.localdomain") or lower.endswith(".localhost"):
-        marks |= {"url.loopback", "url.localhost"}
+        marks |= {Sign.URL_LOOPBACK, Sign.URL_LOCALHOST}
     if lower == "host.docker.internal":
-        marks.add("url.host_alias")
+        marks.add(Sign.URL_HOST_ALIAS)
     if "." not in lower:
-        marks.add("url.single_label")
+        marks.add(Sign.URL_SINGLE_LABEL)
     if lower.endswith(".local"):
-        marks.add("url.mdns")
+        marks.add(Sign.URL_MDNS)
     if lower.endswith(".ts.net"):
-        marks.add("url.tailnet")
+        marks.add(Sign.URL_TAILNET)
     return marks

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.diagnose.causes import table
-from stackctl.diagnose.causes.model import Cause, Severity
+from stackctl.diagnose.causes.model import Cause, Severity, either
 from stackctl.diagnose.signs.board import Board
+from stackctl.diagnose.words import DEFAULTS, Words
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Finding:
     remedy: Remedy
     rank: int = 0
     also: tuple[str, ...] = ()
-    words: Mapping[str, str] = field(default_factory=dict, repr=False)
+    words: Words = field(default_factory=Words, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """The object of the contract."""
@@ -57,11 +58,6 @@ class Finding:
         }
 
 
-class _Words(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return f"<{key.replace('_', ' ')}>"
-
-
 def of_consumer(board: Board, consumer: str) -> list[Finding]:
     """The root cause of one URL's trouble, and what else deserves a warning."""
     held = [row for row in table() if row.scope in ("consumer", "project") and row.holds(board.on)]
@@ -73,9 +69,9 @@ def of_consumer(board: Board, consumer: str) -> list[Finding]:
     return [_finding(row, board, consumer) for row in _once(chosen)]
 
 
-def of_scope(board: Board, scope: str) -> list[Finding]:
+def of_service(board: Board) -> list[Finding]:
     """What is wrong with a service as such; belongs to no single consumer."""
-    held = [row for row in table() if row.scope == scope and row.holds(board.on)]
+    held = [row for row in table() if row.scope == board.scope and row.holds(board.on)]
     errors = [row for row in held if row.severity == "error"]
     life = [row for row in errors if row.rung == "life"][:1]
     rest = [row for row in held if row not in life and not (life and row.rung in ("life", "advice"))]
@@ -90,12 +86,12 @@ def _once(rows: Sequence[Cause]) -> list[Cause]:
 
 
 def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
-    words = _Words(board.words)
+    words: Words = {**DEFAULTS, **board.words}
 
     def fill(text: str) -> str:
         return text.format_map(words)
 
-    signs = [part for need in row.needs for part in need.split("|") if part in board.seen] + [
+    signs = [sign for need in row.needs for sign in either(need) if sign in board.seen] + [
         s for s in row.evidence if s in board.seen
     ]
     lines = list(dict.fromkeys(board.seen[s] for s in signs))
@@ -118,13 +114,13 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
         Remedy(fill(row.remedy), commands, row.fix),
         row.rank,
         row.also,
-        dict(board.words),
+        words,
     )
 
 
-def _settings(lines: Sequence[str], words: Mapping[str, str]) -> tuple[str, ...]:
+def _settings(lines: Sequence[str], words: Words) -> tuple[str, ...]:
     """Lines that set the variable, as the value really stands: in a command or a file, or in two variables."""
-    variable, place, port = (words.get(k, "") for k in ("variable", "place", "port_variable"))
+    variable, place, port = words.get("variable", ""), words.get("place", ""), words.get("port_variable", "")
     out: list[str] = []
     for line in lines:
         head, value = line[: len(variable) + 4], line[len(variable) + 4 :]

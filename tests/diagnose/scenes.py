@@ -7,7 +7,7 @@ from typing import Any
 from stackctl.diagnose import told
 from stackctl.diagnose.answers import AimSeen, Answered, Connected, Resolved, Seen
 from stackctl.diagnose.scene import Scene
-from stackctl.ports import Container
+from stackctl.ports import Container, EngineInfo
 from stackctl.project.compose import ComposeProject
 
 VERSION = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"version":"0.33.0"}'
@@ -21,7 +21,14 @@ def container(service: str, **raw: Any) -> Container:
     return Container({**base, "Config": {"Labels": labels}, **raw})
 
 
-def healthy(log: str, *, variable: str = "OLLAMA_BASE_URL", value: str = "http://ollama:11434", **more: Any) -> Scene:
+def healthy(
+    log: str,
+    *,
+    variable: str = "OLLAMA_BASE_URL",
+    value: str = "http://ollama:11434",
+    info: EngineInfo | None = None,
+    **more: Any,
+) -> Scene:
     """A consumer ``app`` that reaches its Ollama, and what its log says."""
     (one,) = told.read("app", variable, value)
     aim = AimSeen(
@@ -37,7 +44,7 @@ def healthy(log: str, *, variable: str = "OLLAMA_BASE_URL", value: str = "http:/
         (container("app"), container("ollama")),
         (),
         (),
-        None,
+        info,
         (one,),
         seen={"app": Seen("exec:python3", {one.aim: aim})},
         logs={"shop-app-1": log},

@@ -20,7 +20,7 @@ CASES = [
     ("OLLAMA_BASE_URL", "http://ollama:11434/v1", "http://ollama:11434", {"url.v1"}),
     ("OPENAI_API_BASE_URL", "http://ollama:11434", "http://ollama:11434", {"url.openai_bare"}),
     ("OLLAMA_BASE_URL", "http://ollama:11434/api/chat", "http://ollama:11434", {"url.endpoint"}),
-    ("OLLAMA_BASE_URL", "https://gpu.lan/ollama", "https://gpu.lan/ollama", {"url.prefix", "url.https"}),
+    ("OLLAMA_BASE_URL", "https://gpu.lan/ollama", "https://gpu.lan/ollama", {"url.prefix"}),
     ("OLLAMA_BASE_URL", "http://u:p@gpu.lan:11434", "http://gpu.lan:11434", {"url.userinfo"}),
     ("OLLAMA_BASE_URL", "http://gpu.local:11434", "http://gpu.local:11434", {"url.mdns"}),
     ("OLLAMA_BASE_URL", "http://[::1]:11434", "http://[::1]:11434", {"url.loopback"}),

@@ -15,6 +15,7 @@ from stackctl.diagnose import reply as http
 from stackctl.diagnose.answers import AimSeen, Seen
 from stackctl.diagnose.plan import Aim, ProbePlan
 from stackctl.diagnose.scene import HostSeen, Scene, Told
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Case
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
@@ -74,7 +75,7 @@ def first(prober: Prober, stage: Stage) -> Scene:
 
 def _is_another(told: Told, seen: Seen | None) -> bool:
     """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
-    found = seen.aims.get(told.aim) if seen and "value.guess" in told.marks else None
+    found = seen.aims.get(told.aim) if seen and Sign.VALUE_GUESS in told.marks else None
     replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
     return any(r.status for r in replies) and not any(http.version(r) for r in replies)
 

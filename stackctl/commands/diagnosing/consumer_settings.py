@@ -14,6 +14,7 @@ from stackctl.commands.reconcile.request_settings import how_to_ask
 from stackctl.config.target import Target
 from stackctl.diagnose import told as reading
 from stackctl.diagnose.scene import Told
+from stackctl.diagnose.sign import Sign
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject, Service
@@ -60,14 +61,14 @@ def told_of(
             port = _partner(variable, template, templates, environment)
             value = environment[variable] or ""
             for one in reading.read(name, variable, value, source=source, template=meant, port=port):
-                guess = {"value.guess"} if found and variable not in known and is_openai(variable) else set()
+                guess = {Sign.VALUE_GUESS} if found and variable not in known and is_openai(variable) else set()
                 keyed = replace(one, models=models, marks=one.marks | guess, headers=_key(variable, environment))
                 told.append(_with_instance(session, stack, keyed))
         told += _fixed(name, found, models)
         told += _not_injected(name, templates, environment, dotenv)
     if found is not None:
         told += _never_told(project, found, {t.consumer for t in told}, dotenv)
-    told = [t for t in told if not _no_provider(t, told) and not {"client.browser", "url.loopback"} <= t.marks]
+    told = [t for t in told if not _no_provider(t, told) and not {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK} <= t.marks]
     if profile and prepared is not None:
         told += _would_be(session, stack, prepared)
     return told
@@ -122,7 +123,7 @@ def _key(variable: str, environment: Mapping[str, str | None]) -> dict[str, str]
 def _no_provider(one: Told, told: Sequence[Told]) -> bool:
     """A blank address of another provider (OpenAI's), beside one of an Ollama: that provider is just not used."""
     others = [t for t in told if t.consumer == one.consumer and t.url is not None]
-    return "value.blank" in one.marks and not says_ollama(one.variable) and bool(others)
+    return Sign.VALUE_BLANK in one.marks and not says_ollama(one.variable) and bool(others)
 
 
 def _partner(
@@ -205,7 +206,7 @@ def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[T
                         t,
                         models=models,
                         place=place,
-                        marks=t.marks - {"url.endpoint", "url.v1", "url.api", "url.openai_bare"},
+                        marks=t.marks - {Sign.URL_ENDPOINT, Sign.URL_V1, Sign.URL_API, Sign.URL_OPENAI_BARE},
                     )
                     for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")
                 ]
@@ -247,7 +248,7 @@ def _never_told(project: ComposeProject, found: Findings, told: set[str], dotenv
 
 
 def _absent(name: str, variable: str) -> Told:
-    return Told(name, variable, "", None, marks=frozenset({"value.absent"}), source="compose")
+    return Told(name, variable, "", None, source="compose")
 
 
 def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[Told]:
@@ -264,7 +265,7 @@ def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list
             source="profile",
             addresses=pinned.get(url.host, ()),
             models=prepared.target.models,
-            marks=frozenset({"client.native"}),
+            marks=frozenset({Sign.CLIENT_NATIVE}),
             place="stackctl.yaml" if named else "the URL given",
         )
         out.append(_with_instance(session, stack, one))

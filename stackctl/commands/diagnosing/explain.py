@@ -6,6 +6,7 @@ import difflib
 
 from stackctl.diagnose.catalogue import entries
 from stackctl.diagnose.causes import table
+from stackctl.diagnose.causes.model import either
 from stackctl.errors import UsageError
 from stackctl.outcome import Block, Line, Outcome
 
@@ -33,8 +34,9 @@ def explain(cause: str) -> Outcome:
     if rows:
         blocks += [Line("How stackctl recognises it", "strong")]
         for row in rows:
+            needed = " and ".join(" or ".join(either(need)) for need in row.needs)
             excluded = f", and not {', '.join(row.without)}" if row.without else ""
-            blocks.append(Line(f"{' and '.join(row.needs)}{excluded}".replace("|", " or "), "dim", 1))
+            blocks.append(Line(f"{needed}{excluded}", "dim", 1))
     blocks.append(
         Line(
             "stackctl diagnose --fix repairs it"
@@ -52,7 +54,7 @@ def explain(cause: str) -> Outcome:
         "apart": entry.apart,
         "remedy": entry.remedy,
         "fix": bool(fix),
-        "signs": [{"needs": list(row.needs), "without": list(row.without)} for row in rows],
+        "signs": [{"needs": ["|".join(either(n)) for n in row.needs], "without": list(row.without)} for row in rows],
         "references": list(entry.references),
     }
     return Outcome("stackctl.explain/1", data, blocks)

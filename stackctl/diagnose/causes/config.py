@@ -1,18 +1,24 @@
 """Causes in the configuration: what the value says, and why it is not the one that was meant."""
 
 from stackctl.diagnose.causes.model import Cause
+from stackctl.diagnose.sign import Sign
 
-_SET = "stackctl writes this for you: {compose} … with {variable}: {good}"
 _FAILS = (
-    "connect.bad|name.failed|answer.foreign|404.not_ollama|http.silent|http.reset"
-    "|value.blank|value.unreadable|connect.other"
+    Sign.CONNECT_BAD,
+    Sign.NAME_FAILED,
+    Sign.ANSWER_FOREIGN,
+    Sign.HTTP_404_NOT_OLLAMA,
+    Sign.HTTP_SILENT,
+    Sign.HTTP_RESET,
+    Sign.VALUE_BLANK,
+    Sign.VALUE_UNREADABLE,
 )
 
 ROWS = (
     Cause(
         "quoted-env-value",
         "config",
-        ("value.quoted",),
+        (Sign.VALUE_QUOTED,),
         "the quotes are part of {variable}: {value}",
         'Quotes survive in the list form `- {variable}="…"`. Use the map form, or quote the whole item.',
         ("environment:", "  {variable}: {bare}"),
@@ -21,7 +27,7 @@ ROWS = (
     Cause(
         "inline-comment-in-env-value",
         "config",
-        ("value.comment",),
+        (Sign.VALUE_COMMENT,),
         "a comment is part of {variable}: {value}",
         "Put the comment on a line of its own.",
         ("environment:", "  {variable}: {bare}"),
@@ -30,7 +36,7 @@ ROWS = (
     Cause(
         "whitespace-or-cr-in-url",
         "config",
-        ("value.space",),
+        (Sign.VALUE_SPACE,),
         "{variable} holds white space or a control character: {value!r}",
         "Remove it where the value is made (an entrypoint, a secret, a file from Windows).",
         ("tr -d '\\r\\n ' <FILE", "environment:", "  {variable}: {bare}"),
@@ -39,7 +45,7 @@ ROWS = (
     Cause(
         "shell-overrides-dotenv",
         "config",
-        ("shell.wins", _FAILS),
+        (Sign.SHELL_WINS, _FAILS),
         "{shell_variable} of the shell wins over the one in .env",
         "Unset it where it is exported, and bring the service up again.",
         ("unset {shell_variable}", "{compose} up -d {consumer}"),
@@ -48,7 +54,7 @@ ROWS = (
     Cause(
         "environment-overrides-env-file",
         "config",
-        ("env_file.loses", _FAILS),
+        (Sign.ENV_FILE_LOSES, _FAILS),
         "`environment:` of {consumer} overrides {variable} of its env_file",
         "Keep {variable} in one place: remove it from `environment:`.",
         ("{compose} config {consumer} | grep {variable}", "# {env_file} says {variable}={env_file_value}"),
@@ -57,7 +63,7 @@ ROWS = (
     Cause(
         "dotenv-not-injected",
         "config",
-        ("dotenv.unused",),
+        (Sign.DOTENV_UNUSED,),
         "{variable} stands in .env, and no container is given it",
         ".env only fills in ${{…}} of Compose files; name the variable under `environment:`.",
         ("environment:", "  {variable}: ${{{variable}}}"),
@@ -66,7 +72,7 @@ ROWS = (
     Cause(
         "unset-variable-blank",
         "config",
-        ("value.blank", "value.unset"),
+        (Sign.VALUE_BLANK, Sign.VALUE_UNSET),
         "{variable} of {consumer} is blank, because {unset} is set nowhere",
         "Set {unset} in .env, or make Compose refuse: ${{{unset}:?set me}}.",
         ("echo '{unset}={good}' >> .env", "{compose} up -d {consumer}"),
@@ -75,7 +81,7 @@ ROWS = (
     Cause(
         "unset-variable-blank",
         "config",
-        ("value.no_host", "value.unset"),
+        (Sign.VALUE_NO_HOST, Sign.VALUE_UNSET),
         "{variable} of {consumer} is {value}, without a host, because {unset} is set nowhere",
         "Set {unset} in .env, or make Compose refuse: ${{{unset}:?set me}}.",
         ("environment:", "  {variable}: {good}"),
@@ -84,7 +90,7 @@ ROWS = (
     Cause(
         "url-missing-scheme",
         "config",
-        ("value.other_scheme",),
+        (Sign.VALUE_OTHER_SCHEME,),
         "{variable} is {value}, which is no http:// or https:// address",
         "Write http://, the host and the port.",
         ("environment:", "  {variable}: {good}"),
@@ -93,17 +99,17 @@ ROWS = (
     Cause(
         "unset-variable-blank",
         "config",
-        ("value.blank|value.no_host",),
+        ((Sign.VALUE_BLANK, Sign.VALUE_NO_HOST),),
         "{variable} of {consumer} is blank",
         "Set it.",
         ("environment:", "  {variable}: {good}"),
-        without=("told.stale",),
+        without=(Sign.TOLD_STALE,),
         fix="set-good",
     ),
     Cause(
         "restart-instead-of-recreate",
         "config",
-        ("told.stale", _FAILS),
+        (Sign.TOLD_STALE, _FAILS),
         "{consumer} still has the {variable} that it was created with; the files say otherwise now",
         "`docker compose restart` does not read the files again; `up -d` recreates.",
         ("{compose} up -d {consumer}",),
@@ -112,7 +118,7 @@ ROWS = (
     Cause(
         "restart-instead-of-recreate",
         "advice",
-        ("told.stale",),
+        (Sign.TOLD_STALE,),
         "{consumer} still has the {variable} that it was created with; the files say otherwise now",
         "`docker compose restart` does not read the files again; `up -d` recreates.",
         ("{compose} up -d {consumer}",),
@@ -122,7 +128,7 @@ ROWS = (
     Cause(
         "deprecated-env-name",
         "config",
-        ("name.deprecated",),
+        (Sign.NAME_DEPRECATED,),
         "{variable} is not read any more: the name is {current} now",
         "Use the current name.",
         ("environment:", "  {current}: {good}"),
@@ -131,7 +137,7 @@ ROWS = (
     Cause(
         "full-endpoint-as-base",
         "config",
-        ("url.endpoint",),
+        (Sign.URL_ENDPOINT,),
         "{variable} is a whole endpoint ({suffix}), and the client appends its own path",
         "Give the base only.",
         ("environment:", "  {variable}: {good}"),
@@ -140,7 +146,7 @@ ROWS = (
     Cause(
         "mixed-content",
         "config",
-        ("page.https", "client.browser"),
+        (Sign.PAGE_HTTPS, Sign.CLIENT_BROWSER),
         "{variable} is http, and browsers that load {page} refuse it",
         "Let the app's server ask Ollama, or put TLS in front of it.",
         ("stackctl host-setup caddy",),
@@ -148,7 +154,7 @@ ROWS = (
     Cause(
         "browser-side-url",
         "config",
-        ("browser.cannot", "client.browser"),
+        (Sign.BROWSER_CANNOT, Sign.CLIENT_BROWSER),
         "{variable} goes to browsers, where {host} means nothing",
         "Use the app's server-side setting, or an address of the LAN, with OLLAMA_ORIGINS for the page.",
         ("environment:", "  {variable}: http://<address of this machine in the LAN>:11434"),
@@ -156,28 +162,28 @@ ROWS = (
     Cause(
         "localhost-in-container",
         "config",
-        ("url.loopback", "connect.refused|connect.no_network|http.silent|connect.timeout"),
+        (Sign.URL_LOOPBACK, (Sign.CONNECT_REFUSED, Sign.CONNECT_NO_NETWORK, Sign.HTTP_SILENT, Sign.CONNECT_TIMEOUT)),
         "{variable} is {url}: in a container that is the container itself, where nothing listens on {port}",
         "Name the server instead.",
         ("environment:", "  {variable}: {good}"),
-        without=("net.host", "url.zero", "net.shared", "proxy.loopback"),
-        evidence=("connect.bad",),
+        without=(Sign.NET_HOST, Sign.URL_ZERO, Sign.NET_SHARED, Sign.PROXY_LOOPBACK),
+        evidence=(Sign.CONNECT_BAD,),
         fix="set-good",
     ),
     Cause(
         "localhost-in-container",
         "config",
-        ("url.loopback", "probe.unable"),
+        (Sign.URL_LOOPBACK, Sign.PROBE_UNABLE),
         "{variable} is {url}: in a container that is the container itself",
         "Name the server instead.",
         ("environment:", "  {variable}: {good}"),
-        without=("net.host", "net.shared"),
+        without=(Sign.NET_HOST, Sign.NET_SHARED),
         fix="set-good",
     ),
     Cause(
         "zero-address-as-client-url",
         "config",
-        ("url.zero", "connect.bad|probe.unable"),
+        (Sign.URL_ZERO, (Sign.CONNECT_BAD, Sign.PROBE_UNABLE)),
         "{variable} is {url}: 0.0.0.0 is an address to listen on, not one to call",
         "Set OLLAMA_HOST=0.0.0.0 on the server only, and give {consumer} the server's name.",
         ("environment:", "  {variable}: {good}"),
@@ -186,27 +192,27 @@ ROWS = (
     Cause(
         "url-missing-scheme",
         "config",
-        ("value.no_scheme",),
+        (Sign.VALUE_NO_SCHEME,),
         "{variable} has no scheme: {value}",
         "Clients need http:// (curl does not, and is no judge).",
         ("environment:", "  {variable}: {bare}"),
-        without=("value.blank",),
+        without=(Sign.VALUE_BLANK,),
         fix="set-url",
     ),
     Cause(
         "url-port-omitted-or-80",
         "config",
-        ("url.port_omitted", "port.standard_open"),
+        (Sign.URL_PORT_OMITTED, Sign.PORT_STANDARD_OPEN),
         "{variable} names no port, so {port} is meant; Ollama answers on 11434",
         "Write the port.",
         ("environment:", "  {variable}: {with_port}"),
-        evidence=("connect.bad",),
+        evidence=(Sign.CONNECT_BAD,),
         fix="set-port",
     ),
     Cause(
         "localhost-resolves-ipv6-first",
         "config",
-        ("url.localhost", "v6.first_fails", "net.host"),
+        (Sign.URL_LOCALHOST, Sign.V6_FIRST_FAILS, Sign.NET_HOST),
         "localhost is ::1 first for {consumer}, where Ollama does not listen; clients without fallback fail",
         "Write 127.0.0.1.",
         ("environment:", "  {variable}: {v4_url}"),
@@ -216,7 +222,7 @@ ROWS = (
     Cause(
         "persisted-setting-overrides-env",
         "config",
-        ("log.other_host", "api.ok", "app.open_webui"),
+        (Sign.LOG_OTHER_HOST, Sign.API_OK, Sign.APP_OPEN_WEBUI),
         "{consumer} is told {url}, which answers, and goes to {other_host} all the same",
         "Open WebUI keeps its own setting (a database): let it take the environment's, or edit the stored connection.",
         ("environment:", "  ENABLE_PERSISTENT_CONFIG: 'false'", "# or once:", "  RESET_CONFIG_ON_START: 'true'"),
@@ -225,10 +231,10 @@ ROWS = (
     Cause(
         "persisted-setting-overrides-env",
         "config",
-        ("log.other_host", "api.ok"),
+        (Sign.LOG_OTHER_HOST, Sign.API_OK),
         "{consumer} is told {url}, which answers, and goes to {other_host} all the same",
         "The app keeps its own setting (a database, stored credentials): change {other_host} there to {url}.",
         ("{compose} logs --tail 20 {consumer}",),
-        without=("app.open_webui",),
+        without=(Sign.APP_OPEN_WEBUI,),
     ),
 )

@@ -1,6 +1,7 @@
 """Causes in GPU, memory, disk and processes. Most are seen in the server's log, whatever consumer asks."""
 
 from stackctl.diagnose.causes.model import Cause
+from stackctl.diagnose.sign import Sign
 
 _RESERVE = (
     "deploy: {{resources: {{reservations: {{devices: [{{driver: nvidia, count: all, capabilities: [gpu]}}]}}}}}}",
@@ -10,7 +11,7 @@ ROWS = (
     Cause(
         "gpu-not-requested",
         "resources",
-        ("gpu.not_requested",),
+        (Sign.GPU_NOT_REQUESTED,),
         "the engine has a GPU, and {service} does not ask for it: it runs on the CPU",
         "Reserve it.",
         _RESERVE,
@@ -21,7 +22,7 @@ ROWS = (
     Cause(
         "gpu-lost-after-daemon-reload",
         "resources",
-        ("gpu.requested", "log.nvml_unknown"),
+        (Sign.GPU_REQUESTED, Sign.LOG_NVML_UNKNOWN),
         "{service} has lost its GPU: systemd took its devices away on a daemon-reload",
         "Restart it now; let Docker manage cgroups itself, or use CDI.",
         ("{compose} restart {service}", '# daemon.json: "exec-opts": ["native.cgroupdriver=cgroupfs"]'),
@@ -32,7 +33,7 @@ ROWS = (
     Cause(
         "nvml-driver-mismatch",
         "resources",
-        ("log.nvml_mismatch|server.error.nvml_mismatch",),
+        ((Sign.LOG_NVML_MISMATCH, Sign.SERVER_ERROR_NVML_MISMATCH),),
         "the NVIDIA driver was updated, and the old kernel module is still loaded",
         "Load the new module.",
         ("sudo reboot",),
@@ -42,7 +43,7 @@ ROWS = (
     Cause(
         "nvidia-driver-too-old",
         "resources",
-        ("log.driver_old|server.error.driver_old",),
+        ((Sign.LOG_DRIVER_OLD, Sign.SERVER_ERROR_DRIVER_OLD),),
         "the NVIDIA driver is too old for this image",
         "Update it, or take an older image.",
         ("nvidia-smi",),
@@ -52,7 +53,7 @@ ROWS = (
     Cause(
         "uvm-not-loaded",
         "resources",
-        ("log.uvm|gpu.no_uvm", "log.uvm"),
+        ((Sign.LOG_UVM, Sign.GPU_NO_UVM), Sign.LOG_UVM),
         "nvidia_uvm is missing or stuck",
         "Load it again.",
         ("sudo nvidia-modprobe -u", "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"),
@@ -62,7 +63,7 @@ ROWS = (
     Cause(
         "rocm-device-or-permission",
         "resources",
-        ("log.kfd",),
+        (Sign.LOG_KFD,),
         "{service} may not open the AMD devices",
         "Pass them, with their group.",
         ("devices: [/dev/kfd, /dev/dri]", 'group_add: ["<gid of render>", video]'),
@@ -72,7 +73,7 @@ ROWS = (
     Cause(
         "rocm-unsupported-gfx-or-driver",
         "resources",
-        ("log.rocm",),
+        (Sign.LOG_ROCM,),
         "ROCm does not take this card or driver",
         "Use the rocm image.",
         ("image: ollama/ollama:rocm", "environment: {{HSA_OVERRIDE_GFX_VERSION: 10.3.0}}"),
@@ -82,7 +83,7 @@ ROWS = (
     Cause(
         "insufficient-system-memory",
         "resources",
-        ("log.memory",),
+        (Sign.LOG_MEMORY,),
         "a model needs more memory than {service} has",
         "Take a smaller one, or a smaller context.",
         ("environment: {{OLLAMA_CONTEXT_LENGTH: '4096'}}",),
@@ -92,7 +93,7 @@ ROWS = (
     Cause(
         "vram-oom",
         "resources",
-        ("log.vram",),
+        (Sign.LOG_VRAM,),
         "the GPU's memory ran out",
         "Load less at once.",
         ("environment: {{OLLAMA_MAX_LOADED_MODELS: '1', OLLAMA_NUM_PARALLEL: '1'}}",),
@@ -103,7 +104,7 @@ ROWS = (
     Cause(
         "container-oom-killed",
         "resources",
-        ("log.runner_killed",),
+        (Sign.LOG_RUNNER_KILLED,),
         "a runner of {service} was killed for want of memory",
         "Raise the limit, or take a smaller model.",
         ("docker stats --no-stream {target_container}",),
@@ -113,7 +114,7 @@ ROWS = (
     Cause(
         "disk-full",
         "resources",
-        ("log.disk|store.full",),
+        ((Sign.LOG_DISK, Sign.STORE_FULL),),
         "the disk of {service} is full",
         "Make room, or move the volume.",
         ("docker system df",),
@@ -122,7 +123,7 @@ ROWS = (
     Cause(
         "cpu-illegal-instruction",
         "resources",
-        ("log.illegal",),
+        (Sign.LOG_ILLEGAL,),
         "the CPU lacks an instruction that the runner needs",
         "Give the virtual machine the host's CPU type.",
         ("grep -o avx /proc/cpuinfo | head -1",),
@@ -131,7 +132,7 @@ ROWS = (
     Cause(
         "thread-or-pids-limit",
         "resources",
-        ("log.threads",),
+        (Sign.LOG_THREADS,),
         "{service} may start no more processes or threads",
         "Raise pids_limit.",
         ("pids_limit: -1",),
@@ -142,7 +143,7 @@ ROWS = (
     Cause(
         "thread-or-pids-limit",
         "life",
-        ("pids.full",),
+        (Sign.PIDS_FULL,),
         "{consumer} is at its limit of processes",
         "Raise pids_limit.",
         ("services:", "  {consumer}:", "    pids_limit: -1"),
@@ -151,7 +152,7 @@ ROWS = (
     Cause(
         "thread-or-pids-limit",
         "advice",
-        ("log.threads",),
+        (Sign.LOG_THREADS,),
         "{consumer} cannot start more threads",
         "Raise pids_limit.",
         ("services:", "  {consumer}:", "    pids_limit: -1"),
@@ -159,32 +160,32 @@ ROWS = (
         fix="pids",
     ),
     *(
-        Cause(cause, "advice", (sign,), summary, remedy, commands, severity="warning", without=("generate.ok",))
+        Cause(cause, "advice", (sign,), summary, remedy, commands, severity="warning", without=(Sign.GENERATE_OK,))
         for cause, sign, summary, remedy, commands in (
             (
                 "insufficient-system-memory",
-                "client.memory",
+                Sign.CLIENT_MEMORY,
                 "{consumer} was answered that its model needs more memory than there is",
                 "Take a smaller one, or a smaller context.",
                 ("environment: {{OLLAMA_CONTEXT_LENGTH: '4096'}}",),
             ),
             (
                 "vram-oom",
-                "client.vram",
+                Sign.CLIENT_VRAM,
                 "{consumer} was answered that the GPU's memory ran out",
                 "Load less at once.",
                 ("environment: {{OLLAMA_MAX_LOADED_MODELS: '1', OLLAMA_NUM_PARALLEL: '1'}}",),
             ),
             (
                 "old-server-unknown-architecture",
-                "client.architecture",
+                Sign.CLIENT_ARCHITECTURE,
                 "{consumer} was answered that its model cannot be loaded: this Ollama is too old for it",
                 "Update it, and pull the model again.",
                 ("{compose} pull {target_service}", "{compose} up -d {target_service}"),
             ),
             (
                 "capability-mismatch-400",
-                "log.capability",
+                Sign.LOG_CAPABILITY,
                 "{consumer} asks a model for what it cannot do",
                 "Pick one that can.",
                 ("OLLAMA_HOST={url} ollama list",),

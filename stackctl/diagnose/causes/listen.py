@@ -1,14 +1,15 @@
 """Causes at the listener: who holds the port, on which address."""
 
 from stackctl.diagnose.causes.model import Cause
+from stackctl.diagnose.sign import Sign
 
-_REFUSED_HOST = ("target.host", "connect.refused")
+_REFUSED_HOST = (Sign.TARGET_HOST, Sign.CONNECT_REFUSED)
 
 ROWS = (
     Cause(
         "snap-ollama-env-ignored",
         "connect",
-        (*_REFUSED_HOST, "host.snap", "host.loopback_only"),
+        (*_REFUSED_HOST, Sign.HOST_SNAP, Sign.HOST_LOOPBACK_ONLY),
         "Ollama is a snap and listens on loopback only",
         "Set it the snap's way.",
         ("sudo snap set ollama host=0.0.0.0:{port}", "sudo snap restart ollama"),
@@ -16,7 +17,7 @@ ROWS = (
     Cause(
         "systemd-env-not-applied",
         "connect",
-        (*_REFUSED_HOST, "unit.not_applied", "host.loopback_only|host.no_listener"),
+        (*_REFUSED_HOST, Sign.UNIT_NOT_APPLIED, (Sign.HOST_LOOPBACK_ONLY, Sign.HOST_NO_LISTENER)),
         "OLLAMA_HOST is set for Ollama's unit, and the running server does not have it",
         "Set it in a drop-in with straight quotes, reload and restart.",
         (
@@ -24,21 +25,21 @@ ROWS = (
             "sudo systemctl daemon-reload",
             "sudo systemctl restart ollama",
         ),
-        evidence=("host.loopback_only",),
+        evidence=(Sign.HOST_LOOPBACK_ONLY,),
     ),
     Cause(
         "systemd-override-lost-on-update",
         "connect",
-        (*_REFUSED_HOST, "unit.rewritten", "host.loopback_only"),
+        (*_REFUSED_HOST, Sign.UNIT_REWRITTEN, Sign.HOST_LOOPBACK_ONLY),
         "an update of Ollama rewrote its unit file: it listens on loopback again",
         "Put the setting into a drop-in, which updates leave alone.",
         ("stackctl host-setup systemd", "sudo systemctl restart ollama"),
-        evidence=("host.loopback_only",),
+        evidence=(Sign.HOST_LOOPBACK_ONLY,),
     ),
     Cause(
         "bind-before-docker0",
         "connect",
-        (*_REFUSED_HOST, "unit.bind_failed", "host.no_listener"),
+        (*_REFUSED_HOST, Sign.UNIT_BIND_FAILED, Sign.HOST_NO_LISTENER),
         "Ollama could not bind to an address that was not there yet when it started",
         "Start it after Docker, or listen on 0.0.0.0 behind a firewall.",
         (
@@ -49,7 +50,7 @@ ROWS = (
     Cause(
         "published-on-loopback-only",
         "connect",
-        (*_REFUSED_HOST, "host.published_loopback"),
+        (*_REFUSED_HOST, Sign.HOST_PUBLISHED_LOOPBACK),
         "{target_container} publishes {port} on the host's loopback only",
         "Share a network and use the name.",
         ("{join}", "environment:", "  {variable}: {target_url}"),
@@ -58,7 +59,7 @@ ROWS = (
     Cause(
         "bindv6only",
         "connect",
-        (*_REFUSED_HOST, "host.v6_only"),
+        (*_REFUSED_HOST, Sign.HOST_V6_ONLY),
         "the server listens on IPv6 only (net.ipv6.bindv6only)",
         "Listen on 0.0.0.0, or switch the setting off.",
         ("sudo sysctl -w net.ipv6.bindv6only=0", "OLLAMA_HOST=0.0.0.0:{port}"),
@@ -66,16 +67,16 @@ ROWS = (
     Cause(
         "bindv6only",
         "connect",
-        ("v4.refused_v6_ok",),
+        (Sign.V4_REFUSED_V6_OK,),
         "the server takes IPv6 only",
         "Listen on 0.0.0.0.",
         ("OLLAMA_HOST=0.0.0.0:{port}",),
-        without=("connect.ok",),
+        without=(Sign.CONNECT_OK,),
     ),
     Cause(
         "host-ollama-loopback-only",
         "connect",
-        (*_REFUSED_HOST, "host.loopback_only"),
+        (*_REFUSED_HOST, Sign.HOST_LOOPBACK_ONLY),
         "Ollama on the host listens on loopback only; containers come in through {address}",
         "Let it listen on all addresses, and close the port to the outside.",
         (
@@ -83,12 +84,12 @@ ROWS = (
             'sudo systemctl edit ollama   # [Service] Environment="OLLAMA_HOST=0.0.0.0:{port}"',
             "sudo systemctl restart ollama",
         ),
-        without=("host.published",),
+        without=(Sign.HOST_PUBLISHED,),
     ),
     Cause(
         "bound-to-one-lan-ip",
         "connect",
-        (*_REFUSED_HOST, "host.one_address"),
+        (*_REFUSED_HOST, Sign.HOST_ONE_ADDRESS),
         "Ollama listens on {listen} only, not on {address}",
         "Use that address, or let it listen on all.",
         ("environment:", "  {variable}: {listen_url}"),
@@ -97,7 +98,7 @@ ROWS = (
     Cause(
         "url-port-omitted-or-80",
         "connect",
-        (*_REFUSED_HOST, "host.no_listener", "host.other_port"),
+        (*_REFUSED_HOST, Sign.HOST_NO_LISTENER, Sign.HOST_OTHER_PORT),
         "Ollama listens on port {inner} of the host, not on {port}",
         "Name the port that it listens on (OLLAMA_HOST with http:// and no port means 80).",
         ("environment:", "  {variable}: {inner_url}"),
@@ -106,7 +107,7 @@ ROWS = (
     Cause(
         "ollama-not-running",
         "connect",
-        (*_REFUSED_HOST, "host.no_listener"),
+        (*_REFUSED_HOST, Sign.HOST_NO_LISTENER),
         "nothing listens on port {port} of the host: Ollama does not run",
         "Start it.",
         ("sudo systemctl enable --now ollama", "journalctl -u ollama -n 50"),
@@ -114,7 +115,7 @@ ROWS = (
     Cause(
         "ollama-not-running",
         "connect",
-        ("net.host", "connect.refused", "host.no_listener|inside.no_listener"),
+        (Sign.NET_HOST, Sign.CONNECT_REFUSED, (Sign.HOST_NO_LISTENER, Sign.INSIDE_NO_LISTENER)),
         "nothing listens on port {port} of the host: Ollama does not run",
         "Start it.",
         ("sudo systemctl enable --now ollama",),
@@ -122,7 +123,7 @@ ROWS = (
     Cause(
         "host-port-used-inside-network",
         "connect",
-        ("target.container", "connect.refused", "port.is_published"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED, Sign.PORT_IS_PUBLISHED),
         "{port} is the port on the host; inside the network {target_container} listens on {inner}",
         "Use the container's port with its name.",
         ("environment:", "  {variable}: {inner_url}"),
@@ -131,7 +132,7 @@ ROWS = (
     Cause(
         "container-ollama-binds-loopback",
         "connect",
-        ("target.container", "connect.refused", "inside.loopback"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED, Sign.INSIDE_LOOPBACK),
         "{target_container} listens on its own loopback only",
         "Let it listen on all addresses.",
         ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
@@ -140,7 +141,7 @@ ROWS = (
     Cause(
         "bound-to-one-lan-ip",
         "connect",
-        ("target.container", "connect.refused", "inside.one_address"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED, Sign.INSIDE_ONE_ADDRESS),
         "{target_container} listens on {listen} only",
         "Let it listen on all addresses.",
         ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
@@ -149,7 +150,7 @@ ROWS = (
     Cause(
         "url-port-omitted-or-80",
         "connect",
-        ("target.container", "connect.refused", "inside.no_listener", "inside.other_port"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED, Sign.INSIDE_NO_LISTENER, Sign.INSIDE_OTHER_PORT),
         "{target_container} listens on {inner}, not on {port}",
         "Name the port that it listens on.",
         ("environment:", "  {variable}: {inner_url}"),
@@ -158,7 +159,7 @@ ROWS = (
     Cause(
         "ollama-not-running",
         "connect",
-        ("target.container", "connect.refused", "inside.no_listener"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED, Sign.INSIDE_NO_LISTENER),
         "{target_container} runs, and nothing in it listens on {port}",
         "Read its log, and start the server in it.",
         ("{compose} logs --tail 50 {target_service}", "{compose} restart {target_service}"),
@@ -166,7 +167,7 @@ ROWS = (
     Cause(
         "ollama-not-running",
         "connect",
-        ("target.container", "connect.refused"),
+        (Sign.TARGET_CONTAINER, Sign.CONNECT_REFUSED),
         "{target_container} refuses port {port}",
         "Read its log.",
         ("{compose} logs --tail 50 {target_service}",),
@@ -176,7 +177,7 @@ ROWS = (
     Cause(
         "cross-network-ip",
         "connect",
-        ("target.docker", "connect.unreachable.slow|connect.timeout|connect.bad", "url.ip"),
+        (Sign.TARGET_DOCKER, (Sign.CONNECT_UNREACHABLE_SLOW, Sign.CONNECT_TIMEOUT, Sign.CONNECT_BAD), Sign.URL_IP),
         "{address} is a container's address that nobody has any more",
         "Use the name.",
         ("environment:", "  {variable}: {good}"),
@@ -185,7 +186,7 @@ ROWS = (
     Cause(
         "host-ollama-loopback-only",
         "connect",
-        (*_REFUSED_HOST, "host.unseen"),
+        (*_REFUSED_HOST, Sign.HOST_UNSEEN),
         "the host refuses {address}:{port}; from here it cannot be seen whether Ollama runs there",
         "Start it, or let it listen on all addresses.",
         ("sudo ss -ltnp 'sport = :{port}'   # on the engine's host",),
@@ -195,16 +196,16 @@ ROWS = (
     Cause(
         "firewall-rejects-ehostunreach",
         "connect",
-        (*_REFUSED_HOST, "host.listens"),
+        (*_REFUSED_HOST, Sign.HOST_LISTENS),
         "the host listens, and still refuses: a firewall answers for it",
         "Look for the rule.",
         ("sudo iptables -S INPUT", "sudo nft list ruleset"),
-        without=("host.published_loopback", "host.v6_only"),
+        without=(Sign.HOST_PUBLISHED_LOOPBACK, Sign.HOST_V6_ONLY),
     ),
     Cause(
         "ollama-not-running",
         "connect",
-        ("target.lan|target.public", "connect.refused"),
+        ((Sign.TARGET_LAN, Sign.TARGET_PUBLIC), Sign.CONNECT_REFUSED),
         "{address} is up and refuses port {port}: Ollama does not run there, or listens on its loopback only",
         "Start it, or let it listen on all addresses.",
         ("ssh {host} 'ss -ltnp | grep {port}; systemctl status ollama'", "stackctl host-setup systemd"),
@@ -214,7 +215,7 @@ ROWS = (
     Cause(
         "http-on-tls-port",
         "tls",
-        ("plain.tls_answers", "http.reset|400.tls|http.garbage|status.400"),
+        (Sign.PLAIN_TLS_ANSWERS, (Sign.HTTP_RESET, Sign.HTTP_400_TLS, Sign.HTTP_GARBAGE, Sign.STATUS_400)),
         "{host}:{port} speaks TLS, and {variable} says http",
         "Write https.",
         ("environment:", "  {variable}: {https_url}"),
@@ -223,7 +224,7 @@ ROWS = (
     Cause(
         "container-ollama-binds-loopback",
         "http",
-        ("http.reset", "published.inside_loopback"),
+        (Sign.HTTP_RESET, Sign.PUBLISHED_INSIDE_LOOPBACK),
         "{target_container} publishes {port}, and listens on its own loopback only",
         "Let it listen on all addresses.",
         ("services:", "  {target_service}:", "    environment: {{OLLAMA_HOST: '{bind}'}}"),
@@ -232,10 +233,10 @@ ROWS = (
     Cause(
         "accept-then-reset",
         "http",
-        ("http.reset",),
+        (Sign.HTTP_RESET,),
         "{host}:{port} accepts and closes at once: what forwards the port has nothing behind it",
         "Look at the mapping and at the server behind it.",
         ("docker ps --format '{{{{.Names}}}} {{{{.Ports}}}}'",),
-        without=("plain.tls_answers",),
+        without=(Sign.PLAIN_TLS_ANSWERS,),
     ),
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.words import Scope
+
 Severity = Literal["error", "warning"]
+Need = Sign | tuple[Sign, ...]
+"""A sign that must hold, or several of which one must."""
 RUNGS = (
     "engine",
     "life",
@@ -28,7 +34,7 @@ RUNGS = (
 class Cause:
     """A cause of the catalogue, recognised by signs.
 
-    ``needs`` must all hold (``a|b`` is either), none of ``without`` may. The
+    ``needs`` must all hold (of a tuple one), none of ``without`` may. The
     ``summary``, ``remedy`` and ``commands`` are filled with the board's words;
     ``evidence`` are signs whose lines are shown (those of ``needs`` always
     are). ``fix`` names the repair that stackctl can make and take back.
@@ -38,21 +44,21 @@ class Cause:
 
     id: str
     rung: str
-    needs: tuple[str, ...]
+    needs: tuple[Need, ...]
     summary: str
     remedy: str
     commands: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
+    without: tuple[Sign, ...] = ()
+    evidence: tuple[Sign, ...] = ()
     fix: str = ""
     severity: Severity = "error"
     also: tuple[str, ...] = ()
     decide: str = ""
-    scope: Literal["consumer", "server", "project"] = "consumer"
+    scope: Scope = "consumer"
 
-    def holds(self, on: set[str]) -> bool:
+    def holds(self, on: Collection[Sign]) -> bool:
         """Whether the signs say so."""
-        return all(any(part in on for part in need.split("|")) for need in self.needs) and not any(
+        return all(any(sign in on for sign in either(need)) for need in self.needs) and not any(
             sign in on for sign in self.without
         )
 
@@ -60,3 +66,8 @@ class Cause:
     def rank(self) -> int:
         """Lower is to be mended first."""
         return RUNGS.index(self.rung)
+
+
+def either(need: Need) -> tuple[Sign, ...]:
+    """The signs of which one must hold."""
+    return (need,) if isinstance(need, Sign) else need

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Unpack
 
 from stackctl.diagnose.answers import AimSeen, Connected, Seen
 from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.words import Scope, Words
 from stackctl.ports import Container
 from stackctl.project.compose import Service
 
@@ -14,24 +17,28 @@ STANDARD_PORT = 11434
 
 @dataclass
 class Board:
-    """Signs that hold, the words for them, and lines of what was seen (by sign)."""
+    """Signs that hold, the words for them, and lines of what was seen (by sign).
 
-    on: set[str] = field(default_factory=set)
-    words: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    ``scope`` says what it is of: a consumer's URL, an Ollama service, or any service of the project.
+    ``remarks`` are lines that no cause asks for; they are shown where no cause explains what failed.
+    """
 
-    def note(self, sign: str, line: str = "", **words: object) -> None:
-        """Note a sign, the line that shows it, and words for the texts."""
+    on: set[Sign] = field(default_factory=set)
+    words: Words = field(default_factory=Words)
+    seen: dict[Sign, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    scope: Scope = "consumer"
+
+    def note(self, sign: Sign, line: str = "", **words: Unpack[Words]) -> None:
+        """Note a sign, the line that shows it, and its words for the texts; what was said first stays."""
         self.on.add(sign)
         if line:
             self.seen.setdefault(sign, line)
-        for key, value in words.items():
-            self.words.setdefault(key, str(value))
+        self.words = {**words, **self.words}
 
-    def has(self, *signs: str) -> bool:
-        """Whether all of them hold."""
-        return all(sign in self.on for sign in signs)
+    def remark(self, line: str) -> None:
+        """Keep a line of what was seen that is no sign of any cause."""
+        self.remarks.append(line)
 
 
 @dataclass(frozen=True)

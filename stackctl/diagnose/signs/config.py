@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.signs.board import Board, Case
 from stackctl.diagnose.told import BROWSER
 
 _DEPRECATED = {
@@ -20,37 +21,30 @@ def read(case: Case, board: Board) -> None:
     board.on |= told.marks
     url = str(told.url) if told.url else ""
     board.words.update(
-        consumer=told.consumer,
-        variable=told.variable,
-        value=told.value,
-        url=url,
-        host=case.host,
-        port=str(case.port),
-        compose=case.scene.compose,
-        project=case.scene.project.name,
-        suffix=told.suffix,
-        origin=f"{told.url.scheme}://{told.url.netloc}" if told.url else "",
-        where=case.where,
-        place=told.place,
-        source=told.source,
-        port_variable=told.port_variable,
+        {
+            "consumer": told.consumer,
+            "variable": told.variable,
+            "value": told.value,
+            "url": url,
+            "host": case.host,
+            "port": str(case.port),
+            "compose": case.scene.compose,
+            "suffix": told.suffix,
+            "origin": f"{told.url.scheme}://{told.url.netloc}" if told.url else "",
+            "place": told.place,
+            "source": told.source,
+            "port_variable": told.port_variable,
+        }
     )
-    board.note(f"source.{told.source}")
-    if case.container is None:
-        board.note("consumer.absent")
-    elif case.container.state != "running":
-        board.note("consumer.stopped", f"the container {case.container.name} is {case.container.state}")
+    if case.container is not None and case.container.state != "running":
+        board.remark(f"the container {case.container.name} is {case.container.state}")
     if case.on_host_network:
-        board.note("net.host")
+        board.note(Sign.NET_HOST)
     if case.network_mode == "none":
-        board.note("net.none", f"network_mode of {told.consumer} is none")
+        board.note(Sign.NET_NONE, f"network_mode of {told.consumer} is none")
     _stale(case, board)
     _files(case, board)
     _names(case, board)
-    if told.url and told.url.port != STANDARD_PORT:
-        board.note("port.other")
-    if "url.slash" in told.marks and told.url and not told.url.prefix:
-        board.note("url.root_slash")
 
 
 def _stale(case: Case, board: Board) -> None:
@@ -61,9 +55,8 @@ def _stale(case: Case, board: Board) -> None:
     have = case.container.environment.get(case.told.variable)
     if want is not None and have is not None and want.replace("$$", "$") != have:
         board.note(
-            "told.stale",
+            Sign.TOLD_STALE,
             f"the container {case.container.name} was created with another {case.told.variable} than the files say now",
-            fresh=want,
         )
 
 
@@ -76,20 +69,22 @@ def _files(case: Case, board: Board) -> None:
         used = re.search(rf"\$\{{?{re.escape(variable)}\b", text) is not None
         if from_shell is not None and from_shell != from_file and used and from_shell and from_shell in value:
             board.note(
-                "shell.wins",
+                Sign.SHELL_WINS,
                 f"{variable} is exported in the shell and set otherwise in .env: the shell wins",
                 shell_variable=variable,
                 dotenv_value=from_file,
             )
         if not used and variable == name and name not in case.environment:
-            board.note("dotenv.unused", f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file)
-    if case.told.marks & {"value.blank", "value.no_host"}:
+            board.note(
+                Sign.DOTENV_UNUSED, f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file
+            )
+    if case.told.marks & {Sign.VALUE_BLANK, Sign.VALUE_NO_HOST}:
         warned = re.findall(r'The \\?"?([A-Za-z_][A-Za-z0-9_]*)\\?"? variable is not set', case.scene.warnings)
         written = _written(case)
         mentioned = [v for v in warned if re.search(rf"\$\{{?{re.escape(v)}\b", written)]
         if mentioned:
             board.note(
-                "value.unset",
+                Sign.VALUE_UNSET,
                 f"Compose warns that {mentioned[0]} is not set, and puts a blank string into `{written}`",
                 unset=mentioned[0],
             )
@@ -126,7 +121,7 @@ def _env_file(case: Case, board: Board) -> None:
             found = found.strip().strip("\"'")
             if equals and key.strip() == case.told.variable and found not in ("", case.told.value, now):
                 board.note(
-                    "env_file.loses",
+                    Sign.ENV_FILE_LOSES,
                     f"{path.rpartition(':')[2]} says {key.strip()}={found}; `environment:` says otherwise and wins",
                     env_file_value=found,
                     env_file=path.rpartition(":")[2],
@@ -137,28 +132,27 @@ def _names(case: Case, board: Board) -> None:
     """Names of variables: deprecated ones, those for a browser, those that other programs read."""
     image = (case.service.image if case.service else "") or ""
     if "open-webui" in image:
-        board.note("app.open_webui")
+        board.note(Sign.APP_OPEN_WEBUI)
     for app, names in _DEPRECATED.items():
         current = names.get(case.told.variable)
         if current and app in image and current not in case.environment:
-            board.note("name.deprecated", f"{image} reads {current}, not {case.told.variable}", current=current)
+            board.note(Sign.NAME_DEPRECATED, f"{image} reads {current}, not {case.told.variable}", current=current)
     if BROWSER.match(case.told.variable) and case.told.url:
         pages = [v for k, v in case.environment.items() if _PAGE.match(k) and v.startswith("https://")]
-        if case.told.url.scheme == "http" and "url.loopback" not in case.told.marks and pages:
-            board.note("page.https", f"the page is {pages[0]}", page=pages[0])
+        if case.told.url.scheme == "http" and Sign.URL_LOOPBACK not in case.told.marks and pages:
+            board.note(Sign.PAGE_HTTPS, f"the page is {pages[0]}", page=pages[0])
         known = case.scene.named(case.host) or case.host == "host.docker.internal"
-        if known or "url.single_label" in case.told.marks:
+        if known or Sign.URL_SINGLE_LABEL in case.told.marks:
             board.note(
-                "browser.cannot", f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers"
+                Sign.BROWSER_CANNOT,
+                f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers",
             )
     if "v1" in case.told.suffix and any(
         "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper() for k in case.environment
     ):
         key = next(k for k in case.environment if "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper())
         board.note(
-            "v1.num_ctx",
+            Sign.V1_NUM_CTX,
             f"{key} is set, and {case.told.variable} ends in /v1, which takes no num_ctx",
             ctx_variable=key,
         )
-    if case.told.variable == "OLLAMA_HOST":
-        board.note("value.bind_name")

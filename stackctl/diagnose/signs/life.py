@@ -9,24 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from stackctl.diagnose.scene import Scene
-from stackctl.diagnose.signs import logs
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.signs import engine, logs
 from stackctl.diagnose.signs.board import Board, Case
+from stackctl.diagnose.trouble import LIVES, Role, Trouble
+from stackctl.diagnose.words import Scope
 from stackctl.ports import Container
 from stackctl.project.compose import Service
 
 LOOPING = 10.0
 """Seconds. A container that was restarted again and again and runs for less has not come up yet."""
 _ERRORS = (
-    (r"port is already allocated", "error.port_engine"),
-    (r"address already in use", "error.port_host"),
-    (r"could not select device driver|unknown or invalid runtime name: nvidia", "error.gpu_driver"),
-    (r"driver/library version mismatch", "error.nvml_mismatch"),
-    (r"unsatisfied condition: cuda|CUDA driver version is insufficient", "error.driver_old"),
-    (r"/dev/kfd|/dev/dri", "error.rocm_device"),
-    (r"unable to derive the IP value for host-gateway|invalid IP address in add-host", "error.host_gateway"),
-    (r"No chain/target/match by that name", "error.chains_gone"),
-    (r"read-only file system|permission denied.*(?:mount|bind)", "error.mount"),
-    (r"network [^ ]+ not found", "error.network_gone"),
+    (r"port is already allocated", Trouble.PORT_ENGINE),
+    (r"address already in use", Trouble.PORT_HOST),
+    (r"could not select device driver|unknown or invalid runtime name: nvidia", Trouble.GPU_DRIVER),
+    (r"driver/library version mismatch", Trouble.NVML_MISMATCH),
+    (r"unsatisfied condition: cuda|CUDA driver version is insufficient", Trouble.DRIVER_OLD),
+    (r"/dev/kfd|/dev/dri", Trouble.ROCM_DEVICE),
+    (r"unable to derive the IP value for host-gateway|invalid IP address in add-host", Trouble.HOST_GATEWAY),
+    (r"No chain/target/match by that name", Trouble.CHAINS_GONE),
+    (r"read-only file system|permission denied.*(?:mount|bind)", Trouble.MOUNT),
 )
 
 
@@ -54,7 +56,7 @@ def read(case: Case, board: Board) -> None:
     counted = case.scene.processes.get(case.container.name) if case.container else None
     cramped = any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits)
     if cramped or _pids_full(files) or (counted and counted[0] >= counted[1] - 1):
-        board.note("pids.full", f"{case.told.consumer} is at its limit of processes")
+        board.note(Sign.PIDS_FULL, f"{case.told.consumer} is at its limit of processes")
 
 
 def _pullers(case: Case, board: Board) -> None:
@@ -73,63 +75,75 @@ def _pids_full(files: Any) -> bool:
     return False
 
 
-def of_container(scene: Scene, container: Container, board: Board, who: str) -> None:
-    """State, error, exit, health, restarts of one container; signs start with ``who``."""
+def of_container(scene: Scene, container: Container, board: Board, who: Role) -> None:
+    """State, error, exit, health, restarts of one container, noted with the signs of its role ``who``."""
+    signs = LIVES[who]
     state: dict[str, Any] = container.raw.get("State") or {}
     host: dict[str, Any] = container.raw.get("HostConfig") or {}
-    board.note(f"{who}.{container.state}")
+    if who == "target" and container.state == "running":
+        board.note(Sign.TARGET_RUNNING)
     restarts = int(container.raw.get("RestartCount") or 0)
     line = f"{container.name} is {container.state}, exit code {container.exit_code}, {restarts} restarts"
     since = _time(container.started_at)
     fresh = since is not None and scene.now - since < LOOPING
     between = container.state == "running" and restarts >= 2 and fresh  # caught between two falls
     if container.state != "running" or between:
-        board.note(f"{who}.down", line, exit=container.exit_code)
+        board.note(signs[Trouble.DOWN], line)
     if container.state == "restarting" or between or (restarts >= 3 and container.state != "running"):
-        board.note(f"{who}.loops", line)
+        board.note(signs[Trouble.LOOPS], line)
     text = str(state.get("Error") or "")
-    for pattern, sign in _ERRORS:
+    for pattern, trouble in _ERRORS:
         if text and re.search(pattern, text):
-            board.note(f"{who}.{sign}", f"{container.name}: {' '.join(text.split())[:220]}")
             port = re.search(r"for [^ ]*?:(\d+)[: ]|0\.0\.0\.0:(\d+)", text)
             if port:
                 board.words.setdefault("busy_port", port[1] or port[2])
+            board.note(signs[trouble], f"{container.name}: {' '.join(text.split())[:220]}")
     if state.get("OOMKilled") or (container.exit_code == 137 and host.get("Memory")):
         board.note(
-            f"{who}.oom",
+            signs[Trouble.OOM],
             f"{container.name}: OOMKilled={bool(state.get('OOMKilled'))}, exit code {container.exit_code}, "
             f"memory limit {int(host.get('Memory') or 0) >> 20} MiB",
         )
-    if container.state == "exited" and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no":
+    if (
+        who == "target"
+        and container.state == "exited"
+        and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no"
+    ):
         finished = _time(str(state.get("FinishedAt") or ""))
         boot = scene.host.boot_time
         if finished and boot and finished < boot + 30:
             board.note(
-                f"{who}.since_boot",
+                Sign.TARGET_SINCE_BOOT,
                 f"{container.name} stopped before the last start of the machine, and its restart policy is no",
             )
     _health(container, board, who)
 
 
-def _health(container: Container, board: Board, who: str) -> None:
+def _health(container: Container, board: Board, who: Role) -> None:
     health = (container.raw.get("State") or {}).get("Health") or {}
     if container.health != "unhealthy" and not (container.health == "starting" and len(health.get("Log") or []) > 1):
         return
     output = " ".join(str(e.get("Output") or "") for e in (health.get("Log") or [])[-3:])
-    board.note(f"{who}.unhealthy", f"{container.name} is {container.health}: {' '.join(output.split())[:160]}")
-    if re.search(
+    said = f"{container.name} is {container.health}: {' '.join(output.split())[:160]}"
+    if who == "server":
+        board.note(Sign.SERVER_UNHEALTHY, said)
+    else:
+        board.remark(said)
+    if who != "target" and re.search(
         r"executable file not found|curl: not found|wget: not found|not found in \$PATH|no such file or directory",
         output,
     ):
         tool = re.search(r'exec: "([^"]+)"|(curl|wget)', output)
         board.note(
-            f"{who}.health_tool",
+            Sign.SERVER_HEALTH_TOOL if who == "server" else Sign.OWN_HEALTH_TOOL,
             f"the healthcheck of {container.name} cannot run: {' '.join(output.split())[:160]}",
             tool=(tool[1] or tool[2]) if tool else "curl",
         )
-    if re.search(r"invalid character '<'|something went wrong, please see the ollama server logs|proxyconnect", output):
+    if who == "server" and re.search(
+        r"invalid character '<'|something went wrong, please see the ollama server logs|proxyconnect", output
+    ):
         board.note(
-            f"{who}.health_proxy",
+            Sign.SERVER_HEALTH_PROXY,
             f"the healthcheck of {container.name} goes through its proxy: {' '.join(output.split())[:120]}",
         )
 
@@ -147,7 +161,7 @@ def _race(case: Case, target: Container, board: Board) -> None:
     hosts = {case.host, *(str(e.get("IPAddress")) for e in target.networks.values())}
     if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, hosts, case.port):
         board.note(
-            "race",
+            Sign.RACE,
             f"{case.container.name} started {max(0.0, theirs - ours):.1f} s before {target.name}, "
             "and its log holds a failed call to it",
         )
@@ -165,30 +179,25 @@ def of_services(scene: Scene) -> list[Board]:
     """One board for each Ollama service (its own life, GPU, store), and one for the project as a whole."""
     boards = [_server(scene, name) for name in scene.ollama_services]
     for service in scene.project:
-        board = Board()
-        board.words.update(
-            service=service.name,
-            target_service=service.name,
-            compose=scene.compose,
-            project=scene.project.name,
-            scope="project",
-        )
+        board = _board(scene, service.name, "project")
         if service.name in scene.project.active:
             _creatable(scene, service, board, "own")
         boards.append(board)
     return boards
 
 
+def _board(scene: Scene, service: str, scope: Scope) -> Board:
+    return Board(words={"service": service, "target_service": service, "compose": scene.compose}, scope=scope)
+
+
 def _server(scene: Scene, name: str) -> Board:
-    board = Board()
+    board = _board(scene, name, "server")
     service = scene.project.services.get(name)
-    board.words.update(
-        service=name, target_service=name, compose=scene.compose, project=scene.project.name, scope="server"
-    )
     container = scene.container(name)
     if container is None or service is None:
         return board
     board.words["target_container"] = container.name
+    engine.read(scene, board)
     of_container(scene, container, board, "server")
     logs.of_server(scene.logs.get(container.name, ""), board, container.name)
     _gpu(scene, container, board)
@@ -207,16 +216,12 @@ def _gpu(scene: Scene, container: Container, board: Board) -> None:
         info and ("nvidia" in info.runtimes or any("nvidia" in d for d in info.cdi_devices))
     )
     if requests or devices or host.get("Runtime") == "nvidia":
-        board.note("gpu.requested")
-        if info and "systemd" in str(info.raw.get("CgroupDriver")):
-            board.note("engine.systemd_cgroup")
+        board.note(Sign.GPU_REQUESTED)
     elif available:
         what = nvidia[0] if nvidia else (info.cdi_devices[0] if info and info.cdi_devices else "the nvidia runtime")
-        board.note(
-            "gpu.not_requested", f"the engine has a GPU ({what}), and {container.name} asks for none", device=what
-        )
+        board.note(Sign.GPU_NOT_REQUESTED, f"the engine has a GPU ({what}), and {container.name} asks for none")
     if nvidia and "/dev/nvidia-uvm" not in nvidia:
-        board.note("gpu.no_uvm", "the host has no /dev/nvidia-uvm")
+        board.note(Sign.GPU_NO_UVM, "the host has no /dev/nvidia-uvm")
 
 
 def _environment(container: Container, board: Board) -> None:
@@ -225,12 +230,12 @@ def _environment(container: Container, board: Board) -> None:
     exceptions = (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",")
     if proxy and not {"0.0.0.0", "*"} & {e.strip() for e in exceptions}:  # noqa: S104
         board.note(
-            "server.http_proxy",
+            Sign.SERVER_HTTP_PROXY,
             f"{container.name} has {proxy}, and 0.0.0.0 is not in its NO_PROXY: its own CLI goes through the proxy",
             proxy_variable=proxy,
         )
     if env.get("OLLAMA_KEEP_ALIVE", "").strip() in ("0", "0s", "0m"):
-        board.note("server.keep_alive_0", f"{container.name} has OLLAMA_KEEP_ALIVE={env['OLLAMA_KEEP_ALIVE']}")
+        board.note(Sign.SERVER_KEEP_ALIVE_0, f"{container.name} has OLLAMA_KEEP_ALIVE={env['OLLAMA_KEEP_ALIVE']}")
 
 
 def _store(scene: Scene, container: Container, board: Board) -> None:
@@ -239,20 +244,20 @@ def _store(scene: Scene, container: Container, board: Board) -> None:
     seen = scene.servers.get(container.name)
     for path, (free, total) in (seen.space if seen else {}).items():
         if total and (free < 64 << 20 or free / total < 0.01):
-            board.note("store.full", f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
+            board.note(Sign.STORE_FULL, f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
     keys = {v.removeprefix(f"{scene.project.name}_") for v in mine}
     others = [
         v for v in scene.volumes if v not in mine and ("ollama" in v.lower() or any(v.endswith(f"_{k}") for k in keys))
     ]
     if others:
         board.note(
-            "store.other_volume",
+            Sign.STORE_OTHER_VOLUME,
             f"the volume {others[0]} is there, {container.name} uses {', '.join(sorted(mine)) or 'none'}",
             volume=others[0],
         )
 
 
-def _creatable(scene: Scene, service: Service, board: Board, who: str) -> None:
+def _creatable(scene: Scene, service: Service, board: Board, who: Role) -> None:
     """What would keep ``up`` from making this service's container; it is then named as ``service``."""
     if scene.container(service.name) is not None:
         return
@@ -262,13 +267,13 @@ def _creatable(scene: Scene, service: Service, board: Board, who: str) -> None:
         board.words.setdefault("service", service.name)
 
 
-def _blocked(scene: Scene, service: Service, board: Board, who: str) -> None:
+def _blocked(scene: Scene, service: Service, board: Board, who: Role) -> None:
     name = service.container_name
     if name:
         rival = next((c for c in scene.others if c.name == name), None)
         if rival is not None:
             board.note(
-                "name.taken",
+                Sign.NAME_TAKEN,
                 f"the container name {name} is taken by {rival.id[:12]}, of "
                 + (rival.labels.get("com.docker.compose.project") or "no Compose project"),
                 rival=rival.id[:12],
@@ -282,27 +287,30 @@ def _blocked(scene: Scene, service: Service, board: Board, who: str) -> None:
             continue
         if network.get("external"):
             board.note(
-                "network.external_missing", f"the external network {wanted} is not on this engine", network=wanted
+                Sign.NETWORK_EXTERNAL_MISSING, f"the external network {wanted} is not on this engine", network=wanted
             )
         else:
             _subnet_free(scene, network, wanted, board)
     for entries in service.extra_hosts.values():
         if "host-gateway" in entries and not any(n.get("Name") == "bridge" for n in scene.networks):
-            board.note(f"{who}.error.host_gateway", "the engine has no default bridge, and host-gateway is its address")
+            board.note(
+                LIVES[who][Trouble.HOST_GATEWAY], "the engine has no default bridge, and host-gateway is its address"
+            )
     _runtime(scene, service, board, who)
     absent = scene.images.get(service.image) is False and not service.raw.get("build")
     if absent and (said := scene.registry.get(service.image)):
-        board.note("image.absent", f"the image {service.image} is not on the engine", image=service.image)
-        board.note("registry.unreachable", f"asked for {service.image}, its registry: {said}")
+        board.note(Sign.IMAGE_ABSENT, f"the image {service.image} is not on the engine", image=service.image)
+        board.note(Sign.REGISTRY_UNREACHABLE, f"asked for {service.image}, its registry: {said}")
 
 
-def _runtime(scene: Scene, service: Service, board: Board, who: str) -> None:
+def _runtime(scene: Scene, service: Service, board: Board, who: Role) -> None:
     info = scene.info
     reserved = json.dumps((service.raw.get("deploy") or {}).get("resources") or {})
     wants = service.raw.get("runtime") == "nvidia" or '"nvidia"' in reserved
     if wants and info and "nvidia" not in info.runtimes:
         board.note(
-            f"{who}.error.gpu_driver", f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime"
+            LIVES[who][Trouble.GPU_DRIVER],
+            f"{service.name} reserves an NVIDIA GPU, and the engine has no nvidia runtime",
         )
 
 
@@ -314,7 +322,7 @@ def _subnet_free(scene: Scene, network: Any, wanted: str, board: Board) -> None:
         rival = next((n for n, s, _ in taken if s.version == subnet.version and s.overlaps(subnet)), None)
         if rival:
             board.note(
-                "network.subnet_taken",
+                Sign.NETWORK_SUBNET_TAKEN,
                 f"{wanted} is to have {text}, which overlaps the network {rival}",
                 network=wanted,
                 rival=rival,
@@ -322,7 +330,7 @@ def _subnet_free(scene: Scene, network: Any, wanted: str, board: Board) -> None:
             )
     if not configured and not _pool_left(scene):
         board.note(
-            "pools.exhausted",
+            Sign.POOLS_EXHAUSTED,
             f"no subnet is left for {wanted}: {len(scene.networks)} networks take all of the address pools",
         )
 

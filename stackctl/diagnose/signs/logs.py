@@ -10,58 +10,60 @@ import ipaddress
 import re
 from collections.abc import Collection
 
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 
-_SERVER: tuple[tuple[str, str], ...] = (
-    (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', "log.entrypoint"),
-    (r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied", "log.permission"),
-    (r"ensure path elements are traversable|\.ollama[^\n]*[Rr]ead-only file system", "log.permission"),
-    (r"[Rr]ead-only file system[^\n]*\.ollama", "log.permission"),
-    (r"bind: cannot assign requested address", "log.bind_absent"),
-    (r"bind: address already in use", "log.bind_busy"),
-    (r"no space left on device", "log.disk"),
-    (r"pull model manifest: 412|requires a newer version of Ollama", "log.needs_newer"),
-    (r"unknown model architecture|may be incompatible with your version of Ollama", "log.architecture"),
-    (r"truncating input prompt", "log.truncated"),
-    (r"max retries exceeded|part \d+ attempt \d+ failed", "log.pull_interrupted"),
-    (r"lookup registry\.ollama\.ai|lookup [^ ]*cloudflarestorage\.com", "log.pull_dns"),
-    (r"(?:registry\.ollama\.ai|cloudflarestorage|:443)[^\n]*i/o timeout", "log.pull_blocked"),
-    (r"pull model manifest: file does not exist", "log.pull_typo"),
-    (r"ssh: no key found", "log.empty_key"),
-    (r"digest mismatch, file must be downloaded again", "log.digest"),
-    (r"x509: certificate signed by unknown authority|tls: failed to verify certificate", "log.interception"),
-    (r"client connection closed before (?:llama-)?server finished loading", "log.client_left"),
-    (r"\|\s*(?:499|500)\s*\|\s*5m0s", "log.five_minutes"),
-    (r"requires more system memory", "log.memory"),
-    (r"cudaMalloc failed|CUDA error: out of memory|runtime OOM detected", "log.vram"),
-    (r"signal: killed", "log.runner_killed"),
-    (r"illegal instruction", "log.illegal"),
-    (r"Failed to initialize NVML: Unknown Error", "log.nvml_unknown"),
-    (r"[Dd]river/library version mismatch", "log.nvml_mismatch"),
-    (r"NVIDIA driver too old|CUDA driver version is insufficient", "log.driver_old"),
-    (r"cuInit err(?:or)?:? ?(?:999|100|3\b|46)", "log.uvm"),
-    (r"open /dev/kfd: permission denied|kfd driver not loaded", "log.kfd"),
-    (r"no ROCm-capable device|dropping ROCm device|failed to finish discovery before timeout", "log.rocm"),
-    (r"no compatible GPUs were discovered|id=cpu library=cpu", "log.cpu_only"),
-    (r"pthread_create failed|can't start new thread|Resource temporarily unavailable", "log.threads"),
-    (r"maximum pending requests exceeded", "log.busy"),
-    (r"does not support (?:tools|chat|generate|thinking)", "log.capability"),
+_SERVER: tuple[tuple[str, Sign], ...] = (
+    (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', Sign.LOG_ENTRYPOINT),
+    (r"permission denied.*(?:\.ollama|id_ed25519)|(?:\.ollama|id_ed25519).*[Pp]ermission denied", Sign.LOG_PERMISSION),
+    (r"ensure path elements are traversable|\.ollama[^\n]*[Rr]ead-only file system", Sign.LOG_PERMISSION),
+    (r"[Rr]ead-only file system[^\n]*\.ollama", Sign.LOG_PERMISSION),
+    (r"bind: cannot assign requested address", Sign.LOG_BIND_ABSENT),
+    (r"no space left on device", Sign.LOG_DISK),
+    (r"pull model manifest: 412|requires a newer version of Ollama", Sign.LOG_NEEDS_NEWER),
+    (r"unknown model architecture|may be incompatible with your version of Ollama", Sign.LOG_ARCHITECTURE),
+    (r"truncating input prompt", Sign.LOG_TRUNCATED),
+    (r"max retries exceeded|part \d+ attempt \d+ failed", Sign.LOG_PULL_INTERRUPTED),
+    (r"lookup registry\.ollama\.ai|lookup [^ ]*cloudflarestorage\.com", Sign.LOG_PULL_DNS),
+    (r"(?:registry\.ollama\.ai|cloudflarestorage|:443)[^\n]*i/o timeout", Sign.LOG_PULL_BLOCKED),
+    (r"pull model manifest: file does not exist", Sign.LOG_PULL_TYPO),
+    (r"ssh: no key found", Sign.LOG_EMPTY_KEY),
+    (r"digest mismatch, file must be downloaded again", Sign.LOG_DIGEST),
+    (r"x509: certificate signed by unknown authority|tls: failed to verify certificate", Sign.LOG_INTERCEPTION),
+    (r"client connection closed before (?:llama-)?server finished loading", Sign.LOG_CLIENT_LEFT),
+    (r"\|\s*(?:499|500)\s*\|\s*5m0s", Sign.LOG_FIVE_MINUTES),
+    (r"requires more system memory", Sign.LOG_MEMORY),
+    (r"cudaMalloc failed|CUDA error: out of memory|runtime OOM detected", Sign.LOG_VRAM),
+    (r"signal: killed", Sign.LOG_RUNNER_KILLED),
+    (r"illegal instruction", Sign.LOG_ILLEGAL),
+    (r"Failed to initialize NVML: Unknown Error", Sign.LOG_NVML_UNKNOWN),
+    (r"[Dd]river/library version mismatch", Sign.LOG_NVML_MISMATCH),
+    (r"NVIDIA driver too old|CUDA driver version is insufficient", Sign.LOG_DRIVER_OLD),
+    (r"cuInit err(?:or)?:? ?(?:999|100|3\b|46)", Sign.LOG_UVM),
+    (r"open /dev/kfd: permission denied|kfd driver not loaded", Sign.LOG_KFD),
+    (r"no ROCm-capable device|dropping ROCm device|failed to finish discovery before timeout", Sign.LOG_ROCM),
+    (r"pthread_create failed|can't start new thread|Resource temporarily unavailable", Sign.LOG_THREADS),
+    (r"maximum pending requests exceeded", Sign.LOG_BUSY),
+    (r"does not support (?:tools|chat|generate|thinking)", Sign.LOG_CAPABILITY),
 )
 
-_CLIENT: tuple[tuple[str, str], ...] = (
-    (r"UND_ERR_HEADERS_TIMEOUT|HeadersTimeoutError|timeout of 300000ms|Headers Timeout Error", "client.five_minutes"),
-    (r"\b524\b", "client.524"),
-    (r"\b504\b.*Gateway|Gateway Time-?out", "client.504"),
-    (r"\b413\b|Request Entity Too Large", "client.413"),
-    (r"requires more system memory", "client.memory"),
-    (r"cudaMalloc failed|CUDA error: out of memory", "client.vram"),
-    (r"unable to load model|unknown model architecture", "client.architecture"),
-    (r"does not support (?:tools|chat|generate|thinking)", "log.capability"),
-    (r"412: The model you are attempting to pull|requires a newer version of Ollama", "log.needs_newer"),
-    (r"pull model manifest: file does not exist", "log.pull_typo"),
-    (r"max retries exceeded", "log.pull_interrupted"),
-    (r"lookup registry\.ollama\.ai", "log.pull_dns"),
-    (r"can't start new thread|pthread_create failed", "log.threads"),
+_CLIENT: tuple[tuple[str, Sign], ...] = (
+    (
+        r"UND_ERR_HEADERS_TIMEOUT|HeadersTimeoutError|timeout of 300000ms|Headers Timeout Error",
+        Sign.CLIENT_FIVE_MINUTES,
+    ),
+    (r"\b524\b", Sign.CLIENT_524),
+    (r"\b504\b.*Gateway|Gateway Time-?out", Sign.CLIENT_504),
+    (r"\b413\b|Request Entity Too Large", Sign.CLIENT_413),
+    (r"requires more system memory", Sign.CLIENT_MEMORY),
+    (r"cudaMalloc failed|CUDA error: out of memory", Sign.CLIENT_VRAM),
+    (r"unable to load model|unknown model architecture", Sign.CLIENT_ARCHITECTURE),
+    (r"does not support (?:tools|chat|generate|thinking)", Sign.LOG_CAPABILITY),
+    (r"412: The model you are attempting to pull|requires a newer version of Ollama", Sign.LOG_NEEDS_NEWER),
+    (r"pull model manifest: file does not exist", Sign.LOG_PULL_TYPO),
+    (r"max retries exceeded", Sign.LOG_PULL_INTERRUPTED),
+    (r"lookup registry\.ollama\.ai", Sign.LOG_PULL_DNS),
+    (r"can't start new thread|pthread_create failed", Sign.LOG_THREADS),
 )
 
 _TOWARDS = re.compile(
@@ -93,12 +95,22 @@ def of_server(text: str, board: Board, name: str) -> None:
     _match(text, _SERVER, board, name)
 
 
-_OF_PULLS = ("log.pull", "log.needs_newer", "log.interception", "log.digest", "log.empty_key", "log.disk")
+_OF_PULLS = {
+    Sign.LOG_PULL_INTERRUPTED,
+    Sign.LOG_PULL_DNS,
+    Sign.LOG_PULL_BLOCKED,
+    Sign.LOG_PULL_TYPO,
+    Sign.LOG_NEEDS_NEWER,
+    Sign.LOG_INTERCEPTION,
+    Sign.LOG_DIGEST,
+    Sign.LOG_EMPTY_KEY,
+    Sign.LOG_DISK,
+}
 
 
 def of_puller(text: str, board: Board, name: str) -> None:
     """Lines of a container that only pulls models."""
-    _match(text, tuple(row for row in _SERVER if row[1].startswith(_OF_PULLS)), board, name)
+    _match(text, tuple(row for row in _SERVER if row[1] in _OF_PULLS), board, name)
 
 
 def read(case: Case, board: Board) -> None:
@@ -107,16 +119,15 @@ def read(case: Case, board: Board) -> None:
         return
     text = case.scene.logs.get(case.container.name, "")
     _match(text, _CLIENT, board, case.container.name)
-    board.note("log.read") if text else None
     if case.told.url is None:
         return
     _goes_elsewhere(case, case.told.url.port, text, board)
     if case.told.url.prefix:
         lost = _PREFIX_LOST.search(text)
         if lost and case.told.url.prefix not in _line_of(text, lost.start()):
-            board.note("log.prefix_lost", f"the log of {case.container.name}: {_line_of(text, lost.start())}")
+            board.note(Sign.LOG_PREFIX_LOST, f"the log of {case.container.name}: {_line_of(text, lost.start())}")
     if re.search(r"\b403\b", text) and "/api/" in text:
-        board.note("client.403", f"the log of {case.container.name} holds a 403 of the API")
+        board.note(Sign.CLIENT_403, f"the log of {case.container.name} holds a 403 of the API")
     _denied(case, board)
     _stale_upstream(case, board)
 
@@ -145,7 +156,7 @@ def _goes_elsewhere(case: Case, port: int, text: str, board: Board) -> None:
         if others and case.container is not None:
             host, number = others[0]
             board.note(
-                "log.other_host",
+                Sign.LOG_OTHER_HOST,
                 f"the log of {case.container.name} speaks of {host}:{number}: {_shown(line)}",
                 other_host=f"{host}:{number}",
             )
@@ -162,7 +173,7 @@ def _denied(case: Case, board: Board) -> None:
         address = endpoint.get("IPAddress")
         if address and re.search(rf"\|\s*403\s*\|[^\n|]*\|\s*{re.escape(address)}\s*\|", text):
             board.note(
-                "access.403", f"the log of {target.name} answers 403 to {address}, which is {case.container.name}"
+                Sign.ACCESS_403, f"the log of {target.name} answers 403 to {address}, which is {case.container.name}"
             )
 
 
@@ -182,8 +193,11 @@ def _stale_upstream(case: Case, board: Board) -> None:
             owner = case.scene.owner_of(match["host"])
             inside = any(ip in subnet for _, subnet, _ in case.scene.subnets() if subnet.version == ip.version)
             stale = inside and (owner is None or owner.service not in case.scene.ollama_services)
-            sign = "upstream.stale" if stale and case.scene.ollama_services else "upstream.down"
-            board.note(sign, f"the log of {target.name}: {_shown(line)}", upstream=f"{match['host']}:{match['port']}")
+            board.note(
+                Sign.UPSTREAM_STALE if stale and case.scene.ollama_services else Sign.UPSTREAM_DOWN,
+                f"the log of {target.name}: {_shown(line)}",
+                upstream=f"{match['host']}:{match['port']}",
+            )
 
 
 def failed_towards(text: str, hosts: Collection[str], port: int) -> bool:
@@ -198,7 +212,7 @@ def failed_towards(text: str, hosts: Collection[str], port: int) -> bool:
     return False
 
 
-def _match(text: str, table: tuple[tuple[str, str], ...], board: Board, name: str) -> None:
+def _match(text: str, table: tuple[tuple[str, Sign], ...], board: Board, name: str) -> None:
     for pattern, sign in table:
         found = re.search(pattern, text)
         if found:

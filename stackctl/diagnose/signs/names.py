@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import re
 
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 from stackctl.ports import Container
 
@@ -18,32 +19,29 @@ def read(case: Case, board: Board) -> None:
     _resolver(case, board)
     if case.host in case.extra_hosts:
         board.note(
-            "name.pinned",
+            Sign.NAME_PINNED,
             f"extra_hosts pins {case.host} to {case.extra_hosts[case.host]}",
-            pin=case.extra_hosts[case.host],
         )
-    if "host-gateway" in case.extra_hosts.values():
-        board.note("wants.host_gateway")
     resolved = case.aim.resolved
     if resolved is None:
         if case.seen is None or not case.seen.able:
-            board.note("probe.unable")
+            board.note(Sign.PROBE_UNABLE)
             _who(case, board)
         return
     if resolved.addresses:
-        board.note("name.ok", addresses=", ".join(resolved.addresses), address=resolved.addresses[0])
+        board.words["address"] = resolved.addresses[0]
         _families(case, board)
         _collision(case, board)
         _foreign(case, board)
         _pinned_elsewhere(case, board)
     else:
-        kind = {"EAI_AGAIN": "again", "TIMEOUT": "silent"}.get(resolved.error, "unknown")
         board.note(
-            "name.failed",
+            Sign.NAME_FAILED,
             f"{case.host} does not resolve: {resolved.error} after {resolved.ms:.0f} ms, {case.where}",
             code=resolved.error,
         )
-        board.note(f"name.{kind}")
+        kinds = {"EAI_AGAIN": Sign.NAME_AGAIN, "TIMEOUT": Sign.NAME_SILENT}
+        board.note(kinds.get(resolved.error, Sign.NAME_UNKNOWN))
     _who(case, board)
     _elsewhere(case, board)
 
@@ -55,16 +53,16 @@ def _networks(case: Case, board: Board) -> None:
     board.words["network"] = names[0] if names else "default"
     if case.container and names == ["bridge"]:
         board.note(
-            "net.default_bridge", f"{case.told.consumer} is on Docker's default bridge, which has no name service"
+            Sign.NET_DEFAULT_BRIDGE, f"{case.told.consumer} is on Docker's default bridge, which has no name service"
         )
     if mine and all(n.get("Internal") for n in mine):
-        board.note("net.internal", f"every network of {case.told.consumer} is internal: {', '.join(names)}")
+        board.note(Sign.NET_INTERNAL, f"every network of {case.told.consumer} is internal: {', '.join(names)}")
     for network in mine:
         if network.get("Driver") in ("macvlan", "ipvlan"):
             board.note(
-                "net.macvlan",
+                Sign.NET_MACVLAN,
                 f"{network.get('Name')} is a {network.get('Driver')} network",
-                driver=network.get("Driver"),
+                driver=str(network.get("Driver")),
             )
     if case.network_mode.startswith("container:"):
         _shared(case, board, case.network_mode.removeprefix("container:"))
@@ -89,13 +87,13 @@ def _networks(case: Case, board: Board) -> None:
                 "teql0",
             )
         ] == []:
-            board.note("net.only_lo", f"{case.told.consumer} has no interface but lo")
+            board.note(Sign.NET_ONLY_LO, f"{case.told.consumer} has no interface but lo")
         tunnels = [i for i in interfaces if re.match(r"tun|wg|tap|ppp", i)]
         if tunnels:
-            board.note("net.tunnel", f"the network namespace has {tunnels[0]}", tunnel=tunnels[0])
+            board.note(Sign.NET_TUNNEL, f"the network namespace has {tunnels[0]}")
     routes = files.get("/proc/net/route", "")
     if routes and not any(r.split()[1:2] == ["00000000"] for r in routes.splitlines()[1:] if len(r.split()) > 2):
-        board.note("route.none", f"{case.told.consumer} has no default route")
+        board.note(Sign.ROUTE_NONE, f"{case.told.consumer} has no default route")
 
 
 def _would_join(case: Case) -> list[str]:
@@ -112,51 +110,54 @@ def _shared(case: Case, board: Board, owner_id: str) -> None:
     if owner is None or owner.state != "running":
         name = owner.name if owner else owner_id[:12]
         board.note(
-            "shared.gone", f"{case.told.consumer} borrows the network of {name}, which is not running", owner=name
+            Sign.SHARED_GONE, f"{case.told.consumer} borrows the network of {name}, which is not running", owner=name
         )
         return
     board.note(
-        "net.shared", f"{case.told.consumer} uses the network of {owner.name}", owner=owner.service or owner.name
+        Sign.NET_SHARED, f"{case.told.consumer} uses the network of {owner.name}", owner=owner.service or owner.name
     )
     if case.container and owner.started_at > case.container.started_at:
-        board.note("shared.restarted", f"{owner.name} was started again after {case.container.name}")
+        board.note(
+            Sign.SHARED_RESTARTED,
+            f"{owner.name} was started again after {case.container.name}",
+            owner=owner.service or owner.name,
+        )
     if "gluetun" in str((owner.raw.get("Config") or {}).get("Image")) or "vpn" in owner.name:
-        board.note("net.vpn", f"{owner.name} is a VPN container")
+        board.note(Sign.NET_VPN, f"{owner.name} is a VPN container")
 
 
 def _resolver(case: Case, board: Board) -> None:
     text = (case.seen.files if case.seen else {}).get("/etc/resolv.conf", "")
     search = re.search(r"(?m)^search[ \t]+(\S.*)$", text)
     if search and search[1].split() != ["."]:
-        board.note("resolver.search", f"resolv.conf searches {search[1].strip()}", search=search[1].split()[0])
+        board.note(Sign.RESOLVER_SEARCH, f"resolv.conf searches {search[1].strip()}", search=search[1].split()[0])
     servers = re.search(r"ExtServers: \[([^\]]*)\]", text)
     if servers:
         board.words["ext_servers"] = servers[1]
         if "127.0.0.53" in servers[1]:
-            board.note("resolver.stub", f"Docker forwards to {servers[1]}, the stub of systemd-resolved")
+            board.note(Sign.RESOLVER_STUB, f"Docker forwards to {servers[1]}, the stub of systemd-resolved")
     elif "127.0.0.53" in case.scene.host.resolver or "systemd-resolved" in case.scene.host.resolver:
-        board.note("resolver.stub_on_host", "the host's resolver is the stub of systemd-resolved")
+        board.note(Sign.RESOLVER_STUB_ON_HOST, "the host's resolver is the stub of systemd-resolved")
 
 
 def _families(case: Case, board: Board) -> None:
     addresses = case.aim.resolved.addresses if case.aim.resolved else ()
     six = [a for a in addresses if ":" in a]
     if addresses and len(six) == len(addresses):
-        board.note("name.only_v6", f"{case.host} has only IPv6 addresses: {', '.join(six)}", v6=six[0])
+        board.note(Sign.NAME_ONLY_V6, f"{case.host} has only IPv6 addresses: {', '.join(six)}", v6=six[0])
     by = {c.address: c for c in case.aim.connected}
     bad_six = [a for a in six if a in by and not by[a].ok]
     good_four = [a for a in addresses if ":" not in a and a in by and by[a].ok]
     if bad_six and good_four:
-        words = {"v6": bad_six[0], "v4": good_four[0]}
         seen = f"fails ({by[bad_six[0]].error}), {good_four[0]} answers, {case.where}"
-        board.note("v6.fails", f"{bad_six[0]} {seen}", **words)
+        board.note(Sign.V6_FAILS, f"{bad_six[0]} {seen}", v6=bad_six[0], v4=good_four[0])
         if addresses[0] in bad_six:
-            board.note("v6.first_fails", f"{bad_six[0]} comes first and {seen}", **words)
+            board.note(Sign.V6_FIRST_FAILS, f"{bad_six[0]} comes first and {seen}", v6=bad_six[0], v4=good_four[0])
     good_six = [a for a in six if a in by and by[a].ok]
     bad_four = [a for a in addresses if ":" not in a and a in by and by[a].error == "ECONNREFUSED"]
     if good_six and bad_four:
         board.note(
-            "v4.refused_v6_ok",
+            Sign.V4_REFUSED_V6_OK,
             f"{bad_four[0]} refuses, {good_six[0]} answers, {case.where}",
             v4=bad_four[0],
             v6=good_six[0],
@@ -175,7 +176,7 @@ def _collision(case: Case, board: Board) -> None:
         names = sorted(c.name for c in owners.values())
         mine = [c for c in owners.values() if c.id in {m.id for m in case.scene.containers}]
         board.note(
-            "name.collision",
+            Sign.NAME_COLLISION,
             f"{case.host} means {len(addresses)} containers: {', '.join(names)}",
             rivals=", ".join(names),
             unique=mine[0].name if mine else names[0],
@@ -185,7 +186,7 @@ def _collision(case: Case, board: Board) -> None:
 def _foreign(case: Case, board: Board) -> None:
     """An address that nobody here can have meant: a search domain's wildcard answered."""
     resolved = case.aim.resolved
-    if resolved is None or "url.single_label" not in case.told.marks or case.host in case.extra_hosts:
+    if resolved is None or Sign.URL_SINGLE_LABEL not in case.told.marks or case.host in case.extra_hosts:
         return
     hosts = (case.seen.files if case.seen else {}).get("/etc/hosts", "")
     if re.search(rf"(?m)^[^#\n]*[ \t]{re.escape(case.host)}(?:[ \t]|$)", hosts):
@@ -196,7 +197,9 @@ def _foreign(case: Case, board: Board) -> None:
     ]
     if outside and not _running_named(case):
         board.note(
-            "name.foreign", f"{case.host} resolves to {outside[0]}, which is no container's address", foreign=outside[0]
+            Sign.NAME_FOREIGN,
+            f"{case.host} resolves to {outside[0]}, which is no container's address",
+            foreign=outside[0],
         )
 
 
@@ -210,7 +213,7 @@ def _pinned_elsewhere(case: Case, board: Board) -> None:
     used = set(case.aim.resolved.addresses if case.aim.resolved else ())
     if said and not said & used:
         board.note(
-            "pin.differs",
+            Sign.PIN_DIFFERS,
             f"/etc/hosts pins {case.host} to {', '.join(sorted(used))}, the DNS says {', '.join(sorted(said))}",
             dns_address=min(said),
         )
@@ -223,12 +226,12 @@ def _who(case: Case, board: Board) -> None:
     candidates = case.scene.named(case.host)
     service = case.scene.project.services.get(case.host)
     if service is not None:
-        board.note("named.service", target_service=service.name)
+        board.note(Sign.NAMED_SERVICE, target_service=service.name)
         if service.name not in case.scene.project.active and not any(
             c.service == service.name and c.state == "running" for c in case.scene.containers
         ):
             board.note(
-                "named.profile_off",
+                Sign.NAMED_PROFILE_OFF,
                 f"the service {service.name} belongs to the profile {', '.join(service.profiles)}, which is off",
                 profile=service.profiles[0] if service.profiles else "",
                 target_service=service.name,
@@ -240,33 +243,36 @@ def _who(case: Case, board: Board) -> None:
         theirs = [n for n in running[0].networks if n not in ("bridge", "host", "none")]
         if not common and not case.on_host_network:
             board.note(
-                "named.elsewhere",
+                Sign.NAMED_ELSEWHERE,
                 f"{running[0].name} runs, on {', '.join(running[0].networks)}; "
                 f"{case.told.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
                 target_container=running[0].name,
                 target_network=theirs[0] if theirs else "",
             )
             if not theirs:
-                board.note("named.on_default_bridge")
-        board.note("named.running", target_container=running[0].name)
+                board.note(Sign.NAMED_ON_DEFAULT_BRIDGE)
+        board.note(
+            Sign.NAMED_RUNNING,
+            target_container=running[0].name,
+            target_service=running[0].service or running[0].name,
+        )
     elif candidates:
         dead = candidates[0]
         board.note(
-            "named.stopped",
+            Sign.NAMED_STOPPED,
             f"the container {dead.name} is {dead.state} (exit code {dead.exit_code})",
             target_container=dead.name,
             target_service=dead.service or dead.name,
             state=dead.state,
-            exit=dead.exit_code,
         )
     elif service is not None:
-        board.note("named.never", f"the service {service.name} has no container", target_service=service.name)
+        board.note(Sign.NAMED_NEVER, f"the service {service.name} has no container", target_service=service.name)
     else:
         known = sorted(set(case.scene.project.services) | {c.name for c in case.scene.everything})
         close = difflib.get_close_matches(case.host, known, n=1, cutoff=0.5)
         ollama = list(case.scene.ollama_services)
         board.note(
-            "named.nobody",
+            Sign.NAMED_NOBODY,
             f"no service and no container is called {case.host}",
             suggestion=(ollama or close or ["ollama"])[0],
         )
@@ -276,11 +282,11 @@ def _elsewhere(case: Case, board: Board) -> None:
     """The same name, asked on the host."""
     on_host = case.scene.host.names.get(case.host)
     if on_host:
-        board.note("host.resolves", f"the host resolves {case.host} to {on_host[0]}", host_address=on_host[0])
+        board.note(Sign.HOST_RESOLVES, f"the host resolves {case.host} to {on_host[0]}", host_address=on_host[0])
         if ipaddress.ip_address(on_host[0].partition("%")[0]) in ipaddress.ip_network("100.64.0.0/10"):
-            board.note("url.tailnet")
+            board.note(Sign.URL_TAILNET)
     if case.seen:
         internal = [r for n, r in case.seen.names.items() if not n.endswith(".") and n != case.host]
         if any(r.addresses for r in internal):
             name = next(n for n, r in case.seen.names.items() if r.addresses)
-            board.note("names.of_network_ok", f"{name} resolves in the same container")
+            board.note(Sign.NAMES_OF_NETWORK_OK, f"{name} resolves in the same container")

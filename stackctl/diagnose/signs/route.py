@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from stackctl.diagnose.answers import Connected, Seen
 from stackctl.diagnose.scene import Listener
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.signs import engine
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 from stackctl.ports import Container
 
@@ -17,16 +19,37 @@ FAST = 2000.0
 gives up after about 3050 ms (measured), sooner for who joins a try under way: the neighbour table then decides."""
 
 
+Place = Literal["self", "host", "container", "docker", "lan", "public"]
+_PLACES: dict[Place, Sign] = {
+    "host": Sign.TARGET_HOST,
+    "container": Sign.TARGET_CONTAINER,
+    "docker": Sign.TARGET_DOCKER,
+    "lan": Sign.TARGET_LAN,
+    "public": Sign.TARGET_PUBLIC,
+}
+_REFUSALS = {
+    "ECONNREFUSED": Sign.CONNECT_REFUSED,
+    "TIMEOUT": Sign.CONNECT_TIMEOUT,
+    "ENETUNREACH": Sign.CONNECT_NO_NETWORK,
+    "EADDRNOTAVAIL": Sign.CONNECT_NO_NETWORK,
+    "EHOSTUNREACH": Sign.CONNECT_UNREACHABLE,
+    "EACCES": Sign.CONNECT_FORBIDDEN,
+    "EPERM": Sign.CONNECT_FORBIDDEN,
+}
+
+
 def read(case: Case, board: Board) -> None:
     """Connect results first, then what the engine and the host say of the same address."""
     tried = case.tried
     if case.told.url is None:
         return
-    _engine(case, board)
+    engine.read(case.scene, board)
     if tried is None:
         return
     place = where_is(case, tried.address)
-    board.note(f"target.{place}", address=tried.address, port=str(tried.port), ms=f"{tried.ms:.0f}")
+    board.words.setdefault("address", tried.address)
+    if place != "self":
+        board.note(_PLACES[place])
     _connect(case, board, tried)
     _neighbour_port(case, board, tried)
     if tried.ok:
@@ -42,7 +65,7 @@ def read(case: Case, board: Board) -> None:
     _ownership(case, board, tried)
 
 
-def where_is(case: Case, address: str) -> str:
+def where_is(case: Case, address: str) -> Place:
     """``self``, ``host``, ``container``, ``docker`` (an engine subnet, owner unknown), ``lan`` or ``public``."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -60,45 +83,21 @@ def where_is(case: Case, address: str) -> str:
     return "lan" if private or ip.is_reserved else "public"
 
 
-def _engine(case: Case, board: Board) -> None:
-    info = case.scene.info
-    if info is None:
-        return
-    for flag, sign in (
-        (info.rootless, "engine.rootless"),
-        (info.desktop, "engine.desktop"),
-        (not info.local, "engine.remote"),
-    ):
-        if flag:
-            board.note(sign, f"docker info says so: {sign.partition('.')[2]}")
-    kernel = str(info.raw.get("KernelVersion") or "")
-    if "microsoft" in kernel.lower():
-        board.note("engine.wsl", f"the engine's kernel is {kernel}")
-    if not any(n.get("Name") == "bridge" for n in case.scene.networks):
-        board.note("engine.no_bridge", "the engine has no default bridge network (bridge: none)")
-
-
 def _connect(case: Case, board: Board, tried: Connected) -> None:
     at = f"{tried.address}:{tried.port}"
     if tried.ok:
-        board.note("connect.ok", f"{at} accepted after {tried.ms:.1f} ms, {case.where}")
+        board.note(Sign.CONNECT_OK, f"{at} accepted after {tried.ms:.1f} ms, {case.where}")
         return
-    board.note("connect.bad", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}", errno=tried.error)
-    name = {
-        "ECONNREFUSED": "refused",
-        "TIMEOUT": "timeout",
-        "ENETUNREACH": "no_network",
-        "EADDRNOTAVAIL": "no_network",
-        "EHOSTUNREACH": "unreachable",
-        "EACCES": "forbidden",
-        "EPERM": "forbidden",
-    }.get(tried.error, "other")
-    board.note(f"connect.{name}", f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}")
+    line = f"{at}: {tried.error} after {tried.ms:.1f} ms, {case.where}"
+    board.note(Sign.CONNECT_BAD, line)
+    refusal = _REFUSALS.get(tried.error)
+    if refusal is not None:
+        board.note(refusal, line)
     if tried.error in ("ECONNRESET", "EPIPE"):
-        board.note("http.reset", f"{at} accepts and resets at once, {case.where}")
-    if name == "unreachable":
+        board.note(Sign.HTTP_RESET, f"{at} accepts and resets at once, {case.where}")
+    if refusal is Sign.CONNECT_UNREACHABLE:
         board.note(
-            "connect.unreachable.fast" if tried.ms < FAST else "connect.unreachable.slow",
+            Sign.CONNECT_UNREACHABLE_FAST if tried.ms < FAST else Sign.CONNECT_UNREACHABLE_SLOW,
             f"{at}: EHOSTUNREACH after {tried.ms:.0f} ms, {case.where}",
         )
 
@@ -116,38 +115,35 @@ def _container(case: Case, board: Board, tried: Connected) -> None:
         for binding in bindings or []:
             if str(binding.get("HostPort")) == str(tried.port) and number != tried.port:
                 board.note(
-                    "port.is_published",
+                    Sign.PORT_IS_PUBLISHED,
                     f"{tried.port} is the host's port of {target.name}; inside it listens on {number}",
                     inner=str(number),
                 )
     server = case.scene.servers.get(target.name)
     if server is None or not server.files:
         return
-    board.note("inside.known")
     here = list(listeners(server))
     mine = [x for x in here if x.port == tried.port]
     if not mine:
         others = sorted({x.port for x in here if not x.loopback})
         board.note(
-            "inside.no_listener",
+            Sign.INSIDE_NO_LISTENER,
             f"nothing listens on {tried.port} inside {target.name}"
             + (f"; it listens on {', '.join(map(str, others))}" if others else ""),
         )
         if len(others) == 1 or STANDARD_PORT in others:
-            board.note("inside.other_port", inner=str(STANDARD_PORT if STANDARD_PORT in others else others[0]))
+            board.note(Sign.INSIDE_OTHER_PORT, inner=str(STANDARD_PORT if STANDARD_PORT in others else others[0]))
     elif all(x.loopback for x in mine):
         board.note(
-            "inside.loopback",
+            Sign.INSIDE_LOOPBACK,
             f"{target.name} listens on {mine[0].address}:{mine[0].port} only, seen in its own network",
         )
     elif not any(x.takes(tried.address) for x in mine):
         board.note(
-            "inside.one_address",
+            Sign.INSIDE_ONE_ADDRESS,
             f"{target.name} listens on {mine[0].address}:{mine[0].port} only",
             listen=mine[0].address,
         )
-    else:
-        board.note("inside.listens")
 
 
 def _behind(case: Case, board: Board, tried: Connected) -> None:
@@ -157,7 +153,7 @@ def _behind(case: Case, board: Board, tried: Connected) -> None:
         mine = [x for x in listeners(server) if str(x.port) == inner] if server else []
         if mine and all(x.loopback for x in mine):
             board.note(
-                "published.inside_loopback",
+                Sign.PUBLISHED_INSIDE_LOOPBACK,
                 f"{container.name} listens on {mine[0].address}:{inner} only, seen in its own network",
                 target_container=container.name,
                 target_service=container.service or container.name,
@@ -197,7 +193,7 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
     if published:
         container, binding = published[0]
         board.note(
-            "host.published",
+            Sign.HOST_PUBLISHED,
             f"{container.name} publishes {tried.port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
             target_container=container.name,
             target_service=container.service or container.name,
@@ -206,21 +202,21 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
         )
         if str(binding.get("HostIp") or "").startswith("127."):
             board.note(
-                "host.published_loopback", f"{container.name} publishes {tried.port} on {binding['HostIp']} only"
+                Sign.HOST_PUBLISHED_LOOPBACK, f"{container.name} publishes {tried.port} on {binding['HostIp']} only"
             )
     host = case.scene.host
     if not host.known:
-        board.note("host.unseen", "the engine's host cannot be looked at from here")
+        board.note(Sign.HOST_UNSEEN, "the engine's host cannot be looked at from here")
         return
     mine = [x for x in host.listeners if x.port == tried.port]
     names = ", ".join(sorted({f"{x.address}:{x.port}" + (f" ({x.process})" if x.process else "") for x in mine}))
     if not mine:
-        board.note("host.no_listener", f"nothing listens on port {tried.port} of the host, seen from the host")
+        board.note(Sign.HOST_NO_LISTENER, f"nothing listens on port {tried.port} of the host, seen from the host")
         others = sorted({x.port for x in host.listeners if "ollama" in x.process})
         if others:
-            board.note("host.other_port", f"ollama listens on {others[0]}", inner=str(others[0]))
+            board.note(Sign.HOST_OTHER_PORT, f"ollama listens on {others[0]}", inner=str(others[0]))
     elif any(x.takes(tried.address, v6only=bool(host.bindv6only)) for x in mine):
-        board.note("host.listens", f"the host listens on {names}, seen from the host", listen=names)
+        board.note(Sign.HOST_LISTENS, f"the host listens on {names}, seen from the host", listen=names)
         only_six = all(ipaddress.ip_address(x.address).version == 6 for x in mine)
         if (
             only_six
@@ -228,14 +224,16 @@ def _host(case: Case, board: Board, tried: Connected) -> None:
             and tried.error == "ECONNREFUSED"
             and not host.rules_reject(tried.port)
         ):
-            board.note("host.v6_only", f"the host listens on {names} only, for IPv6")
+            board.note(Sign.HOST_V6_ONLY, f"the host listens on {names} only, for IPv6", listen=names)
     elif host.bindv6only and any(x.everywhere for x in mine):
-        board.note("host.v6_only", f"net.ipv6.bindv6only is 1 and the host listens on {names}", listen=names)
+        board.note(Sign.HOST_V6_ONLY, f"net.ipv6.bindv6only is 1 and the host listens on {names}", listen=names)
     elif all(x.loopback for x in mine):
-        board.note("host.loopback_only", f"the host listens on {names} only, seen from the host", listen=names)
+        board.note(Sign.HOST_LOOPBACK_ONLY, f"the host listens on {names} only, seen from the host", listen=names)
     else:
         specific = next(x for x in mine if not x.loopback)
-        board.note("host.one_address", f"the host listens on {names} only, seen from the host", listen=specific.address)
+        board.note(
+            Sign.HOST_ONE_ADDRESS, f"the host listens on {names} only, seen from the host", listen=specific.address
+        )
     _unit(case, board)
 
 
@@ -251,20 +249,19 @@ def _unit(case: Case, board: Board) -> None:
     """Ollama's systemd unit, where the host has one."""
     host = case.scene.host
     if "ollama" in host.snaps:
-        board.note("host.snap", "Ollama is installed as a snap")
+        board.note(Sign.HOST_SNAP, "Ollama is installed as a snap")
     if not host.unit:
         return
-    board.note("unit.there")
     dropins = {p: t for p, t in host.unit.items() if ".service.d/" in p}
     text = "\n".join(host.unit.values())
     wanted = re.findall(r"OLLAMA_HOST=([^\s\"'“”]+)", text)
     open_wanted = [w for w in wanted if not re.match(r"(?:https?://)?(?:127\.|localhost|\[?::1)", w)]
     running = host.process_environment.get("OLLAMA_HOST", "")
     if re.search(r"Environment=[^\n]*[“”‘’]", text) or "Invalid environment assignment" in host.journal:
-        board.note("unit.not_applied", "the unit sets OLLAMA_HOST in typographic quotes, which systemd ignores")
+        board.note(Sign.UNIT_NOT_APPLIED, "the unit sets OLLAMA_HOST in typographic quotes, which systemd ignores")
     elif open_wanted and running != open_wanted[-1]:
         board.note(
-            "unit.not_applied",
+            Sign.UNIT_NOT_APPLIED,
             f"the unit says OLLAMA_HOST={open_wanted[-1]}, the running process has "
             + (f"OLLAMA_HOST={running}" if running else "none"),
         )
@@ -272,10 +269,11 @@ def _unit(case: Case, board: Board) -> None:
         created = _created(case.container)
         if not wanted and ((created and created < host.unit_time) or case.scene.verified == str(case.told.url)):
             board.note(
-                "unit.rewritten", "the unit file is as new as the binary, newer than this container, and has no drop-in"
+                Sign.UNIT_REWRITTEN,
+                "the unit file is as new as the binary, newer than this container, and has no drop-in",
             )
     if "cannot assign requested address" in host.journal:
-        board.note("unit.bind_failed", "the unit's journal says: bind: cannot assign requested address")
+        board.note(Sign.UNIT_BIND_FAILED, "the unit's journal says: bind: cannot assign requested address")
 
 
 def _created(container: Container | None) -> float | None:
@@ -292,46 +290,46 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
     """From the host to the same address, and what the host does with what passes through it."""
     host = case.scene.host
     if not host.known:
-        board.note("host.unseen", "the engine's host cannot be looked at from here")
+        board.note(Sign.HOST_UNSEEN, "the engine's host cannot be looked at from here")
         return
     other = host.tries.get((tried.address, tried.port))
     if other is not None:
         verdict = "accepted" if not other.error else f"{other.error} after {other.ms:.0f} ms"
         board.note(
-            "host.try_ok" if not other.error else "host.try_bad",
+            Sign.HOST_TRY_OK if not other.error else Sign.HOST_TRY_BAD,
             f"{tried.address}:{tried.port} tried from the host: {verdict}",
         )
-        if other.error in ("TIMEOUT", "EHOSTUNREACH", "ECONNREFUSED"):
-            board.note(f"host.try_{other.error.lower()}")
+        if other.error == "TIMEOUT":
+            board.note(Sign.HOST_TRY_TIMEOUT)
     state = host.neighbours.get(tried.address)
     if state:
         board.note(
-            "host.neighbour_up" if state in ("REACHABLE", "STALE", "DELAY", "PROBE") else "host.neighbour_down",
+            Sign.HOST_NEIGHBOUR_UP if state in ("REACHABLE", "STALE", "DELAY", "PROBE") else Sign.HOST_NEIGHBOUR_DOWN,
             f"the host's neighbour table says {state} for {tried.address}",
         )
     if host.ip_forward is False:
-        board.note("host.no_forward", "net.ipv4.ip_forward is 0 on the host")
+        board.note(Sign.HOST_NO_FORWARD, "net.ipv4.ip_forward is 0 on the host")
     if host.daemon.get("iptables") is False:
-        board.note("daemon.no_iptables", 'the daemon\'s configuration says "iptables": false')
+        board.note(Sign.DAEMON_NO_IPTABLES, 'the daemon\'s configuration says "iptables": false')
     if host.rules is not None:
-        board.note("rules.known")
+        board.note(Sign.RULES_KNOWN)
         if re.search(r"(?m)^table (?:inet|ip) (?!nat|filter|mangle|raw)\S+ \{", host.rules):
-            board.note("rules.nft")
+            board.note(Sign.RULES_NFT)
         if "MASQUERADE" not in host.rules and "masquerade" not in host.rules:
-            board.note("rules.no_masquerade", "the host's nat table has no MASQUERADE for containers")
+            board.note(Sign.RULES_NO_MASQUERADE, "the host's nat table has no MASQUERADE for containers")
         if drop := _rule(host.rules, tried.port, r"DROP|REJECT"):
-            board.note("rules.block", f"a rule of the host: {drop}", rule=drop)
+            board.note(Sign.RULES_BLOCK, f"a rule of the host: {drop}")
         if re.search(r"-A ufw-", host.rules) or "ufw-user-input" in host.rules:
-            board.note("rules.ufw", "ufw is active on the host")
+            board.note(Sign.RULES_UFW, "ufw is active on the host")
         if re.search(r"firewalld|IN_public|IN_docker", host.rules):
-            board.note("rules.firewalld", "firewalld is active on the host")
+            board.note(Sign.RULES_FIREWALLD, "firewalld is active on the host")
         if re.search(
             r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", host.rules
         ):
-            board.note("rules.docker0_only", "the rule that lets containers in names docker0 or 172.17.0.0/16")
+            board.note(Sign.RULES_DOCKER0_ONLY, "the rule that lets containers in names docker0 or 172.17.0.0/16")
     bridge = case.further_aim("bridge")
     if any(c.ok for c in bridge.connected):
-        board.note("bridge.ok", f"from Docker's default bridge {tried.address}:{tried.port} accepts")
+        board.note(Sign.BRIDGE_OK, f"from Docker's default bridge {tried.address}:{tried.port} accepts")
 
 
 def _rule(rules: str, port: int, verdict: str) -> str:
@@ -356,7 +354,7 @@ def _ownership(case: Case, board: Board, tried: Connected) -> None:
     if owner is not None and mine and not mine & set(owner.networks):
         theirs = [n for n in owner.networks if n not in ("host", "none")]
         board.note(
-            "address.other_network",
+            Sign.ADDRESS_OTHER_NETWORK,
             f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.told.consumer} is not",
             target_container=owner.name,
             target_service=owner.service or owner.name,
@@ -367,16 +365,13 @@ def _ownership(case: Case, board: Board, tried: Connected) -> None:
             ip = ipaddress.ip_address(tried.address.partition("%")[0])
         except ValueError:
             return
-        for name, subnet, network in case.scene.subnets():
+        for name, subnet, _ in case.scene.subnets():
             if subnet.version == ip.version and ip in subnet and tried.address not in case.scene.gateways():
                 board.note(
-                    "address.in_docker_subnet",
+                    Sign.ADDRESS_IN_DOCKER_SUBNET,
                     f"{tried.address} lies in {subnet} of the Docker network {name}, and no container has it",
                     overlap=name,
                     subnet=subnet,
-                    overlap_own=str(
-                        (network.get("Labels") or {}).get("com.docker.compose.project") == case.scene.project.name
-                    ),
                 )
 
 
@@ -387,6 +382,6 @@ def _neighbour_port(case: Case, board: Board, tried: Connected) -> None:
         return
     if any(c.ok and c.port == STANDARD_PORT and c.address == tried.address for c in seen.connects):
         board.note(
-            "port.standard_open",
+            Sign.PORT_STANDARD_OPEN,
             f"{tried.address}:{STANDARD_PORT} accepts, {tried.port} {'too' if tried.ok else 'does not'}, {case.where}",
         )

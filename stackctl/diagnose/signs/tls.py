@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import re
 import ssl
+from datetime import datetime
 
 from stackctl.diagnose import reply as http
 from stackctl.diagnose import x509
 from stackctl.diagnose.answers import Shaken
+from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
+from stackctl.diagnose.words import DEFAULTS
+
+_REFUSALS = {
+    2: Sign.TLS_UNKNOWN_CA,
+    9: Sign.TLS_NOT_YET,
+    10: Sign.TLS_EXPIRED,
+    18: Sign.TLS_SELF_SIGNED,
+    19: Sign.TLS_UNKNOWN_CA,
+    20: Sign.TLS_UNKNOWN_CA,
+    21: Sign.TLS_UNKNOWN_CA,
+    62: Sign.TLS_NAME,
+    64: Sign.TLS_NAME,
+}
+"""By OpenSSL's code of the verification."""
 
 
 def read(case: Case, board: Board) -> None:
@@ -22,52 +38,43 @@ def read(case: Case, board: Board) -> None:
     if first is None:
         return
     if first.ok:
-        board.note("tls.ok")
         _runtimes(case, board, ok=True)
         return
     board.note(
-        "tls.bad",
+        Sign.TLS_BAD,
         f"the TLS handshake fails: {first.text or first.error}, {case.where}",
         tls_error=first.text or first.error,
     )
     if first.error == "TIMEOUT":
-        board.note("tls.stalls", f"the TLS handshake gets no answer in {first.ms:.0f} ms, {case.where}")
+        board.note(Sign.TLS_STALLS, f"the TLS handshake gets no answer in {first.ms:.0f} ms, {case.where}")
     if first.error != "VERIFY":
         plain = case.aim.ask("plain")
         answer = http.read(plain.raw) if plain else None
         if first.error == "WRONG_VERSION_NUMBER" or (answer and answer.status):
             board.note(
-                "tls.not_spoken", f"what answers at {case.host}:{case.port} is no TLS ({first.error}), {case.where}"
+                Sign.TLS_NOT_SPOKEN, f"what answers at {case.host}:{case.port} is no TLS ({first.error}), {case.where}"
             )
         if answer and answer.status:
             board.note(
-                "tls.plain_answers", f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}"
+                Sign.TLS_PLAIN_ANSWERS, f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}"
             )
         return
-    sign = {
-        18: "tls.self_signed",
-        19: "tls.unknown_ca",
-        20: "tls.unknown_ca",
-        21: "tls.unknown_ca",
-        2: "tls.unknown_ca",
-        10: "tls.expired",
-        9: "tls.not_yet",
-        62: "tls.name",
-        64: "tls.name",
-    }.get(first.verify or 0, "tls.refused")
-    board.note(sign, f"verification fails ({first.verify}: {first.text}), {case.where}", verify=first.verify)
+    board.note(
+        _REFUSALS.get(first.verify or 0, Sign.TLS_REFUSED),
+        f"verification fails ({first.verify}: {first.text}), {case.where}",
+    )
     _certificate(case, board)
     _runtimes(case, board, ok=False)
     given = [s for s in case.further_aim("trust").shaken if s.store == "given"]
     if given and given[0].ok and not case.told.trust:
         board.note(
-            "tls.host_trusts",
+            Sign.TLS_HOST_TRUSTS,
             f"with the CA certificates of the host ({case.scene.host.trust_path}) verification succeeds",
             host_store=case.scene.host.trust_path,
         )
     elif given and case.told.trust:
         board.note(
-            "tls.trusted_with_ca" if given[0].ok else "tls.untrusted_with_ca",
+            Sign.TLS_TRUSTED_WITH_CA if given[0].ok else Sign.TLS_UNTRUSTED_WITH_CA,
             f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}",
         )
 
@@ -76,7 +83,7 @@ def _plain(case: Case, board: Board) -> None:
     swapped = case.further_aim("tls")
     shaken = next(iter(swapped.shaken), None)
     if shaken is not None and (shaken.ok or shaken.error == "VERIFY"):
-        board.note("plain.tls_answers", f"a TLS handshake on the same port succeeds, {case.where}")
+        board.note(Sign.PLAIN_TLS_ANSWERS, f"a TLS handshake on the same port succeeds, {case.where}")
 
 
 def _certificate(case: Case, board: Board) -> None:
@@ -89,31 +96,33 @@ def _certificate(case: Case, board: Board) -> None:
         return
     leaf = certificates[0]
     board.words.update(
-        subject=leaf.subject,
-        issuer=leaf.issuer,
-        names=", ".join(leaf.names) or leaf.subject,
-        not_after=leaf.not_after.strftime("%Y-%m-%d %H:%M UTC") if leaf.not_after else "?",
-        not_before=leaf.not_before.strftime("%Y-%m-%d %H:%M UTC") if leaf.not_before else "?",
-        san=next((n for n in leaf.names if "*" not in n), leaf.names[0] if leaf.names else leaf.subject),
+        {
+            "issuer": leaf.issuer,
+            "names": ", ".join(leaf.names) or leaf.subject,
+            "not_after": _date(leaf.not_after),
+            "not_before": _date(leaf.not_before),
+            "san": next((n for n in leaf.names if "*" not in n), leaf.names[0] if leaf.names else leaf.subject),
+        }
     )
-    board.note("cert.seen", f"the certificate is for {', '.join(leaf.names) or leaf.subject}, issued by {leaf.issuer}")
+    board.note(
+        Sign.CERT_SEEN, f"the certificate is for {', '.join(leaf.names) or leaf.subject}, issued by {leaf.issuer}"
+    )
     if known and len(certificates) == 1 and not leaf.self_issued:
-        board.note("cert.alone", "the server sends its own certificate alone, without an intermediate")
+        board.note(Sign.CERT_ALONE, "the server sends its own certificate alone, without an intermediate")
         _issuer(case, board, leaf)
 
 
 def _issuer(case: Case, board: Board, leaf: x509.Certificate) -> None:
     """Is the leaf's issuer itself one of the CAs that this consumer was given, or that the host trusts?"""
-    for label, text in (("given", case.told.trust), ("host", case.scene.host.trust)):
-        subjects = {c.subject_raw for c in certificates_of(text)}
-        if leaf.issuer_raw in subjects:
-            board.note(
-                f"issuer.{label}",
-                f"its issuer {leaf.issuer} is a CA that {'it was given' if label == 'given' else 'the host trusts'}",
-            )
-    if case.told.trust and "issuer.given" not in board.on:
+    for sign, text, said in (
+        (Sign.ISSUER_GIVEN, case.told.trust, "it was given"),
+        (Sign.ISSUER_HOST, case.scene.host.trust, "the host trusts"),
+    ):
+        if leaf.issuer_raw in {c.subject_raw for c in certificates_of(text)}:
+            board.note(sign, f"its issuer {leaf.issuer} is a CA that {said}")
+    if case.told.trust and Sign.ISSUER_GIVEN not in board.on:
         board.note(
-            "issuer.not_given", f"its issuer {leaf.issuer} is none of the CAs that {case.told.consumer} was given"
+            Sign.ISSUER_NOT_GIVEN, f"its issuer {leaf.issuer} is none of the CAs that {case.told.consumer} was given"
         )
 
 
@@ -138,11 +147,14 @@ def _runtimes(case: Case, board: Board, *, ok: bool) -> None:
     if (not ok and system is not None and system.ok) or (ok and certifi is not None and not certifi.ok):
         runtime = "Node's bundled roots" if tool.startswith("node") else "certifi"
         board.note(
-            "tls.system_ok",
+            Sign.TLS_SYSTEM_OK,
             f"the image's system store trusts it, {runtime} does not, {case.where}",
-            runtime=runtime,
             trust_variable="NODE_EXTRA_CA_CERTS" if tool.startswith("node") else "SSL_CERT_FILE",
         )
+
+
+def _date(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC") if moment else DEFAULTS["not_after"]
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,147 @@
+"""The judgement: from everything that was observed to the findings. Pure, so that a saved scene can be judged again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose import remedies, repairs, signs, verdict
+from stackctl.diagnose.answers import Seen
+from stackctl.diagnose.checks import Reach, judge
+from stackctl.diagnose.plan import Aim
+from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.sign import Sign
+from stackctl.diagnose.signs.board import Board, Case
+from stackctl.diagnose.verdict import Finding
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``reaches`` is the ladder of every URL, by consumer and aim; ``findings`` come in the order to mend them."""
+
+    reaches: Mapping[tuple[str, str], Reach]
+    findings: tuple[Finding, ...]
+
+
+def judge_scene(scene: Scene, meant: Mapping[str, OllamaUrl]) -> Judgement:
+    """Judge what was observed; ``meant`` is the URL that the configuration would tell each consumer."""
+    reaches = reaches_of(scene)
+    return Judgement(reaches, tuple(_findings(scene, meant, reaches)))
+
+
+def reaches_of(scene: Scene) -> dict[tuple[str, str], Reach]:
+    """How far each consumer comes towards each URL that it is told."""
+    found: dict[tuple[str, str], Reach] = {}
+    for told in scene.told:
+        if told.url is None or (told.consumer, told.aim) in found:
+            continue
+        seen = scene.seen.get(told.consumer) or Seen("none", able=False)
+        found[told.consumer, told.aim] = judge(seen, Aim(told.aim, told.url), told.consumer, models=told.models)
+    return found
+
+
+def _findings(scene: Scene, meant: Mapping[str, OllamaUrl], reaches: Mapping[tuple[str, str], Reach]) -> list[Finding]:
+    boards: list[tuple[Told, Board]] = []
+    for told in scene.told:
+        board = signs.of(scene, told)
+        case = Case.of(scene, told)
+        page = case.further_aim("page").ask("version")
+        if page is not None and b" 403 " in page.raw[:20]:
+            board.note(Sign.ORIGIN_REFUSED, "with the Origin of its page, the same request is answered 403")
+        remedies.complete(board, case, meant.get(told.consumer))
+        boards.append((told, board))
+    _across(scene, boards)
+    findings = [f for told, board in boards for f in verdict.of_consumer(board, told.consumer)]
+    for board in signs.of_project(scene):
+        findings += verdict.of_service(board)
+    findings += _unexplained(boards, reaches, findings)
+    return [_possible(f, scene) for f in verdict.fold(findings)]
+
+
+def _possible(finding: Finding, scene: Scene) -> Finding:
+    """A repair is promised only where this project can be repaired that way."""
+    if finding.remedy.fix and repairs.plan(finding, scene) is None:
+        return replace(finding, remedy=replace(finding.remedy, fix=""))
+    return finding
+
+
+def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
+    """Signs that only several URLs together show."""
+    for told, board in boards:
+        brothers = [
+            b for t, b in boards if t.consumer == told.consumer and t.variable == told.variable and t is not told
+        ]
+        alive = [b for b in brothers if Sign.API_OK in b.on]
+        if Sign.VALUE_LIST in told.marks and alive and Sign.API_OK not in board.on:
+            good = [str(t.url) for t, b in boards if b in alive]
+            line = board.seen.get(Sign.CONNECT_BAD) or board.seen.get(Sign.NAME_FAILED) or str(told.url)
+            board.note(
+                Sign.LIST_ONE_DEAD, f"{told.variable} lists {len(brothers) + 1} addresses; {line}", alive=";".join(good)
+            )
+        if Sign.API_OK not in board.on or told.url is None:
+            continue
+        consumers = {t.consumer for t in scene.told}
+        for container in scene.containers:
+            if container.service in consumers or container.service in scene.ollama_services:
+                continue
+            if signs.logs.failed_towards(scene.logs.get(container.name, ""), {told.url.host}, told.url.port):
+                board.note(
+                    Sign.CALL_ELSEWHERE,
+                    f"the log of {container.name} holds failed calls to {told.url.host}",
+                    caller=container.service,
+                )
+
+
+def _unexplained(
+    boards: Sequence[tuple[Told, Board]],
+    reaches: Mapping[tuple[str, str], Reach],
+    findings: Sequence[Finding],
+) -> list[Finding]:
+    """A ladder that breaks without a row of the table for it is still said, under the nearest id."""
+    explained = {f.consumer for f in findings if f.severity == "error"}
+    whole = any(f.consumer is None and f.severity == "error" for f in findings)
+    out = []
+    for (consumer, aim), reach in reaches.items():
+        failed = reach.failed
+        if reach.ok or failed is None or failed.status != "failed" or consumer in explained or whole:
+            continue
+        nearest = {"name": "upstream-dns-unreachable", "tcp": "ollama-not-running", "tls": "private-ca-missing"}.get(
+            failed.id, "wrong-service-answers"
+        )
+        board = next(b for t, b in boards if t.consumer == consumer and t.aim == aim)
+        out.append(
+            Finding(
+                nearest,
+                consumer,
+                "error",
+                f"{reach.reason}; what is behind it cannot be told from here",
+                (*board.seen.values(), *board.remarks)[:6],
+                verdict.Remedy(
+                    "Look at what was seen, or run with --deep.",
+                    ("stackctl diagnose --deep --bundle diagnosis.tar.gz",),
+                ),
+                50,
+                words={**board.words},
+            )
+        )
+    return out
+
+
+_UNDEFINED = re.compile(r'service "([^"]+)" depends on undefined service "?([^": ]+)"?')
+
+
+def refused_by_compose(message: str) -> Finding | None:
+    """What is wrong with a project that Compose refuses, by its words: a service whose profile is off."""
+    match = _UNDEFINED.search(message)
+    if match is None:
+        return None
+    return Finding(
+        "profile-disabled-service",
+        None,
+        "error",
+        f"{match[1]} depends on {match[2]}, whose profile is off",
+        (message,),
+        verdict.Remedy("Switch the profile on.", (f"COMPOSE_PROFILES=<profile of {match[2]}> docker compose up -d",)),
+    )
