@@ -57,7 +57,7 @@ def session_of(settings: Settings) -> Session:
 
     console = console_of(settings)
     try:
-        directory = Path(settings.directory).expanduser().absolute()
+        directory = Path(os.path.normpath(_here() / Path(settings.directory).expanduser()))
         found = directory.is_dir()
     except (OSError, RuntimeError) as error:  # no permission, a directory that was removed, a home that is not known
         raise UsageError(f"no way into the directory {settings.directory}: {error}", hint="stackctl -C DIR …") from None
@@ -80,6 +80,13 @@ def session_of(settings: Settings) -> Session:
         into_container=lambda container, port: _into(engine, container, port),
         as_json=settings.json,
     )
+
+
+def _here() -> Path:
+    """The directory that the shell stands in, by the way that it came there: Compose names a project after it."""
+    named = os.environ.get("PWD", "")
+    here = Path.cwd()
+    return Path(named) if Path(named).is_absolute() and os.path.realpath(named) == os.path.realpath(here) else here
 
 
 def _secrets(variables: Mapping[str, str], directory: Path) -> Callable[[str], Secret]:

@@ -7,8 +7,11 @@ then the override beside it; ``COMPOSE_FILE`` before all of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from stackctl.project.discovery.interpolation import expand
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -30,6 +33,22 @@ def default_files(directory: Path, variables: Mapping[str, str], is_file: Callab
             override = next((place / name for name in OVERRIDES if is_file(place / name)), None)
             return [base, override] if override else [base]
     return []
+
+
+def env_files_of_shell(here: Path, variables: Mapping[str, str]) -> list[Path]:
+    """The env files that ``COMPOSE_ENV_FILES`` names, which Compose reads in place of ``.env``."""
+    return [here / part for part in variables.get("COMPOSE_ENV_FILES", "").split(",") if part]
+
+
+def name_written(text: str, variables: Mapping[str, str]) -> str:
+    """The project's name as a Compose file says it at its top level; empty where it says none."""
+    match = re.search(r"(?m)^(?:name|\"name\"|'name')[ \t]*:[ \t]+(\"[^\"\n]*\"|'[^'\n]*'|[^#\s][^#\n]*)", text)
+    return expand(match[1].strip().strip("\"'"), variables) if match else ""
+
+
+def name_from(directory: str) -> str:
+    """The project's name that Compose makes of a directory's (compose-go: ``loader.NormalizeProjectName``)."""
+    return re.sub(r"[^a-z0-9_-]", "", directory.lower()).lstrip("_-")
 
 
 def read_env_file(text: str) -> dict[str, str]:

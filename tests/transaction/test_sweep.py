@@ -25,6 +25,7 @@ from stackctl.transaction import journal as journal_module
 from tests.transaction.world import Breaker, World, session
 
 COMPOSE = """\
+name: world
 services:
   backend:
     image: app

@@ -9,7 +9,7 @@ from stackctl.commands.adoption.reading import Reading
 from stackctl.commands.adoption.report import blocks
 from stackctl.commands.context.session import Session
 from stackctl.outcome import Block, Line, Outcome, Verbatim
-from stackctl.project.discovery.config_text import Choices, render_config
+from stackctl.project.discovery.config_text import Choices, Origin, render_config
 from stackctl.project.discovery.discover import choose_local, discover, with_choice
 from stackctl.project.discovery.findings import Consumer, Findings, Setting
 from stackctl.project.discovery.names import is_openai
@@ -36,9 +36,9 @@ def find(reading: Reading) -> Findings:
     return discover(reading.source(), raw)
 
 
-def propose(session: Session, findings: Findings, files: tuple[str, ...], *, ask: bool) -> Proposal:
+def propose(session: Session, findings: Findings, origin: Origin, *, ask: bool) -> Proposal:
     """The user's choices, or the safe ones with what was left undecided."""
-    choices = Choices(files=files)
+    choices = Choices(origin=origin)
     said: list[str] = list(findings.ambiguous)
     servers = [s.service for s in findings.ollama_services if not s.bundled]
     if len(servers) > 1:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from stackctl.commands.context.compose_files import FileReader, compose_variables
+from stackctl.commands.adoption.given import Given
+from stackctl.commands.context.compose_files import FileReader
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.session import Session
 from stackctl.errors import ComposeFileError
-from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.source import Source
 
@@ -19,14 +17,11 @@ from stackctl.project.discovery.source import Source
 class Reading:
     """A project being resolved by Compose, while this process goes on with what does not need the answer."""
 
-    def __init__(self, session: Session, paths: Sequence[Path]) -> None:
-        self._session, self._directory = session, paths[0].parent
+    def __init__(self, session: Session, project: Given) -> None:
+        self._session, self._call = session, project.call
         self.reader = FileReader(session.files)
-        self.variables: Mapping[str, str] = compose_variables(session, self._directory)
-        named = self.variables.get("COMPOSE_PROFILES", "").split(",")
-        profiles = tuple(p.strip() for p in named if p.strip())
-        self.files = tuple(str(p) for p in paths)
-        self._call = ComposeCall(directory=self._directory, files=self.files, profiles=profiles)
+        self.variables = project.variables
+        self.files = project.call.files
         self._answer: dict[str, Any] | Exception | None = None
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
@@ -50,6 +45,6 @@ class Reading:
         if not isinstance(self._answer, dict):
             raise self._answer or RuntimeError("Compose gave no answer")
         active = active_services(self._answer, self._call.profiles)
-        project = ComposeProject.from_config(self._answer, directory=str(self._directory), active=active)
+        project = ComposeProject.from_config(self._answer, directory=str(self._call.directory), active=active)
         home = str(self._session.directory)
         return Source(project, self.files, self.reader, home, self.variables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from stackctl.commands.context.session import Session
 from stackctl.errors import ComposeFileError, UsageError, WrongInput
 from stackctl.ports import Files
 from stackctl.project.discovery.source import MAX_TEXT
-from stackctl.project.location import default_files, read_env_file
+from stackctl.project.location import default_files, env_files_of_shell, read_env_file
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ class FileReader:
         return self.files.names(Path(directory))
 
 
-def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
+def compose_files(session: Session, named: Sequence[str], variables: Mapping[str, str] | None = None) -> list[Path]:
     """The Compose files: those named, relative to the session's directory, else what plain Compose would take.
+
+    ``variables`` is what Compose interpolates from, where it is known already.
 
     Raises :class:`UsageError` for a named file that is not there, :class:`ComposeFileError` where there is none.
     """
@@ -52,7 +54,8 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
                     f"no such Compose file: {name}", hint="`-f` is relative to the directory of the call, or of -C"
                 )
         return paths
-    found = default_files(session.directory, compose_variables(session, session.directory), is_file)
+    known = compose_variables(session, session.directory) if variables is None else variables
+    found = default_files(session.directory, known, is_file)
     if not found:
         raise ComposeFileError(
             f"no Compose file in {session.directory} nor in its parents", hint="stackctl init -f FILE"
@@ -60,10 +63,16 @@ def compose_files(session: Session, named: Sequence[str]) -> list[Path]:
     return found
 
 
-def compose_variables(session: Session, directory: Path) -> dict[str, str]:
-    """What Compose interpolates from: the project's ``.env``, and the environment over it."""
-    try:
-        data = session.files.read(directory / ".env", limit=MAX_TEXT)
-    except WrongInput:
-        data = None
-    return {**(read_env_file(data.decode("utf-8", "replace")) if data else {}), **session.variables}
+def compose_variables(session: Session, directory: Path, env_files: Sequence[Path] = ()) -> dict[str, str]:
+    """What Compose interpolates from: the project's ``.env`` or the files named in its place, the environment over it.
+
+    ``env_files`` are the files that ``stackctl.yaml`` names; the shell's come after them.
+    """
+    found: dict[str, str] = {}
+    for path in env_files or env_files_of_shell(session.directory, session.variables) or [directory / ".env"]:
+        try:
+            data = session.files.read(path, limit=MAX_TEXT)
+        except WrongInput:
+            continue
+        found |= read_env_file(data.decode("utf-8", "replace")) if data else {}
+    return {**found, **session.variables}

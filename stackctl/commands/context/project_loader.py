@@ -19,7 +19,7 @@ from stackctl.config.tree import Path as TreePath
 from stackctl.errors import ComposeFileError, ConfigError, Problem, UsageError, WrongInput
 from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
-from stackctl.project.location import default_files
+from stackctl.project.location import default_files, env_files_of_shell
 from stackctl.project.override import not_a_service
 
 FIXES = "fixes.yaml"
@@ -114,11 +114,25 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     call = _call(session, config, chosen, base, variables)
+    _tell_shell(session, config)
     session.hide([v for k, v in variables.items() if len(v) >= 8 and _is_secret(k)])
     for place, text in tree.references.items():
         if _is_secret(str(place[-1])):
             session.hide([variables[name] for name in names_in(text) if len(variables.get(name, "")) >= 8])
     return Stack(config, tree, chosen, call, variables, session.config_name)
+
+
+def _tell_shell(session: Session, config: StackConfig) -> None:
+    """Say what this shell says of the project's files and the configuration says otherwise, which counts."""
+    said = {"COMPOSE_FILE": config.compose.files, "COMPOSE_ENV_FILES": config.compose.env_files}
+    for variable, listed in said.items():
+        separator = "," if variable == "COMPOSE_ENV_FILES" else session.variables.get("COMPOSE_PATH_SEPARATOR") or ":"
+        base = session.config_path.parent
+        now = [(session.directory / n).resolve() for n in session.variables.get(variable, "").split(separator) if n]
+        if listed and now and now != [(base / n).resolve() for n in listed]:
+            session.reporter.warn(
+                f"{variable} of this shell is not heeded: {session.config_name} names {', '.join(listed)}"
+            )
 
 
 def _is_secret(name: str) -> bool:
@@ -139,19 +153,22 @@ def _call(
         raise ComposeFileError(
             f"no Compose file in {base} nor in its parents", hint="name it in stackctl.yaml: compose: {files: [FILE]}"
         )
-    env_files = [base / name for name in [*config.compose.env_files, *(added.env_files if added else [])]]
+    from_shell = [] if config.compose.env_files else env_files_of_shell(session.directory, session.variables)
+    named_env = [*config.compose.env_files, *(added.env_files if added else [])]
+    env_files = [*from_shell, *(base / name for name in named_env)]
     directory = files[0].parent
     default_env = directory / ".env"
-    if env_files and not config.compose.env_files and session.files.read(default_env, limit=0) is not None:
-        # `--env-file` replaces Compose's own .env, and an environment is to add to it.
-        env_files.insert(0, default_env)
+    if env_files and not (config.compose.env_files or from_shell):  # noqa: SIM102  (the second asks the disk)
+        if session.files.read(default_env, limit=0) is not None:
+            # `--env-file` replaces Compose's own .env, and an environment is to add to it.
+            env_files.insert(0, default_env)
     profiles = [*config.compose.profiles, *(added.profiles if added else [])]
     if named := variables.get("COMPOSE_PROFILES"):
         profiles += [p for p in named.split(",") if p and p not in profiles]
     return ComposeCall(
         directory=directory,
         files=tuple(str(f) for f in files),
-        project=config.compose.project,
+        project=session.variables.get("COMPOSE_PROJECT_NAME") or config.compose.project,
         env_files=tuple(str(f) for f in env_files),
         profiles=tuple(profiles),
     )

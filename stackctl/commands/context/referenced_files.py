@@ -10,7 +10,7 @@ from stackctl.config import loading
 from stackctl.config.tree import Path as TreePath
 from stackctl.config.tree import Tree
 from stackctl.errors import Problem, WrongInput
-from stackctl.project.location import read_env_file
+from stackctl.project.location import env_files_of_shell, read_env_file
 
 Named = tuple[TreePath, str]
 DEFAULT_ENV = ".env"
@@ -22,11 +22,12 @@ def env_variables(session: Session, tree: Tree, environment: str | None) -> tupl
     named = list(loading.named_files(tree, environment, "env_files", session.variables))
     variables: dict[str, str] = {}
     if all(path[0] != "compose" for path, _ in named):
-        try:
-            variables = _parsed(session.files.read(base / DEFAULT_ENV) or b"")
-        except WrongInput:
-            # Compose will say so, where it reads the file at all.
-            variables = {}
+        for default in env_files_of_shell(session.directory, session.variables) or [base / DEFAULT_ENV]:
+            try:
+                variables |= _parsed(session.files.read(default) or b"")
+            except WrongInput:
+                # Compose will say so, where it reads the file at all.
+                continue
     problems: list[Problem] = []
     for path, name in named:
         data, problem = _read(session, tree, path, name, None)

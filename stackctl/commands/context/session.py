@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stackctl.commands.context import project_state
 from stackctl.config.secrets import Secret
 from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter
 
@@ -49,7 +51,12 @@ class Session:
         """``stackctl.yaml``, wherever ``--config`` puts it."""
         return self.directory / self.config_name
 
-    @property
+    @cached_property
     def state_directory(self) -> Path:
-        """``.stackctl``, beside ``stackctl.yaml``."""
-        return self.config_path.parent / ".stackctl"
+        """``.stackctl`` beside ``stackctl.yaml``, or the place in it of a further project of that directory."""
+        return project_state.directory(self.files, self.config_path, self.directory, self.variables)
+
+    @property
+    def project_name(self) -> str:
+        """The Compose project at hand, as it is known before Compose is asked."""
+        return project_state.project_name(self.files, self.config_path, self.directory, self.variables)

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stackctl.commands.context.project_state import DIRECTORY, NAME, OTHERS
 from stackctl.commands.context.session import Session
 
 IGNORE, LOCK = ".gitignore", "lock"
 
 
 def ensure_directory(session: Session) -> None:
-    """``.stackctl/``, ignoring itself."""
-    session.files.write(session.state_directory / IGNORE, b"*\n")
+    """``.stackctl/``, ignoring itself, and the name of the project that has it."""
+    session.files.write(session.config_path.parent / DIRECTORY / IGNORE, b"*\n")
+    session.files.write(session.state_directory / NAME, f"{session.project_name}\n".encode())
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def workspace(session: Session, purpose: str) -> Iterator[None]:
         try:
             yield
         finally:
-            _tidy(session, {IGNORE, LOCK})
+            _tidy(session, {IGNORE, LOCK, NAME})
 
 
 @contextmanager
@@ -41,9 +43,20 @@ def candidate(session: Session, text: str) -> Iterator[Path]:
         yield path
     finally:
         session.files.remove(path)
-        _tidy(session, {IGNORE})
+        _tidy(session, {IGNORE, NAME})
+
+
+def remove_directory(session: Session) -> None:
+    """Remove the project's state, and ``.stackctl`` with it unless another project of the directory has its there."""
+    root, mine = session.config_path.parent / DIRECTORY, session.state_directory
+    kept = {IGNORE, f"{OTHERS}/"} if mine == root and session.files.names(root / OTHERS) else set()
+    for name in set(session.files.names(mine)) - kept:
+        session.files.remove(mine / name)
+    for place in (mine, root / OTHERS, root):
+        if set(session.files.names(place)) <= {IGNORE}:
+            session.files.remove(place)
 
 
 def _tidy(session: Session, ours: set[str]) -> None:
     if set(session.files.names(session.state_directory)) <= ours:
-        session.files.remove(session.state_directory)
+        remove_directory(session)

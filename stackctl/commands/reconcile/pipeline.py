@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from stackctl.commands.context.made_from import refuse_other_files
 from stackctl.commands.context.project_loader import Stack, with_override
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import candidate
@@ -129,6 +130,7 @@ def bring(request: Request) -> Brought:
     session.engine.compose_version()
     ground, early = _survey(request)
     prepared, observed = ground.prepared, ground.observed
+    refuse_other_files(session, stack, observed.containers)
     if _is_own_server(request, ground):
         session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
         return bring(replace(request, name="local", without=()))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import workspace
+from stackctl.commands.context.state_directory import remove_directory, workspace
 from stackctl.commands.reconcile.executor import NETWORK_LABELS, compose_reason
 from stackctl.commands.reconcile.observe import OVERRIDE, read_state
 from stackctl.commands.reconcile.prepare import prepare
@@ -43,8 +43,8 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
             did += _restore(session, stack, containers, off)
         did += _remove_networks(session, stack, state.networks if state else ())
         did += _remove_own(session, project)
-    session.files.remove(session.state_directory)
-    did.append(f"removed {session.state_directory.name}/")
+    remove_directory(session)
+    did.append(f"removed {session.state_directory.relative_to(session.config_path.parent)}/")
     if purge:
         session.files.remove(session.config_path)
         did.append(f"removed {session.config_name}")

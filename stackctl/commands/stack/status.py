@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stackctl.commands.context.made_from import other_files
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
@@ -75,6 +76,10 @@ def status(session: Session) -> Outcome:
             and not _as_told(s, told)
         ]
     )
+    drift += [
+        f"the stack was made from {', '.join(names)} too, which {stack.file} does not name"
+        for names in other_files(session, stack, observed.containers).values()
+    ]
     return _outcome(stack, project, observed, state, name, seen, drift)
 
 
@@ -238,7 +243,7 @@ def _outcome(
         "project": project.name,
         "environment": stack.environment,
         "profile": state.profile if state else None,
-        "verified": state.verified if state else None,
+        "verified": state.verified if state and observed.containers else None,
         "degraded": degraded,
         "services": services,
         "consumers": [
@@ -256,6 +261,8 @@ def _outcome(
     head = project.name + (f" ({stack.environment})" if stack.environment else "")
     if state is None:
         line = f"{head}: stackctl has not brought it up yet; `stackctl up` would use {name}"
+    elif not observed.containers:
+        line = f"{head}: nothing of it is there; `stackctl up` brings it up on {name}"
     elif state.verified:
         line = f"{head}: on {state.profile}, verified {state.verified}"
     else:

@@ -23,10 +23,20 @@ version: 1
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What the user decided, or what is safe. ``files`` are the Compose files to write down, if not the default."""
+class Origin:
+    """What the ``compose`` section is to say: what plain ``docker compose`` would not find here by itself."""
 
+    project: str = ""
     files: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user decided, or what is safe; ``origin`` is which project that was."""
+
+    origin: Origin = Origin()
     local: str = ""
     companions: bool = True
 
@@ -73,9 +83,14 @@ def one_line(text: str) -> str:
 
 
 def _compose(choices: Choices) -> Iterator[str]:
-    if choices.files:
+    origin = choices.origin
+    if origin != Origin():
         yield "compose:"
-        yield f"  files: [{', '.join(json.dumps(f, ensure_ascii=False) for f in choices.files)}]"
+    if origin.project:
+        yield f"  project: {quoted(origin.project)}"
+    for key in ("files", "env_files", "profiles"):
+        if listed := getattr(origin, key):
+            yield f"  {key}: [{', '.join(json.dumps(f, ensure_ascii=False) for f in listed)}]"
 
 
 def _consumers(findings: Findings, choices: Choices) -> Iterator[str]:

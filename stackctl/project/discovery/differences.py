@@ -56,7 +56,12 @@ def _rest(existing: Any, findings: Findings, choices: Choices) -> Iterator[str]:
     local = _section(existing, "local").get("service")
     if servers and (local or "ollama") not in servers:
         yield f"local: the file means the service {local or 'ollama'}; found: {', '.join(servers)}"
-    files = _section(existing, "compose").get("files") or []
-    if choices.files and list(choices.files) != list(files):
-        said = ", ".join(map(str, files)) or "nothing"
-        yield f"compose.files: the file says {said}, asked for {', '.join(choices.files)}"
+    written = _section(existing, "compose")
+    for key in ("files", "env_files", "profiles"):
+        asked, listed = getattr(choices.origin, key), written.get(key) or []
+        if asked and list(asked) != list(listed):
+            said = ", ".join(map(str, listed)) or "nothing"
+            yield f"compose.{key}: the file says {said}, asked for {', '.join(asked)}"
+    name = choices.origin.project
+    if name and name != written.get("project"):
+        yield f"compose.project: the file says {written.get('project') or 'nothing'}, here it is {name}"
