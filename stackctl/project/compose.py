@@ -69,7 +69,7 @@ class Service:
         return cast("str", self.raw.get("container_name") or "")
 
     def answers_to(self) -> set[str]:
-        """Names under which siblings resolve this service: key, container name, aliases on its networks."""
+        """Names under which siblings resolve this service: key, container name, host name, aliases on its networks."""
         names = {self.name}
         if self.container_name:
             names.add(self.container_name)

@@ -39,9 +39,9 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
     config = stack.config
     own = project.services.get(config.local.service)
     networks, on_host = _consumer_networks(project, list(config.consumers))
-    # Consumers that already say the server's name keep it; so do those whose address nothing can change.
+    # Consumers that already say one of the server's names keep it; so do those whose address nothing can change.
     host = config.local.service if own is not None else GATEWAY_SERVICE
-    aliases = [host] if own is not None else []
+    aliases = sorted(own.answers_to()) if own is not None else []
     publish = (config.local.publish or "127.0.0.1:11434") if on_host else None
     wanted = config.gateway.image if not isinstance(config.gateway, bool) else None
     present = [i for i in (IMAGE_PUBLIC, IMAGE_HOME) if session.engine.image(i) is not None]
