@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 import typer
-from typer.core import TyperGroup, TyperOption
+from typer.core import TyperGroup
 
 # name: (module under stackctl.cli, section, one line). Help is drawn from here, so that it loads no verb.
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -56,40 +56,20 @@ _EXAMPLES = [
 ]
 
 
-class Flag(TyperOption):
-    """`--help` left alone: typer 0.29 reads the absent flag through pydantic, which takes longer to load than typer."""
-
-    def process_value(self, ctx: Any, value: Any) -> Any:
-        """As typer does where the flag is given."""
-        return super().process_value(ctx, value) if value else False
-
-
-def light(option: Any) -> Any:
-    """The help option of a command, read without pydantic."""
-    if isinstance(option, TyperOption):
-        option.__class__ = Flag
-    return option
-
-
 class LazyGroup(TyperGroup):
     """Loads ``stackctl.cli.<module>`` when its verb is called."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """Click's own, read without pydantic."""
-        return light(super().get_help_option(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """The verbs whose modules are there, in the order of the table."""
         return [name for name, (_, section, _) in VERBS.items() if section]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Import the verb's module and build its command; None for an unknown verb."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"stackctl.cli.{VERBS[cmd_name][0]}")
         verb: typer.Typer = module.verbs[cmd_name] if hasattr(module, "verbs") else module.verb
         command = typer.main.get_command(verb)
-        light(command.get_help_option(ctx))
         command.name = cmd_name
         also = "Also -C, --env, --json, -q, -v and --no-color: see stackctl --help"
         command.epilog = f"{command.epilog}\n\n{also}" if command.epilog else also
