@@ -6,7 +6,7 @@ failure hold them. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,10 +169,18 @@ class Engine(Protocol):
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 
-    def config(self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False) -> dict[str, Any]:
+    def config(
+        self,
+        call: ComposeCall,
+        *,
+        all_profiles: bool = False,
+        unchecked: bool = False,
+        on_warnings: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
         """``docker compose config --format json``; raises ``ComposeFileError`` in Compose's words.
 
         ``unchecked`` leaves out Compose's checks of consistency: a service may then refer to what is not there.
+        ``on_warnings`` is given what Compose says on standard error beside the project; by default ``-v`` shows it.
         """
 
     def hashes(self, call: ComposeCall) -> dict[str, str]:
@@ -192,8 +200,8 @@ class Engine(Protocol):
         ``on_line`` is given each line of standard error as it comes.
         """
 
-    def containers(self, project: str) -> list[Container]:
-        """Every container of a Compose project, stopped ones too, one-off ones left out."""
+    def containers(self, project: str | None) -> list[Container]:
+        """Every container of a Compose project, or of the whole engine, stopped ones too, one-off ones left out."""
 
     def inspect(self, containers: Sequence[str]) -> list[Container]:
         """Inspect by ID or name; those that are gone are left out."""
@@ -261,17 +269,14 @@ class Engine(Protocol):
     def remove_network(self, name: str) -> None:
         """Remove a network; nothing when it is gone."""
 
-    def connect_network(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
-        """Attach a running container to a network."""
-
-    def disconnect_network(self, network: str, container: str) -> None:
-        """Detach a container from a network."""
-
     def volume(self, name: str) -> dict[str, Any] | None:
         """``docker volume inspect``, or None."""
 
     def volumes(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Every volume that carries the labels: ``{"Name", "Labels", …}``."""
+
+    def create_volume(self, name: str, *, labels: Mapping[str, str]) -> None:
+        """Create a volume."""
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; nothing when it is gone."""
@@ -282,8 +287,8 @@ class Engine(Protocol):
     def images(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Every image that carries the labels, newest first: ``{"Id", "RepoTags", "Labels"}``."""
 
-    def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> str:
-        """``docker import`` of a tar archive; the image ID."""
+    def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> None:
+        """``docker import`` of a tar archive."""
 
     def remove_image(self, reference: str) -> None:
         """Remove an image; nothing when it is gone."""
@@ -361,5 +366,3 @@ class HostNames(Protocol):
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
-
-Lines = Iterator[str]

@@ -1,124 +1,203 @@
-"""Read the Engine API: over its unix socket, or through ``docker system dial-stdio`` for any other context.
+"""Read the engine: a client of the Docker Engine API, and the only way that this program asks an engine anything.
 
-One connection a thread serves all reads of a run; a `docker` process for each
-would cost twenty times as much. Paths carry no version, so the engine answers
-with its own (Engine API reference, "Versioning").
+Paths carry the version of the API: the engine's own, as it names it itself, or the newest that this program knows where
+the engine's is newer (Engine API reference, "Versioning"). Threads may share a client.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from stackctl.adapters import process
 from stackctl.adapters.enginesocket import socket_path
+from stackctl.errors import EngineUnusable
 
 if TYPE_CHECKING:
-    from stackctl.adapters.connection import Connection
+    import httpx
 
-TIMEOUT = 60.0
+NEWEST = (1, 51)
+"""Engine 28.3. ``DiscoveredDevices`` of ``/info`` needs 1.50; everything else that is asked for needs 1.41."""
+FIRST_WITHIN = 6.0
+"""Seconds that an engine may take to say that it is there. One that hangs is told of within ten."""
+ANSWER_WITHIN = 15.0
+"""Seconds for a whole answer: an inspection waits while its container starts."""
+MOST_BYTES = 64 << 20
+
+Filters = Mapping[str, list[str]]
 
 
 class ApiUnavailable(Exception):
-    """The API cannot be reached this way."""
+    """The engine answers, but not as its API does; or nothing answers at all."""
+
+
+class ApiRefused(ApiUnavailable):
+    """The engine answers that it will not do this."""
 
 
 class EngineApi:
-    """GET requests to one engine."""
+    """GET requests to one engine.
+
+    Each method raises :class:`ApiUnavailable`, and :class:`EngineUnusable` where the engine keeps silent, or where its
+    answer has no end. What is not there is None.
+    """
 
     def __init__(self, argv: Sequence[str], context: str | None) -> None:
         self._argv, self._context = list(argv), context
-        self._local = threading.local()
-        self._open: list[process.Running] = []
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._prefix = ""
+        self._unusable: EngineUnusable | None = None
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        """The JSON answer, or None for 404. Raises :class:`ApiUnavailable` where there is none."""
-        body = self._body(path, query)
-        try:
-            return None if body is None else json.loads(body)
-        except ValueError as error:
-            raise ApiUnavailable("the answer is no JSON") from error
+    def info(self) -> dict[str, Any]:
+        """``/info``."""
+        return dict(self._json("/info") or {})
 
-    def lines(self, path: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The answer of a path that gives one JSON object after the other; raises the same."""
-        try:
-            return [json.loads(line) for line in (self._body(path, query) or b"").splitlines() if line.strip()]
-        except ValueError as error:
-            raise ApiUnavailable("the answer is no JSON") from error
+    def containers(self, filters: Filters) -> list[dict[str, Any]]:
+        """All containers, running or not, in short."""
+        return list(self._json("/containers/json", all="1", filters=filters) or [])
 
-    def _body(self, path: str, query: Mapping[str, Any] | None) -> bytes | None:
-        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (query or {}).items()}
-        target = f"{path}?{urlencode(texts)}" if texts else path
-        from stackctl.adapters.connection import HTTPException  # noqa: PLC0415  (see there)
+    def container(self, name: str) -> dict[str, Any] | None:
+        """One container, inspected."""
+        return self._found(f"/containers/{quote(name, safe='')}/json")
 
-        for attempt in (1, 2):
-            connection, fresh = self._connection()
-            try:
-                connection.request("GET", target, headers={"Host": "docker"})
-                response = connection.getresponse()
-                body = response.read()
-            except (OSError, HTTPException) as error:
-                self._drop()
-                if fresh or attempt == 2:
-                    raise ApiUnavailable(str(error)) from error
-                continue
-            if response.status == 404:
-                return None
-            if response.status != 200:
-                raise ApiUnavailable(f"status {response.status}")
-            return bytes(body)
-        raise ApiUnavailable("no connection")
+    def stats(self, container: str) -> dict[str, Any] | None:
+        """Figures of one moment."""
+        path = f"/containers/{quote(container, safe='')}/stats"
+        return self._found(path, **{"stream": "false", "one-shot": "true"})
 
-    def named(self, kind: str, name: str, suffix: str = "") -> dict[str, Any] | None:
-        """``GET /KIND/NAME``; the name quoted."""
-        found: dict[str, Any] | None = self.get(f"/{kind}/{quote(name, safe='')}{suffix}")
+    def logs(self, container: str, tail: int) -> bytes | None:
+        """The last lines of both streams in order; in frames where it has no terminal."""
+        path = f"/containers/{quote(container, safe='')}/logs"
+        return self._body(path, stdout="1", stderr="1", tail=str(tail))
+
+    def events(self, since: float, until: float, filters: Filters) -> list[dict[str, Any]]:
+        """What happened between two moments of the engine's clock; later than now would be waited for."""
+        body = self._body("/events", since=f"{since:.3f}", until=f"{until:.3f}", filters=filters) or b""
+        return [_decoded(line) for line in body.splitlines() if line.strip()]
+
+    def network(self, name: str) -> dict[str, Any] | None:
+        """One network, inspected."""
+        return self._found(f"/networks/{quote(name, safe='')}")
+
+    def networks(self, filters: Filters) -> list[dict[str, Any]]:
+        """Networks, in short: who is on them is told by :meth:`network` only."""
+        return list(self._json("/networks", filters=filters) or [])
+
+    def volume(self, name: str) -> dict[str, Any] | None:
+        """One volume."""
+        return self._found(f"/volumes/{quote(name, safe='')}")
+
+    def volumes(self, filters: Filters) -> list[dict[str, Any]]:
+        """Volumes."""
+        return list((self._json("/volumes", filters=filters) or {}).get("Volumes") or [])
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """One image, inspected."""
+        return self._found(f"/images/{quote(reference, safe='')}/json")
+
+    def images(self, filters: Filters) -> list[dict[str, Any]]:
+        """Images, in short."""
+        return list(self._json("/images/json", filters=filters) or [])
+
+    def _found(self, path: str, **query: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._json(path, **query)
         return found
 
-    def _connection(self) -> tuple[Connection, bool]:
-        from stackctl.adapters.connection import Connection  # noqa: PLC0415  (see there)
+    def _json(self, path: str, **query: str | Filters) -> Any:
+        body = self._body(path, **query)
+        return None if body is None else _decoded(body)
 
-        known: Connection | None = getattr(self._local, "connection", None)
-        if known is not None and known.sock is not None:
-            return known, False
-        connection = Connection("docker", timeout=TIMEOUT)
-        connection.sock = self._dial()
-        connection.auto_open = 0
-        self._local.connection = connection
-        return connection, True
+    def _body(self, path: str, **query: str | Filters) -> bytes | None:
+        client = self._connected()
+        texts = {
+            k: v if isinstance(v, str) else json.dumps({n: list(f) for n, f in v.items()}) for k, v in query.items()
+        }
+        return self._get(client, self._prefix + path + (f"?{urlencode(texts)}" if texts else ""), ANSWER_WITHIN)
 
-    def _dial(self) -> socket.socket:
-        path = socket_path(self._context)
+    def _connected(self) -> httpx.Client:
+        """The client, once the engine has said which version of its API it speaks."""
+        with self._lock:
+            if self._client is None:
+                import httpx  # noqa: PLC0415  (0.1 s that `--help`, `init` and `render` do without)
+
+                from stackctl.adapters.enginelink import EngineTransport  # noqa: PLC0415
+
+                transport = EngineTransport(socket_path(self._context), self._argv)
+                client = httpx.Client(transport=transport, base_url="http://docker", trust_env=False)
+                self._get(client, "/_ping", FIRST_WITHIN)
+                self._client = client
+            return self._client
+
+    def _get(self, client: httpx.Client, target: str, within: float) -> bytes | None:
+        import httpx  # noqa: PLC0415  (see `_connected`)
+
+        if self._unusable is not None:
+            raise self._unusable
         try:
-            if path is not None:
-                ours = socket.socket(socket.AF_UNIX)
-                ours.settimeout(TIMEOUT)
-                ours.connect(path)
-                return ours
-            ours, theirs = socket.socketpair()
-            with theirs:
-                dialled = process.spawn(
-                    [*self._argv, "system", "dial-stdio"],
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=process.DEVNULL,
-                )
-        except OSError as error:
+            with client.stream("GET", target, timeout=within) as answer:
+                body = bytearray()
+                for piece in answer.iter_raw():
+                    body += piece
+                    if len(body) > MOST_BYTES:
+                        raise self._given_up(f"sent more than {MOST_BYTES >> 20} MiB for one answer")
+        except httpx.TimeoutException:
+            raise self._given_up(f"gave no whole answer within {within:.0f} s") from None
+        except httpx.TransportError as error:
             raise ApiUnavailable(str(error)) from error
-        ours.settimeout(TIMEOUT)
-        self._open.append(dialled)
-        return ours
+        if target == "/_ping":
+            self._prefix = _prefix(answer.headers.get("Api-Version", ""))
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            raise ApiRefused(f"status {answer.status_code}: {_message(bytes(body))}")
+        return bytes(body)
 
-    def _drop(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-        self._local.connection = None
+    def _given_up(self, what: str) -> EngineUnusable:
+        """For every request from now on: the next one would wait as long again."""
+        where = socket_path(self._context) or f"`{' '.join(self._argv)} system dial-stdio`"
+        self._unusable = EngineUnusable(f"the Docker engine at {where} {what}", hint="sudo systemctl restart docker")
+        return self._unusable
+
+
+def _prefix(said: str) -> str:
+    """``/v1.51``; empty, which is the engine's own choice, where it does not say a version."""
+    numbers = said.split(".")
+    if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+        return ""
+    major, minor = min((int(numbers[0]), int(numbers[1])), NEWEST)
+    return f"/v{major}.{minor}"
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiUnavailable("the answer is no JSON") from error
+
+
+def _message(body: bytes) -> str:
+    text = body[:2000].decode("utf-8", "replace")
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(text.split())[:200]
 
 
 def by_label(labels: Mapping[str, str] | None) -> dict[str, list[str]]:
     """The ``filters`` that list what carries these labels."""
     return {"label": [f"{k}={v}" for k, v in labels.items()]} if labels else {}
+
+
+def plain(log: bytes) -> bytes:
+    """A log without its frames: a byte for the stream, three of zero, four of length (``ContainerAttach``)."""
+    text, at = bytearray(), 0
+    while at + 8 <= len(log):
+        if log[at] > 2 or log[at + 1 : at + 4] != b"\0\0\0":
+            return log  # of a container with a terminal, which has no frames
+        size = int.from_bytes(log[at + 4 : at + 8], "big")
+        text += log[at + 8 : at + 8 + size]
+        at += 8 + size
+    return bytes(text)

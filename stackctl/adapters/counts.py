@@ -28,12 +28,11 @@ def told_to_end(api: EngineApi, containers: Sequence[str]) -> list[str]:
     (Engine API: events ``kill``, then ``die``). Times are the engine's own: with
     an ``until`` that is yet to come the engine would not answer before.
     """
-    now = _seconds(str((api.get("/info") or {}).get("SystemTime") or "")) if containers else None
+    now = _seconds(str((api.info()).get("SystemTime") or "")) if containers else None
     if now is None:
         return []
     kinds = {"type": ["container"], "event": ["kill", "die", "start"], "container": list(containers)}
-    query = {"since": f"{now - WINDOW:.3f}", "until": f"{now:.3f}", "filters": kinds}
-    last = {str(event.get("id")): event for event in api.lines("/events", query) if _counts(event)}
+    last = {str(event.get("id")): event for event in api.events(now - WINDOW, now, kinds) if _counts(event)}
     return [name for name in containers if last.get(name, {}).get("Action") == "kill"]
 
 

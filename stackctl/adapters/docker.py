@@ -1,8 +1,7 @@
 """The Docker engine and Compose, behind :class:`stackctl.ports.Engine`.
 
-Reading goes through the ``docker`` command and the engine's socket, for a second ``up`` must not pay for what it does
-not use; acting goes through :mod:`stackctl.adapters.whales`. Compose runs through one gate here: python-on-whales
-keeps neither its standard error nor an environment of its own.
+Reading is :class:`~stackctl.adapters.api.EngineApi`, acting is :mod:`~stackctl.adapters.whales`, and Compose is
+:mod:`~stackctl.adapters.compose`. What none of them can do runs the docker client, by :meth:`DockerEngine.cli`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-from stackctl.adapters import enginefail, plugin, process
-from stackctl.adapters.api import ApiUnavailable, EngineApi, by_label
+from stackctl.adapters import enginefail, process
+from stackctl.adapters.api import ApiRefused, ApiUnavailable, EngineApi, by_label, plain
+from stackctl.adapters.compose import Compose
 from stackctl.adapters.counts import counted_processes, told_to_end
-from stackctl.adapters.enginefail import READ_TIMEOUT, compose_error, last_line, says_gone
 from stackctl.adapters.enginesocket import socket_path
 from stackctl.adapters.remember import Remembering, once
 from stackctl.adapters.whales import Whales
-from stackctl.errors import EngineUnusable, StepFailed
+from stackctl.errors import EngineUnusable
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
 
 T = TypeVar("T")
+CLIENT_WITHIN = 5.0
+"""Seconds that the docker client may take to say why the engine cannot be read."""
 
 
 class DockerEngine(Remembering):
@@ -64,17 +65,6 @@ class DockerEngine(Remembering):
             raise reason
         return done
 
-    def compose_argv(self, call: ComposeCall) -> list[str]:
-        """``docker compose`` with the files, environment and profiles of ``call``."""
-        argv = self._argv("compose")
-        if call.project:
-            argv += ["--project-name", call.project]
-        argv += ["--project-directory", str(call.directory)]
-        for flag, values in (("--file", call.files), ("--env-file", call.env_files), ("--profile", call.profiles)):
-            for value in values:
-                argv += [flag, value]
-        return argv
-
     def compose(
         self,
         call: ComposeCall,
@@ -85,40 +75,13 @@ class DockerEngine(Remembering):
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run ``docker compose … ARGUMENTS`` in the project's directory."""
-        argv = [*self.compose_argv(call), *arguments]
         if attached:
-            self._say(process.shown(argv[1:]))
-            return enginefail.started(lambda: process.attach(argv, variables=call.variables, cwd=str(call.directory)))
-        return self._run_compose(argv, call.variables, str(call.directory), timeout, on_line)
-
-    def _run_compose(
-        self,
-        argv: list[str],
-        variables: Mapping[str, str],
-        where: str | None,
-        timeout: float | None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        self._say(process.shown(argv[1:]))
-        done = enginefail.started(
-            lambda: process.run(argv, timeout=timeout, variables=variables, cwd=where, limit=64 << 20, on_line=on_line)
-        )
-        if done.code and (reason := enginefail.classify(done.error_text)):
-            raise reason
-        return done
-
-    def _ask_compose(self, arguments: Sequence[str], call: ComposeCall | None = None) -> Completed:
-        """A question to Compose that needs no engine, by its own program where that does the same."""
-        argv = [*(self.compose_argv(call) if call else self._argv("compose")), *arguments]
-        variables = dict(call.variables) if call else {}
-        if self._plugin:
-            variables[plugin.STARTED_BY] = argv[0]
-            argv[0] = self._plugin
-        return self._run_compose(argv, variables, str(call.directory) if call else None, READ_TIMEOUT)
+            return self._compose.attach(call, arguments)
+        return self._compose.run(call, arguments, timeout=timeout, on_line=on_line)
 
     @cached_property
-    def _plugin(self) -> str | None:
-        return plugin.find(self._program) if self._program and not self._context else None
+    def _compose(self) -> Compose:
+        return Compose(self._argv(), self._context, self._say)
 
     @cached_property
     def _whales(self) -> Whales:
@@ -134,21 +97,11 @@ class DockerEngine(Remembering):
 
     @once
     def _compose_version(self) -> str:
-        done = self._ask_compose(["version", "--short"])
-        if done.code:
-            raise EngineUnusable(f"Docker Compose does not run: {done.error_text.strip()}")
-        enginefail.check_compose(done.text.strip())
-        return done.text.strip().lstrip("v")
+        return self._compose.version()
 
     def info(self) -> EngineInfo:
         """What ``docker info`` shows of the engine, and Compose's version. Asked once."""
         return self._info()
-
-    def _read(self, kind: str, name: str, suffix: str = "") -> dict[str, Any] | None:
-        return self._ask(lambda api: api.named(kind, name, suffix))
-
-    def _list(self, path: str, query: Mapping[str, Any]) -> Any:
-        return self._ask(lambda api: api.get(path, query)) or []
 
     def _ask(self, question: Callable[[EngineApi], T]) -> T:
         try:
@@ -158,18 +111,18 @@ class DockerEngine(Remembering):
 
     def _why(self, error: ApiUnavailable) -> EngineUnusable:
         """The docker client's own words for what is wrong with the engine, by asking it the simplest question."""
-        done = self.cli(["version", "--format", "{{.Server.Version}}"])
+        done = self.cli(["version", "--format", "{{.Server.Version}}"], timeout=CLIENT_WITHIN)
         return EngineUnusable(
             f"the Docker engine does not answer as it should: {error}; {done.error_text.strip()}".rstrip("; ")
         )
 
-    @cached_property
+    @property
     def _api(self) -> EngineApi:
-        return EngineApi(self._argv(), self._context)
+        return self.recall("api", lambda: EngineApi(self._argv(), self._context))
 
     @once
     def _raw_info(self) -> dict[str, Any]:
-        return dict(self._list("/info", {}))
+        return self._ask(lambda api: api.info())
 
     @property
     def is_desktop(self) -> bool:
@@ -207,45 +160,39 @@ class DockerEngine(Remembering):
 
     # -- Compose ---------------------------------------------------------
 
-    def _read_project(self, call: ComposeCall, options: Sequence[str]) -> Completed:
-        """``docker compose config``; raises :class:`ComposeFileError` in Compose's words."""
-        done = self._ask_compose(["config", *options], call)
-        if done.code:
-            raise compose_error(done)
-        return done
-
-    def config(self, call: ComposeCall, *, all_profiles: bool = False, unchecked: bool = False) -> dict[str, Any]:
+    def config(
+        self,
+        call: ComposeCall,
+        *,
+        all_profiles: bool = False,
+        unchecked: bool = False,
+        on_warnings: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
         """The resolved project as Compose's JSON."""
-        profiles = ("*",) if all_profiles else call.profiles
-        chosen = ComposeCall(call.directory, call.files, call.project, call.env_files, profiles, call.variables)
-        options = ["--no-consistency"] if unchecked else []
-        done = self._read_project(chosen, [*options, "--format", "json"])
-        self._say(done.error_text.strip())
-        result: dict[str, Any] = json.loads(done.text)
-        return result
+        return self._compose.config(call, all_profiles=all_profiles, unchecked=unchecked, on_warnings=on_warnings)
 
     def hashes(self, call: ComposeCall) -> dict[str, str]:
         """Each active service and Compose's hash of it; this also validates the whole."""
-        done = self._read_project(call, ["--hash", "*"])
-        return {name: digest for name, _, digest in (line.partition(" ") for line in done.text.splitlines()) if digest}
+        return self._compose.hashes(call)
 
     # -- containers ------------------------------------------------------
 
-    def containers(self, project: str) -> list[Container]:
-        """Every container of the project, one-off ones left out."""
-        label = f"com.docker.compose.project={project}"
-        listed = self._list("/containers/json", {"all": "1", "filters": {"label": [label]}})
+    def containers(self, project: str | None) -> list[Container]:
+        """Every container of the project, or of the engine, one-off ones left out."""
+        label = by_label({"com.docker.compose.project": project} if project is not None else None)
+        listed = self._ask(lambda api: api.containers(label))
         found = self.inspect([c["Id"] for c in sorted(listed, key=lambda c: str(c.get("Names")))])
         return [c for c in found if not c.one_off]
 
     def inspect(self, containers: Sequence[str]) -> list[Container]:
         """Inspect what is still there."""
-        found = (self._read("containers", name, "/json") for name in containers)
+        found = (self._ask(lambda api, name=name: api.container(name)) for name in containers)  # type: ignore[misc]
         return [Container(raw) for raw in found if raw is not None]
 
     def processes(self, container: str) -> tuple[int, int] | None:
         """How many processes run in a container, and how many may: by its control group, so from outside."""
-        return counted_processes(self._read("containers", container, "/stats?stream=false&one-shot=true") or {})
+        stats = self._ask(lambda api: api.stats(container))
+        return counted_processes(stats) if stats else None
 
     def being_stopped(self, containers: Sequence[str]) -> list[str]:
         """Those of these IDs that were told to end and have not ended yet."""
@@ -262,6 +209,7 @@ class DockerEngine(Remembering):
         variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a process in a container."""
+        # python-on-whales has neither a standard input nor a timeout for it.
         flags = ["--interactive"] if stdin is not None else []
         flags += ["--user", user] if user else []
         for name in variables or {}:
@@ -284,6 +232,7 @@ class DockerEngine(Remembering):
         variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """A short-lived container that removes itself."""
+        # As for `exec`: python-on-whales has neither a standard input nor a timeout for it.
         import secrets  # noqa: PLC0415
 
         name = f"stackctl-probe-{secrets.token_hex(6)}"
@@ -320,20 +269,25 @@ class DockerEngine(Remembering):
         self._whales.act(lambda d: d.container.start(container), f"start {container}")
 
     def logs(self, container: str, *, tail: int = 100) -> str:
-        """The last lines, both streams."""
-        done = self.cli(["logs", "--tail", str(tail), container])
-        return (done.stdout + done.stderr).decode("utf-8", "replace")
+        """The last lines, both streams in order; empty where the engine keeps none (``--log-driver none``)."""
+        try:
+            text = plain(self._api.logs(container, tail) or b"")
+        except ApiRefused:
+            return ""
+        except ApiUnavailable as error:
+            raise self._why(error) from None
+        return text.decode("utf-8", "replace")
 
     # -- networks, volumes, images ---------------------------------------
 
     def network(self, name: str) -> dict[str, Any] | None:
         """Inspect a network."""
-        return self._read("networks", name)
+        return self._ask(lambda api: api.network(name))
 
     def networks(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Networks by label."""
-        listed = self._list("/networks", {"filters": by_label(labels)})
-        found = (self._read("networks", n["Id"]) for n in listed)
+        listed = self._ask(lambda api: api.networks(by_label(labels)))
+        found = (self.network(n["Id"]) for n in listed)
         return [raw for raw in found if raw is not None]
 
     def create_network(self, name: str, *, labels: Mapping[str, str]) -> None:
@@ -344,25 +298,17 @@ class DockerEngine(Remembering):
         """Remove a network."""
         self._whales.act(lambda d: d.network.remove(name), f"remove the network {name}")
 
-    def connect_network(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
-        """Attach a container."""
-        flags = [flag for alias in aliases for flag in ("--alias", alias)]
-        done = self.cli(["network", "connect", *flags, network, container])
-        if done.code and not says_gone(done.error_text):
-            raise StepFailed(f"cannot connect {container} to {network}: {last_line(done.error_text)}")
-
-    def disconnect_network(self, network: str, container: str) -> None:
-        """Detach a container."""
-        self._whales.act(lambda d: d.network.disconnect(network, container), f"disconnect {container} from {network}")
-
     def volume(self, name: str) -> dict[str, Any] | None:
         """Inspect a volume."""
-        return self._read("volumes", name)
+        return self._ask(lambda api: api.volume(name))
 
     def volumes(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Volumes by label."""
-        listed: dict[str, Any] = self._list("/volumes", {"filters": by_label(labels)}) or {}
-        return list(listed.get("Volumes") or [])
+        return self._ask(lambda api: api.volumes(by_label(labels)))
+
+    def create_volume(self, name: str, *, labels: Mapping[str, str]) -> None:
+        """Create a volume."""
+        self._whales.act(lambda d: d.volume.create(name, labels=dict(labels)), f"create the volume {name}")
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume."""
@@ -370,22 +316,17 @@ class DockerEngine(Remembering):
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Inspect an image."""
-        return self._read("images", reference, "/json")
+        return self._ask(lambda api: api.image(reference))
 
     def images(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Images by label, newest first."""
-        listed = self._list("/images/json", {"filters": by_label(labels)})
+        listed = self._ask(lambda api: api.images(by_label(labels)))
         found = sorted(listed, key=lambda i: i.get("Created") or 0, reverse=True)
         return [{"Id": i["Id"], "RepoTags": i.get("RepoTags") or [], "Labels": i.get("Labels") or {}} for i in found]
 
-    def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> str:
+    def import_image(self, archive: bytes, reference: str, *, labels: Mapping[str, str]) -> None:
         """Import a tar archive as an image."""
-        changes = [c for k, v in labels.items() for c in ("--change", f"LABEL {k}={v}")]
-        done = self.cli(["import", *changes, "-", reference], stdin=archive)
-        if done.code:
-            reason = "no answer in time" if done.timed_out else last_line(done.error_text)
-            raise EngineUnusable(f"cannot import {reference}: {reason}")
-        return done.text.strip()
+        self._whales.import_image(archive, reference, labels)
 
     def remove_image(self, reference: str) -> None:
         """Remove an image."""

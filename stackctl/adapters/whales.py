@@ -5,8 +5,9 @@ The only module that imports python-on-whales, and only when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from stackctl.adapters.enginefail import classify, last_line, says_gone
@@ -45,3 +46,11 @@ class Whales:
             if says_gone(text):
                 return
             raise classify(text) or StepFailed(f"cannot {doing}: {last_line(text)}") from None
+
+    def import_image(self, archive: bytes, reference: str, labels: Mapping[str, str]) -> None:
+        """``docker import`` of a tar archive; raises as :meth:`act` does."""
+        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+        with NamedTemporaryFile(prefix="stackctl-", suffix=".tar") as file:  # it is imported from a file only
+            file.write(archive)
+            file.flush()
+            self.act(lambda d: d.image.import_(file.name, reference, changes), f"import {reference}")

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_an_interrupt_does_not_wait_for_an_engine_that_hangs(
     assert process.returncode == 130
     assert (out, err) == ("", "error: interrupted\n")
     assert sorted(p.name for p in plain.directory.iterdir()) == ["compose.yaml", "stackctl.yaml"]
+
+
+@pytest.mark.parametrize("verb", [["up"], ["ps"], ["status"]], ids=lambda verb: verb[0])
+def test_an_engine_that_hangs_is_told_of(verb: list[str], plain: Project, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "docker.sock"))
+        listener.listen()
+        begun = time.monotonic()
+        ran = plain.process(*verb, env={"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"})
+        took = time.monotonic() - begun
+    unusable(ran, f"the Docker engine at {tmp_path}/docker.sock gave no whole answer within 6 s", "restart docker")
+    assert took < 15  # 10 on a machine that does nothing else
 
 
 def test_no_compose(plain: Project, tmp_path: Path) -> None:

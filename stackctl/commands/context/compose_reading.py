@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stackctl.commands.context.session import Session
@@ -13,18 +12,21 @@ from stackctl.errors import ComposeFileError
 from stackctl.ports import ComposeCall, Engine
 
 
-def whole_config(engine: Engine, call: ComposeCall) -> dict[str, Any]:
+def whole_config(
+    engine: Engine, call: ComposeCall, *, on_warnings: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """The project with the services of every profile. Raises :class:`ComposeFileError` in Compose's own words.
 
     Services of different profiles may clash that never run together (one
     container name for two, a network that only one of them lacks). Where the
     profiles in force resolve, the rest is read without Compose's checks.
+    ``on_warnings`` is as for ``Engine.config``.
     """
     try:
-        return engine.config(call, all_profiles=True)
+        return engine.config(call, all_profiles=True, on_warnings=on_warnings)
     except ComposeFileError:
         engine.config(call)
-        return engine.config(replace(call, profiles=("*",)), unchecked=True)
+        return engine.config(call, all_profiles=True, unchecked=True, on_warnings=on_warnings)
 
 
 def blame(session: Session, files: Sequence[str], error: ComposeFileError) -> None:

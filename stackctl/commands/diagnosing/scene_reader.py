@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.context.compose_files import FileReader, compose_files
-from stackctl.commands.context.compose_reading import active_services, blame
+from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.consumer_settings import told_of
@@ -21,7 +20,7 @@ from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import number
 from stackctl.diagnose.scene import Scene, Told
 from stackctl.errors import ComposeFileError, StackctlError, UsageError
-from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
+from stackctl.ports import ComposeCall, Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery import images
 from stackctl.project.discovery.discover import discover
@@ -30,6 +29,7 @@ from stackctl.project.discovery.source import Source
 from stackctl.project.location import read_env_file
 
 LOG_LINES = 120
+LONGEST_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,16 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     stack, call, state = _which(session)
     with ThreadPoolExecutor(max_workers=8) as pool:
         configured = pool.submit(_config, session, call)
-        everything = pool.submit(_containers, session)
-        info = pool.submit(_info, session)
+        everything = pool.submit(session.engine.containers, None)
+        info = pool.submit(session.engine.info)
         preparing = pool.submit(_prepared, session, stack, state, profile)
         raw, warnings = configured.result()
         project = ComposeProject.from_config(
             raw, directory=str(call.directory), active=active_services(raw, call.profiles)
         )
         call = replace(call, project=project.name)
-        logs = pool.submit(_logs, session, call)
-        containers = everything.result()
-        mine, others = _split(containers, project.name)
+        mine, others = _split(everything.result(), project.name)
+        logs = pool.submit(_logs, session, mine)
         prepared, name = preparing.result()
         found = _findings(session, call, project, stack)
         told = told_of(session, stack, project, mine, found, prepared, profile)
@@ -80,7 +79,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             info=info.result(),
             told=tuple(number(t for t in told if t.consumer in consumers)),
             compose=_spoken(session, stack, call),
-            logs=_by_container(logs.result(), mine),
+            logs=logs.result(),
             warnings=warnings,
             dotenv=_dotenv(session, call),
             shell=session.variables,
@@ -91,29 +90,6 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     meant = dict(prepared.override.told) if prepared else {}
     return Stage(
         scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
-    )
-
-
-def _info(session: Session) -> EngineInfo:
-    """What one call tells; versions and the whereabouts of the engine are asked for when something failed."""
-    done = session.engine.cli(["info", "--format", "{{json .}}"])
-    try:
-        raw = json.loads(done.text)
-    except ValueError:
-        return session.engine.info()
-    if not isinstance(raw, dict) or not raw.get("ServerVersion"):
-        return session.engine.info()
-    devices = tuple(str(d.get("ID")) for d in raw.get("DiscoveredDevices") or [] if d.get("Source") == "cdi")
-    security = " ".join(raw.get("SecurityOptions") or [])
-    return EngineInfo(
-        version=str(raw["ServerVersion"]),
-        compose_version="",
-        local=True,
-        rootless="rootless" in security,
-        desktop="Docker Desktop" in str(raw.get("OperatingSystem")),
-        runtimes=tuple(raw.get("Runtimes") or ()),
-        cdi_devices=devices,
-        raw=raw,
     )
 
 
@@ -142,26 +118,12 @@ def _ours(session: Session, files: tuple[str, ...]) -> tuple[str, ...]:
 
 def _config(session: Session, call: ComposeCall) -> tuple[dict[str, Any], str]:
     """What Compose resolves, with every profile, and its warnings."""
-    profiles = ("*",)
-    done = session.engine.compose(replace(call, profiles=profiles), ["config", "--format", "json"], timeout=60.0)
-    if done.code:
-        done = session.engine.compose(call, ["config", "--format", "json"], timeout=60.0)
-    if done.code:
-        refusal = ComposeFileError(f"Compose cannot read this project: {_reason(done)}")
+    warnings: list[str] = []
+    try:
+        return whole_config(session.engine, call, on_warnings=warnings.append), "\n".join(warnings)
+    except ComposeFileError as refusal:
         blame(session, call.files, refusal)
-        raise refusal
-    raw: dict[str, Any] = json.loads(done.text)
-    return raw, done.error_text
-
-
-def _reason(done: Completed) -> str:
-    lines = [line for line in done.error_text.strip().splitlines() if "level=warning" not in line]
-    return "\n".join(lines) or f"docker compose ended with code {done.code}"
-
-
-def _containers(session: Session) -> list[Container]:
-    listed = session.engine.cli(["container", "ls", "--all", "--quiet", "--no-trunc"])
-    return [c for c in session.engine.inspect(listed.text.split()) if not c.one_off]
+        raise
 
 
 def _split(containers: Sequence[Container], project: str) -> tuple[tuple[Container, ...], tuple[Container, ...]]:
@@ -171,25 +133,10 @@ def _split(containers: Sequence[Container], project: str) -> tuple[tuple[Contain
     return tuple(mine), tuple(c for c in containers if c.id not in known)
 
 
-def _logs(session: Session, call: ComposeCall) -> str:
-    done = session.engine.compose(call, ["logs", "--no-color", "--tail", str(LOG_LINES)], timeout=8.0)
-    return done.text[-400_000:]
-
-
-def _by_container(text: str, containers: Sequence[Container]) -> dict[str, str]:
-    """Compose prefixes each line with ``service-1  |`` (or the container's own name)."""
-    by_prefix: dict[str, str] = {}
-    for container in containers:
-        number_ = container.labels.get("com.docker.compose.container-number", "1")
-        by_prefix[f"{container.service}-{number_}"] = container.name
-        by_prefix[container.name] = container.name
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        prefix, bar, rest = line.partition("|")
-        name = by_prefix.get(prefix.strip())
-        if bar and name:
-            found.setdefault(name, []).append(rest.removeprefix(" ")[:2000])
-    return {name: "\n".join(lines) for name, lines in found.items()}
+def _logs(session: Session, containers: Sequence[Container]) -> dict[str, str]:
+    """The end of each container's log, by the container's name."""
+    found = {c.name: session.engine.logs(c.id, tail=LOG_LINES) for c in containers}
+    return {name: "\n".join(line[:LONGEST_LINE] for line in text.splitlines()) for name, text in found.items()}
 
 
 def _prepared(

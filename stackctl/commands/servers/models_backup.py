@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -238,8 +237,5 @@ def _volume(session: Session, project: ComposeProject, source: str) -> str:
     name = str(project.volumes.get(source, {}).get("name") or f"{project.name}_{source}")
     if session.engine.volume(name) is None:
         labels = {"com.docker.compose.project": project.name, "com.docker.compose.volume": source}
-        flags = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
-        done = session.engine.cli(["volume", "create", *flags, name])
-        if done.code:
-            raise ExpectedFailure(f"the volume {name} cannot be created: {json.dumps(done.error_text.strip()[-200:])}")
+        session.engine.create_volume(name, labels=labels)
     return name

@@ -55,14 +55,16 @@ def _call(session: Session, stack: Stack) -> ComposeCall:
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
     session.engine.compose_version()
     call = _call(session, stack)
+    shows_values = bool(arguments) and arguments[0] in SHOWS_VALUES
+    if not shows_values:
+        session.engine.info()  # Compose itself waits for good for an engine that hangs
     if session.as_json:
         return _as_json(session, stack, call, arguments)
-    if arguments and arguments[0] in SHOWS_VALUES:
+    if shows_values:
         return _masked(session, stack, call, arguments)
     done = session.engine.compose(call, list(arguments), attached=True)
     if done.code:
-        # Its words went to the terminal. Whether the engine or a file is to blame is a question of its own.
-        session.engine.info()
+        # Its words went to the terminal. Whether a file is to blame is a question of its own.
         _refused(session, stack, call)
     return Outcome("stackctl.compose/1", {"code": done.code}, code=done.code)
 
