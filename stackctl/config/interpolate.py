@@ -51,35 +51,31 @@ def _walk(value: Any, path: Path, tree: Tree, environment: Mapping[str, str], fi
         # What it stands for may be a secret, and the override is a file: there it stays a reference.
         tree.references[path] = value
 
-    def replace(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return "$"
-        line, column = tree.position(path)
-        if match["file"]:
-            tree.problems.append(
-                Problem(file, line, column, f"${{{match['file']}}} is for secrets (auth, headers) only")
-            )
-            return ""
-        if match["bad"]:
-            tree.problems.append(
-                Problem(
-                    file,
-                    line,
-                    column,
-                    f'"${match["bad"]}" is no reference',
-                    "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign",
-                )
-            )
-            return ""
-        name, op, default = match["name"], match["op"] or "", match["default"] or ""
-        found = environment.get(name)
-        if found or (found is not None and not op.startswith(":")):
-            return found
-        if op.endswith("-"):
-            return default
-        if op.endswith("?") or found is None:
-            reason = default or f"${{{name}}} is not set in the environment nor in an env_files entry"
-            tree.problems.append(Problem(file, line, column, reason, f"export {name}=…, or write ${{{name}:-default}}"))
+    return _VARIABLE.sub(lambda match: _replacement(match, path, tree, environment, file), value)
+
+
+def _replacement(match: re.Match[str], path: Path, tree: Tree, environment: Mapping[str, str], file: str) -> str:
+    """What one reference stands for; empty, and a problem of the tree, where it stands for nothing."""
+    if match["escaped"]:
+        return "$"
+
+    def problem(message: str, hint: str = "") -> str:
+        tree.problems.append(Problem(file, *tree.position(path), message, hint))
         return ""
 
-    return _VARIABLE.sub(replace, value)
+    if match["file"]:
+        return problem(f"${{{match['file']}}} is for secrets (auth, headers) only")
+    if match["bad"]:
+        return problem(
+            f'"${match["bad"]}" is no reference', "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"
+        )
+    name, op, default = match["name"], match["op"] or "", match["default"] or ""
+    found = environment.get(name)
+    if found or (found is not None and not op.startswith(":")):
+        return found
+    if op.endswith("-"):
+        return default
+    if op.endswith("?") or found is None:
+        reason = default or f"${{{name}}} is not set in the environment nor in an env_files entry"
+        return problem(reason, f"export {name}=…, or write ${{{name}:-default}}")
+    return ""

@@ -81,21 +81,8 @@ class OllamaUrl:
 
 
 def _parse(text: str) -> OllamaUrl:
-    if not text or text.strip() != text or re.search(r"[\s\x00-\x1f\x7f]", text):
-        cleaned = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
-        if not cleaned:
-            raise UrlError("the URL is empty", "http://ollama.example:11434")
-        raise UrlError("the URL holds white space or control characters", _corrected(cleaned))
-    if "\\" in text:
-        raise UrlError("the URL holds a backslash", _corrected(text.replace("\\", "/")))
-    if "://" not in text:
-        raise UrlError("the URL has no scheme", _corrected(_with_scheme(text)))
-    scheme, rest = text.split("://", 1)
-    if re.match(r"https?://", rest, re.IGNORECASE):
-        raise UrlError("the URL has two schemes", _corrected(rest))
-    if scheme.lower() not in ("http", "https"):
-        guess = "https" if scheme.lower() in ("wss", "https+unix", "ssl", "tls") else "http"
-        raise UrlError(f'the scheme "{scheme}" is neither http nor https', _corrected(f"{guess}://{rest}"))
+    _refuse_odd_characters(text)
+    scheme, rest = _split_scheme(text)
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
@@ -107,6 +94,41 @@ def _parse(text: str) -> OllamaUrl:
             "the URL holds credentials; they belong in `auth:` as a ${NAME}",
             _corrected(bare),
         )
+    _refuse_host(host)
+    port = _port(parts.netloc, text)
+    if parts.query or parts.fragment or text.endswith(("?", "#")):
+        raise UrlError(
+            "the URL has a query or a fragment", _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+        )
+    prefix = _prefix(parts.path, f"{scheme}://{parts.netloc}")
+    return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], prefix)
+
+
+def _refuse_odd_characters(text: str) -> None:
+    cleaned = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
+    if not cleaned:
+        raise UrlError("the URL is empty", "http://ollama.example:11434")
+    if cleaned != text:
+        raise UrlError("the URL holds white space or control characters", _corrected(cleaned))
+    if "\\" in text:
+        raise UrlError("the URL holds a backslash", _corrected(text.replace("\\", "/")))
+
+
+def _split_scheme(text: str) -> tuple[str, str]:
+    """``http`` or ``https`` as it is written, and what comes after ``://``."""
+    if "://" not in text:
+        raise UrlError("the URL has no scheme", _corrected(_with_scheme(text)))
+    scheme, rest = text.split("://", 1)
+    if re.match(r"https?://", rest, re.IGNORECASE):
+        raise UrlError("the URL has two schemes", _corrected(rest))
+    if scheme.lower() not in ("http", "https"):
+        guess = "https" if scheme.lower() in ("wss", "https+unix", "ssl", "tls") else "http"
+        raise UrlError(f'the scheme "{scheme}" is neither http nor https', _corrected(f"{guess}://{rest}"))
+    return scheme, rest
+
+
+def _refuse_host(host: str) -> None:
+    """Raise where ``host`` is neither a name nor an address."""
     if not host:
         raise UrlError("the URL has no host")
     if ":" in host:
@@ -121,20 +143,18 @@ def _parse(text: str) -> OllamaUrl:
             ipaddress.IPv4Address(host)
         except ValueError:
             raise UrlError(f'"{host}" is not an IPv4 address') from None
-    port = _port(parts.netloc, text)
-    if parts.query or parts.fragment or text.endswith(("?", "#")):
+
+
+def _prefix(path: str, origin: str) -> str:
+    """The path in front of the API, without a slash at its end; raise where it is an endpoint itself."""
+    prefix = path.rstrip("/")
+    if _ENDPOINT.search(prefix):
         raise UrlError(
-            "the URL has a query or a fragment", _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+            f'"{path}" is an endpoint, not a prefix for the API', _corrected(f"{origin}{_ENDPOINT.sub('', prefix)}")
         )
-    path = parts.path.rstrip("/")
-    if _ENDPOINT.search(path):
-        raise UrlError(
-            f'"{parts.path}" is an endpoint, not a prefix for the API',
-            _corrected(f"{scheme}://{parts.netloc}{_ENDPOINT.sub('', path)}"),
-        )
-    if path and ("//" in path or re.search(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/-]", path)):
-        raise UrlError(f'"{parts.path}" is not a path prefix')
-    return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], path)
+    if prefix and ("//" in prefix or re.search(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/-]", prefix)):
+        raise UrlError(f'"{path}" is not a path prefix')
+    return prefix
 
 
 def _port(netloc: str, text: str) -> int | None:

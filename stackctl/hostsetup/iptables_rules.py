@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stackctl.hostsetup.packets import Answer, Packet, Verdict, contains, settle
@@ -59,24 +59,17 @@ def _walk(table: Table, chain: str, packet: Packet, possible: list[Verdict], *, 
         text = f"-A {chain} {shlex.join(words)}"
         if matched is False or target in _PASSING or not target:
             continue
-        if target == "RETURN":
+        if target == "RETURN" or target in _TERMINAL:
+            verdict = Verdict(_TERMINAL[target], text) if target in _TERMINAL else None
             if matched:
-                return None
-            possible.append(Verdict("unknown", text))
-        elif target in _TERMINAL:
-            if matched:
-                return Verdict(_TERMINAL[target], text)
-            possible.append(Verdict(_TERMINAL[target], text))
+                return verdict
+            possible.append(verdict or Verdict("unknown", text))
         elif target in table.chains:
-            inner: list[Verdict] = []
-            decided = _walk(table, target, packet, inner, depth=depth + 1)
-            possible += inner
+            decided = _walk(table, target, packet, possible, depth=depth + 1)
+            if matched and (decided is not None or _is_goto(words)):
+                return decided
             if decided is not None:
-                if matched:
-                    return decided
                 possible.append(decided)
-            elif matched and _is_goto(words):
-                return None
         else:
             possible.append(Verdict("unknown", text))
     return None
@@ -124,30 +117,12 @@ def _options(words: Sequence[str]) -> Iterator[tuple[bool, str, list[str]]]:
 
 
 def _test(option: str, values: list[str], packet: Packet) -> bool | None:
-    value = values[0] if values else ""
-    if option in ("-p", "--protocol"):
-        return value in ("tcp", "6", "all", "0")
-    if option in ("-s", "--source", "--src"):
-        return contains(value, packet.source)
-    if option in ("-d", "--destination", "--dst"):
-        return contains(value, packet.destination)
-    if option in ("-i", "--in-interface"):
-        return _device(value, packet.device)
-    if option in ("-o", "--out-interface"):
-        return False
-    if option in ("--dport", "--dports", "--destination-port", "--destination-ports"):
-        return _ports(value, packet.port)
-    if option in ("--ctstate", "--state"):
-        return "NEW" in value.split(",")
-    if option == "--dst-type":
-        return "LOCAL" in value.split(",")
-    if option in ("--tcp-flags", "--syn"):
-        return True if option == "--syn" or values[-1:] == ["SYN"] else None
-    if option == "--pkt-type":
-        return value == "unicast"
-    if option.startswith("--rt-"):
-        return False  # the first packet of a connection has no routing header
-    return None
+    """Whether one option of a rule holds for the packet; None where it was not understood."""
+    if option in _TESTS:
+        return _TESTS[option](values[0] if values else "", packet)
+    if option == "--tcp-flags":
+        return True if values[-1:] == ["SYN"] else None
+    return False if option.startswith("--rt-") else None  # the first packet of a connection has no routing header
 
 
 def _device(pattern: str, device: str) -> bool | None:
@@ -166,3 +141,23 @@ def _ports(value: str, port: int) -> bool | None:
         if int(low) <= port <= int(high or low):
             return True
     return False
+
+
+def _tests() -> Iterator[tuple[tuple[str, ...], Callable[[str, Packet], bool | None]]]:
+    yield ("-p", "--protocol"), lambda value, _: value in ("tcp", "6", "all", "0")
+    yield ("-s", "--source", "--src"), lambda value, packet: contains(value, packet.source)
+    yield ("-d", "--destination", "--dst"), lambda value, packet: contains(value, packet.destination)
+    yield ("-i", "--in-interface"), lambda value, packet: _device(value, packet.device)
+    yield ("-o", "--out-interface"), lambda _value, _: False
+    yield (
+        ("--dport", "--dports", "--destination-port", "--destination-ports"),
+        lambda value, packet: _ports(value, packet.port),
+    )
+    yield ("--ctstate", "--state"), lambda value, _: "NEW" in value.split(",")
+    yield ("--dst-type",), lambda value, _: "LOCAL" in value.split(",")
+    yield ("--syn",), lambda _value, _: True
+    yield ("--pkt-type",), lambda value, _: value == "unicast"
+
+
+_TESTS = {option: test for options, test in _tests() for option in options}
+"""Options that compare one value with the packet."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.hostsetup.packets import Answer, Packet, Verdict, contains, settle
 
 _VERDICTS: dict[str, Answer] = {"accept": "accept", "drop": "drop", "reject": "reject"}
+_NOTHING = "no element"
+"""A verdict map that names nothing for the packet."""
+_UNKNOWN = "unknown element"
+"""A verdict map of which it cannot be told what it names."""
+_ENDS = frozenset({*_VERDICTS, "return", _NOTHING, _UNKNOWN})
 _PASSING = frozenset({"counter", "log", "comment", "mangle", "notrack", "meter", "set", "quota", "ct helper"})
 
 
@@ -85,48 +90,64 @@ def judge(ruleset: Ruleset, packet: Packet) -> Verdict:
 def _walk(
     ruleset: Ruleset, key: tuple[str, str, str], packet: Packet, possible: list[Verdict], *, depth: int
 ) -> Verdict | None:
+    """The verdict of a chain, or None when the packet comes out at its end; what might decide goes to ``possible``."""
     if depth > 32:
         return Verdict("unknown", f"chains deeper than 32 at {' '.join(key)}")
     for rule in ruleset.rules.get(key, []):
-        sure, text = True, _text(key, rule)
-        for statement in rule.get("expr", []):
-            name, body = next(iter(statement.items()))
-            if name == "match":
-                matched = _match(ruleset, key, body, packet)
-                if matched is False:
-                    break
-                sure = sure and matched is True
-                continue
-            if name in _PASSING:
-                continue
-            if name == "vmap":
-                name, body, known = _look_up(ruleset, key, body, packet)
-                sure = sure and known
-                if not name:
-                    if not known:
-                        possible.append(Verdict("unknown", text))
-                    break
-            if name in _VERDICTS:
-                if sure:
-                    return Verdict(_VERDICTS[name], text)
-                possible.append(Verdict(_VERDICTS[name], text))
-                break
-            if name == "return":
-                if sure:
-                    return None
-                possible.append(Verdict("unknown", text))
-                break
-            if name in ("jump", "goto"):
-                decided = _walk(ruleset, (key[0], key[1], body["target"]), packet, possible, depth=depth + 1)
-                if decided is not None and sure:
-                    return decided
-                if decided is not None:
-                    possible.append(decided)
-                elif name == "goto" and sure:
-                    return None
-                continue
-            sure = False  # limit, xt and whatever else may keep the rule from applying
+        leaves, verdict = _follow(ruleset, key, rule, packet, possible, depth=depth)
+        if leaves:
+            return verdict
     return None
+
+
+def _follow(
+    ruleset: Ruleset,
+    key: tuple[str, str, str],
+    rule: Mapping[str, Any],
+    packet: Packet,
+    possible: list[Verdict],
+    *,
+    depth: int,
+) -> tuple[bool, Verdict | None]:
+    """Whether the packet leaves the chain by this rule, and with what verdict (None: it returns)."""
+    sure, text = True, _text(key, rule)
+    for name, body in _statements(ruleset, key, rule, packet):
+        if name == "match":
+            matched = _match(ruleset, key, body, packet)
+            if matched is False:
+                return False, None
+            sure = sure and matched is True
+        elif name in _ENDS:
+            return _end(name, text, possible, sure=sure)
+        elif name in ("jump", "goto"):
+            decided = _walk(ruleset, (key[0], key[1], body["target"]), packet, possible, depth=depth + 1)
+            if sure and (decided is not None or name == "goto"):
+                return True, decided
+            if decided is not None:
+                possible.append(decided)
+        elif name not in _PASSING:
+            sure = False  # limit, xt and whatever else may keep the rule from applying
+    return False, None
+
+
+def _statements(
+    ruleset: Ruleset, key: tuple[str, str, str], rule: Mapping[str, Any], packet: Packet
+) -> Iterator[tuple[str, Any]]:
+    """The rule's statements in order, each verdict map replaced by what it names for the packet."""
+    for statement in rule.get("expr", []):
+        name, body = next(iter(statement.items()))
+        yield _look_up(ruleset, key, body, packet) if name == "vmap" else (name, body)
+
+
+def _end(name: str, text: str, possible: list[Verdict], *, sure: bool) -> tuple[bool, Verdict | None]:
+    """What a statement comes to after which the rule does nothing more."""
+    if name == _NOTHING:
+        return False, None
+    verdict = None if name == "return" else Verdict(_VERDICTS.get(name, "unknown"), text)
+    if sure and name != _UNKNOWN:
+        return True, verdict
+    possible.append(verdict or Verdict("unknown", text))
+    return False, None
 
 
 def _text(key: tuple[str, str, str], rule: Mapping[str, Any]) -> str:
@@ -246,18 +267,16 @@ def _between(bounds: Sequence[Any], value: Any) -> bool | None:
     return low.version == mine.version and int(low) <= int(mine) <= int(high)
 
 
-def _look_up(
-    ruleset: Ruleset, key: tuple[str, str, str], body: Mapping[str, Any], packet: Packet
-) -> tuple[str, Any, bool]:
-    """The statement that a verdict map names for the packet: ``(name, body, known)``."""
+def _look_up(ruleset: Ruleset, key: tuple[str, str, str], body: Mapping[str, Any], packet: Packet) -> tuple[str, Any]:
+    """The statement that a verdict map names for the packet."""
     value = _value(body.get("key"), packet)
     data = body.get("data")
     if isinstance(data, str) and data.startswith("@"):
         data = {"set": ruleset.sets.get((key[0], key[1], data[1:]), [])}
     if value is None or not isinstance(data, dict) or "set" not in data:
-        return "", None, False
+        return _UNKNOWN, None
     for item in data["set"]:
         if isinstance(item, list) and len(item) == 2 and _holds(ruleset, key, item[0], value):
             name, inner = next(iter(item[1].items()))
-            return name, inner, True
-    return "", None, True
+            return name, inner
+    return _NOTHING, None
