@@ -73,26 +73,33 @@ def pull_all(
 
     for _ in range(min(PARALLEL, len(wanted))):
         threading.Thread(target=worker, daemon=True, name="pull").start()
-    ended: dict[str, Pulled] = {}
-    running: dict[str, PullProgress] = {}
-    said = 0.0
     try:
-        while len(ended) < len(wanted):
-            event = events.get()
-            if isinstance(event, BaseException):
-                raise event
-            if isinstance(event, Pulled):
-                ended[event.model] = event
-            else:
-                before = running.get(event.model)
-                running[event.model] = event
-                if before is not None and before.stage == event.stage and time.monotonic() - said < SAY_EVERY:
-                    continue
-                said = time.monotonic()
-                reporter.progress(_shown({m: p for m, p in running.items() if m not in ended}))
+        ended = _all_ended(events, len(wanted), reporter)
     finally:
         stop.set()
     return [ended[model] for model in wanted]
+
+
+def _all_ended(
+    events: queue.SimpleQueue[PullProgress | Pulled | BaseException], count: int, reporter: Reporter
+) -> dict[str, Pulled]:
+    """Tell how the pulls get on until ``count`` of them have ended; raise what one of them raised."""
+    ended: dict[str, Pulled] = {}
+    running: dict[str, PullProgress] = {}
+    said = 0.0
+    while len(ended) < count:
+        event = events.get()
+        if isinstance(event, BaseException):
+            raise event
+        if isinstance(event, Pulled):
+            ended[event.model] = event
+            continue
+        before = running.get(event.model)
+        running[event.model] = event
+        if before is None or before.stage != event.stage or time.monotonic() - said >= SAY_EVERY:
+            said = time.monotonic()
+            reporter.progress(_shown({m: p for m, p in running.items() if m not in ended}))
+    return ended
 
 
 def _shown(running: Mapping[str, PullProgress]) -> Progress:

@@ -268,15 +268,7 @@ class _Renderer:
     # -- the local server ------------------------------------------------
 
     def local(self) -> None:
-        networks: list[str] = []
-        for name in self.config.told if self.facts.gateway is None else ():
-            owner = self.owner(name)
-            joined = owner.networks or ([] if owner.network_mode else ["default"])
-            own = set(self.own.networks) if self.own else set()
-            if not own & set(joined):
-                networks += [n for n in joined if n not in networks]
-        if self.own is None and not networks and self.facts.gateway is None:
-            networks = ["default"]
+        networks = self._networks_of_consumers() if self.facts.gateway is None else []
         service, volumes = localollama.fragment(
             self.project, self.config.local, self.facts.gpu, networks, self.facts.default_image
         )
@@ -299,6 +291,21 @@ class _Renderer:
                 del merged["environment"]
             merged.update(service)
         self.top.setdefault("volumes", {}).update(volumes)
+        self._warn_of_own()
+
+    def _networks_of_consumers(self) -> list[str]:
+        """The networks that the local server has to join so that every consumer meets it on one of theirs."""
+        own = set(self.own.networks) if self.own else set()
+        networks: list[str] = []
+        for name in self.config.told:
+            owner = self.owner(name)
+            joined = owner.networks or ([] if owner.network_mode else ["default"])
+            if not own & set(joined):
+                networks += [n for n in joined if n not in networks]
+        return networks or (["default"] if self.own is None else [])
+
+    def _warn_of_own(self) -> None:
+        """Say what of the project's own server will not be as its file seems to promise."""
         if self.own is not None and not localollama.keeps_models(self.own) and not self.config.local.volume:
             self.warnings.append(
                 f"{self.own.name} has no volume at {localollama.STORE}: its models go when its container goes "

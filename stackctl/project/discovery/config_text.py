@@ -119,6 +119,14 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
         if setting.name and setting.template is not None and setting.kind not in ("command", "entrypoint"):
             template = json.dumps(setting.template, ensure_ascii=False)
             yield f"      {quoted(setting.name)}: {template}    # {one_line(_today(setting))}"
+    yield from _companions(consumer, choices)
+    for setting in consumer.settings:
+        if setting.template is None:
+            yield f"    # not reached: {one_line(_named(setting))}: {one_line(setting.reason)}"
+
+
+def _companions(consumer: Consumer, choices: Choices) -> Iterator[str]:
+    """The variables that make the app heed its address, where they were chosen, and what is to be known of it."""
     if consumer.companions and choices.companions:
         yield f"      # {one_line('; '.join(consumer.notes[:1]))}"
         for name, value in consumer.companions:
@@ -128,9 +136,6 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
         if consumer.companions:
             heeds = ", ".join(f"{k}: {json.dumps(v)}" for k, v in consumer.companions)
             yield f"      # to make it heed the environment: {heeds}"
-    for setting in consumer.settings:
-        if setting.template is None:
-            yield f"    # not reached: {one_line(_named(setting))}: {one_line(setting.reason)}"
 
 
 def _today(setting: Setting) -> str:

@@ -70,14 +70,7 @@ class _Discovery:
             # An image with an Ollama of its own asks another one as soon as a variable says so.
             if asked := self.variables.of(self.source.project.services[name]):
                 visible[name] = asked
-        by_file = Shown(self.source, self.raw, self.land, self.variables).from_files(visible, self.apps)
-        for service in self.source.project:
-            if service.name in visible and not any(s.template is not None for s in visible[service.name]):
-                shown = by_file(service)
-                if shown:
-                    known = {s.name for s in visible[service.name]}
-                    kept = [s for s in visible[service.name] if s.kind != "hardcoded"]
-                    visible[service.name] = [*kept, *(s for s in shown if s.name not in known)]
+        self._shown_by_files(visible)
         self._fronts(visible)
         consumers: list[Consumer] = []
         helpers: list[Helper] = []
@@ -94,6 +87,18 @@ class _Discovery:
             if settings:
                 consumers.append(self._consumer(service, settings))
         return consumers, helpers
+
+    def _shown_by_files(self, visible: dict[str, list[Setting]]) -> None:
+        """Add what the files of a service show, where nothing else says how it could be told."""
+        by_file = Shown(self.source, self.raw, self.land, self.variables).from_files(visible, self.apps)
+        for service in self.source.project:
+            found = visible.get(service.name)
+            if found is None or any(s.template is not None for s in found):
+                continue
+            if shown := by_file(service):
+                known = {s.name for s in found}
+                kept = [s for s in found if s.kind != "hardcoded"]
+                visible[service.name] = [*kept, *(s for s in shown if s.name not in known)]
 
     def _visible(self, service: Service) -> list[Setting]:
         if images.only_looks_on(service.image):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stackctl.project.compose import Service
@@ -79,30 +79,37 @@ def _called_ollama(host: str) -> bool:
 
 def survey(source: Source, servers: Iterable[OllamaService]) -> Landscape:
     """The names of every service: its own, its aliases, its containers' default names, its static addresses."""
-    hosts: dict[str, str] = {}
-    published: dict[int, str] = {}
-    for service in source.project:
-        for host in _names(service, source.project.name):
-            hosts.setdefault(host.lower(), service.name)
-        for port in service.ports:
-            if str(port.get("published") or "").isdigit():
-                published.setdefault(int(port["published"]), service.name)
     by_name = {s.service: s for s in servers}
-    for name, server in by_name.items():
-        for port in source.project.services[name].ports:
-            if port.get("target") == server.port and str(port.get("published") or "").isdigit():
-                published[int(port["published"])] = name
-    for service in source.project:
-        owner = source.project.network_owner(service.name)
-        if owner != service.name and service.name in by_name:
-            for host in _names(source.project.services[owner], source.project.name):
-                hosts[host.lower()] = service.name
+    hosts = _hosts(source, by_name)
+    published = _published(source, by_name)
     others = frozenset(
         s.name
         for s in source.project
         if s.name not in by_name and images.is_infrastructure(s.image) and not images.is_gateway(s.image)
     )
     return Landscape(hosts, published, by_name, others=others)
+
+
+def _hosts(source: Source, servers: Mapping[str, OllamaService]) -> dict[str, str]:
+    """Which service answers to each name, in lower case; a server answers to those whose network it uses."""
+    hosts: dict[str, str] = {}
+    for service in source.project:
+        for host in _names(service, source.project.name):
+            hosts.setdefault(host.lower(), service.name)
+    for name in (s.name for s in source.project if s.name in servers):
+        owner = source.project.network_owner(name)
+        if owner != name:
+            hosts |= {host.lower(): name for host in _names(source.project.services[owner], source.project.name)}
+    return hosts
+
+
+def _published(source: Source, servers: Mapping[str, OllamaService]) -> dict[int, str]:
+    """Which service each port of the host leads to; a server's own port before anybody else's."""
+    ports = [(port, service) for service in source.project for port in service.ports]
+    numbered = [(int(p["published"]), p, s.name) for p, s in ports if str(p.get("published") or "").isdigit()]
+    leading = {number: name for number, _, name in reversed(numbered)}
+    own = {n: name for n, port, name in numbered if name in servers and port.get("target") == servers[name].port}
+    return leading | own
 
 
 def _names(service: Service, project: str) -> list[str]:

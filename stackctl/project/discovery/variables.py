@@ -49,21 +49,32 @@ def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict
     if not named or names.is_port(name):
         return None
     if not text:
-        return Verdict(_blank(name), note="")
+        return Verdict(_blank(name))
     if _PLAIN.match(unquoted) or (_binds(name) and bind_port(unquoted) is not None):
         return None
-    if found and not found[0].scheme and found[0].port is None and land.owner(found[0].host) is None:
-        if found[0].is_host_machine:
-            return Verdict(found[0].template(), "host")
+    return _of_its_name(name, found, land, own) if found else _without_address(name, text, unquoted)
+
+
+def _of_its_name(name: str, found: list[Address], land: Landscape, own: str) -> Verdict | None:
+    """What a variable named for Ollama tells whose addresses do not show by themselves that they are one's."""
+    first = found[0]
+    if not first.scheme and first.port is None and land.owner(first.host) is None:
+        if first.is_host_machine:
+            return Verdict(first.template(), "host")
         if names.is_host(name):
-            return Verdict(found[0].template(), "external")
-    if found and all(land.owner(a.host) in {own, *land.others} or is_page(a) for a in found):
+            return Verdict(first.template(), "external")
+    if all(land.owner(a.host) in {own, *land.others} or is_page(a) for a in found):
         return None
-    if not found and (scheme := re.match(r"https?://[^/]*", unquoted)):
+    return Verdict(_blank(name))
+
+
+def _without_address(name: str, text: str, unquoted: str) -> Verdict | None:
+    """What a variable named for Ollama tells that holds something else than an address."""
+    if scheme := re.match(r"https?://[^/]*", unquoted):
         path = unquoted[scheme.end() :]
         return None if FOREIGN.search(path) else Verdict("{url}" + path, note="its host is not set today")
-    if found or re.search(r"[{}$]", text):
-        return Verdict(_blank(name), note=f"its value is `{text}`, which is no address" if not found else "")
+    if re.search(r"[{}$]", text):
+        return Verdict(_blank(name), note=f"its value is `{text}`, which is no address")
     return None
 
 
