@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from stackctl.errors import StackctlError
+    from stackctl.errors import Problem, StackctlError
     from stackctl.outcome import Outcome, Tone
     from stackctl.ports import Progress
 
@@ -249,43 +249,46 @@ class Console:
 
     def error(self, error: StackctlError) -> int:
         """Print an expected error, as JSON where that is asked for, and return its exit code."""
-        problems = getattr(error, "problems", None)
-        steps = getattr(error, "steps", None)
-        findings = getattr(error, "findings", ())
+        problems: Sequence[Problem] = getattr(error, "problems", ())
         if self.as_json:
-            document = {
-                "schema": "stackctl.error/1",
-                "code": error.code,
-                "error": type(error).__name__,
-                "message": error.message,
-                "hint": error.hint,
-                "where": error.where,
-            }
-            if problems:
-                document["problems"] = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
-            if steps:
-                document["steps"] = steps
-            if findings:
-                document["findings"] = list(findings)
-            _write(sys.stdout, self._json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
-            return error.code
-        if problems:
-            for problem in problems:
-                self._line(problem.message, sign=f"{problem.where}:", sign_tone="strong")
-                if problem.hint:
-                    self._line(f"    {problem.hint}", "dim")
-            count = len(problems)
-            self._line(f"{count} problem{'s' if count > 1 else ''}; nothing was touched", "bad")
-            return error.code
-        place = f"{error.where}: " if error.where and not error.message.startswith(error.where) else ""
-        self._line(place + error.message, sign="error:", sign_tone="bad")
-        for finding in findings:
-            self._found(finding)
-        if error.hint:
-            self._line(error.hint, sign="  →", sign_tone="strong")
-        for step in steps or []:
-            self._line(f"  $ {step}")
+            self._error_document(error, problems)
+        elif problems:
+            self._problems(problems)
+        else:
+            place = f"{error.where}: " if error.where and not error.message.startswith(error.where) else ""
+            self._line(place + error.message, sign="error:", sign_tone="bad")
+            for finding in getattr(error, "findings", ()):
+                self._found(finding)
+            if error.hint:
+                self._line(error.hint, sign="  →", sign_tone="strong")
+            for step in getattr(error, "steps", ()):
+                self._line(f"  $ {step}")
         return error.code
+
+    def _error_document(self, error: StackctlError, problems: Sequence[Problem]) -> None:
+        document: dict[str, Any] = {
+            "schema": "stackctl.error/1",
+            "code": error.code,
+            "error": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "where": error.where,
+        }
+        if problems:
+            document["problems"] = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
+        for more in ("steps", "findings"):
+            if found := getattr(error, more, ()):
+                document[more] = list(found)
+        _write(sys.stdout, self._json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
+
+    def _problems(self, problems: Sequence[Problem]) -> None:
+        """All that is wrong in a file, each with its place."""
+        for problem in problems:
+            self._line(problem.message, sign=f"{problem.where}:", sign_tone="strong")
+            if problem.hint:
+                self._line(f"    {problem.hint}", "dim")
+        count = len(problems)
+        self._line(f"{count} problem{'s' if count > 1 else ''}; nothing was touched", "bad")
 
     def text(self, text: str) -> None:
         """Plain text to standard output as it is."""
