@@ -41,7 +41,7 @@ class StackctlError(Exception):
 
 
 class ExpectedFailure(StackctlError):
-    """A check said no. Nothing is broken that was not broken before."""
+    """A check failed, a target was unfit, or a switch was rolled back; the stack is as it was."""
 
     code = 1
 
@@ -119,7 +119,10 @@ class ComposeFileError(WrongInput):
 
 
 class RollbackFailed(StackctlError):
-    """Undoing failed; ``steps`` are the commands that finish it by hand."""
+    """A rollback failed; the steps to take by hand are printed.
+
+    ``steps`` are these commands.
+    """
 
     code = 4
 
@@ -129,7 +132,7 @@ class RollbackFailed(StackctlError):
 
 
 class EngineUnusable(StackctlError):
-    """Docker or Compose cannot be used; ``hint`` holds the command that mends it."""
+    """No usable Docker engine or Compose; the hint holds the command that mends it."""
 
     code = 5
 

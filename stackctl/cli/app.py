@@ -36,7 +36,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "completion": ("completion", "More", "Print the completion script for your shell"),
 }
 SECTIONS = ("Start", "Run", "Look", "Compose", "Ollama", "More")
-_OPTIONS = [
+OPTIONS = [
     ("-C, --directory DIR", "Work in this directory"),
     ("--config FILE", "Configuration file (default: stackctl.yaml in that directory)"),
     ("--env ENV", "Environment of stackctl.yaml, such as dev or prod"),
@@ -97,7 +97,7 @@ class LazyGroup(TyperGroup):
         """The overview, from the table."""
         from stackctl.cli.overview import overview  # noqa: PLC0415
 
-        return overview(SECTIONS, VERBS, _OPTIONS, _EXAMPLES)
+        return overview(SECTIONS, VERBS, OPTIONS, _EXAMPLES)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write :meth:`get_help`."""
