@@ -11,7 +11,7 @@ OLLAMA ?= double
 MODEL ?=
 
 # The ports that the demo chose, for the verbs of its stack; it runs in the dev environment.
-ifeq ($(ENV)$(filter check test faults bench chaos wheel lock,$(MAKECMDGOALS)),dev)
+ifeq ($(ENV)$(filter check test faults bench chaos docs coverage wheel release lock,$(MAKECMDGOALS)),dev)
 -include .cache/demo/settings.mk
 endif
 
@@ -62,7 +62,7 @@ logs: env ## Its logs; ARGS=-f follows them
 	@$(stack) logs $(ARGS)
 
 ##@ Work on stackctl
-.PHONY: env engine images test-tools check test faults bench chaos wheel lock clean
+.PHONY: env engine images test-tools check test faults bench chaos docs coverage wheel release lock clean
 env:
 	@scripts/python-env
 
@@ -75,7 +75,7 @@ images: setup ## Build the project's images, where something changed
 test-tools:
 	@scripts/test-tools
 
-check: env ## Lint, format, types, who imports whom, signs of the diagnosis, shell, YAML
+check: env ## Lint, format, types, who imports whom, signs of the diagnosis, shell, YAML, the generated page
 	@scripts/check
 
 test: setup images test-tools ## All tests on the real engine; ARGS goes to pytest
@@ -90,8 +90,17 @@ bench: setup images ## Measure against plain Compose and the manual way; fails w
 chaos: setup images ## Kill and break the stack in the middle of a switch, over and over
 	@.venv/bin/python -m bench.chaos $(ARGS)
 
+docs: env ## Write docs/cli.md, the reference of the command line, from the commands
+	@.venv/bin/python scripts/cli_reference.py
+
+coverage: env ## Which lines of the pure rooms their own tests run; ARGS goes to pytest
+	@scripts/coverage $(ARGS)
+
 wheel: env ## Build the wheel in dist/, and try it in an empty environment
 	@scripts/wheel-check
+
+release: check ## Version, changelog, tag, wheel and sdist, all here: VERSION=0.2.0
+	@scripts/release $(VERSION)
 
 lock: env ## Write the hashed locks anew; ARGS=--upgrade takes the newest versions
 	@scripts/lock $(ARGS)

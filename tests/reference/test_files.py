@@ -25,7 +25,10 @@ TARGETS = [
     "faults",
     "bench",
     "chaos",
+    "docs",
+    "coverage",
     "wheel",
+    "release",
     "lock",
     "clean",
 ]
