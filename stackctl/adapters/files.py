@@ -101,13 +101,15 @@ class LocalFiles:
             raise _unwritable(path, error) from None
 
     def remove(self, path: Path) -> None:
-        """Remove a file or a directory."""
+        """Remove a file or a directory; a directory stays where another process has begun anew in it meanwhile."""
         try:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                return
             raise _unwritable(path, error) from None
 
     @contextmanager

@@ -12,9 +12,11 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stackctl.config import edit
 from tests.ollama.ways import authority
 from tests.support.cli import start_process
 from tests.support.double import Double
@@ -65,6 +67,32 @@ def test_add_edit_remove_keep_the_rest_of_the_file(plain: Project) -> None:
     listed = plain.stackctl("instances", "list").ok().out
     assert "one" in listed
     assert "two" not in listed
+
+
+def test_six_at_once_keep_six(plain: Project) -> None:
+    running = [
+        start_process("instances", "add", f"n{n}", f"http://n{n}.local", "--json", cwd=plain.directory)
+        for n in range(6)
+    ]
+    ended = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0] * 6, ended
+    listed = plain.stackctl("instances", "list", "--json").ok().json["instances"]
+    assert {entry["name"] for entry in listed} == {"one", *(f"n{n}" for n in range(6))}
+    assert not (plain.directory / ".stackctl").exists()
+
+
+def test_what_an_editor_wrote_meanwhile_is_kept(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plain.directory / "stackctl.yaml"
+    theirs = path.read_text() + "default: one\n"
+    original = edit.add_instance
+
+    def interrupted(*arguments: Any) -> str:
+        path.write_text(theirs)
+        return original(*arguments)
+
+    monkeypatch.setattr(edit, "add_instance", interrupted)
+    assert "changed by somebody else" in plain.stackctl("instances", "add", "two", "http://two.local").ended(1).text
+    assert path.read_text() == theirs
 
 
 @pytest.mark.parametrize(

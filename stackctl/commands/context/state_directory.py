@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from stackctl.commands.context.project_state import DIRECTORY, NAME, OTHERS
 from stackctl.commands.context.session import Session
+from stackctl.errors import ProjectLocked
+from stackctl.waiting import until
 
+PATIENCE = 10.0
+"""Seconds that a change of a moment waits for the lock."""
 IGNORE, LOCK = ".gitignore", "lock"
 
 
@@ -25,12 +29,30 @@ def workspace(session: Session, purpose: str) -> Iterator[None]:
 
     Wrong input and ``--dry-run`` find nothing worth keeping there, and leave nothing.
     """
-    ensure_directory(session)
     with session.files.lock(session.state_directory / LOCK, purpose):
         try:
+            # Under the lock only: until then another process may be about to remove the directory.
+            ensure_directory(session)
             yield
         finally:
             _tidy(session, {IGNORE, LOCK, NAME})
+
+
+@contextmanager
+def workspace_soon(session: Session, purpose: str) -> Iterator[None]:
+    """The same for what takes a moment: it waits for others of its kind for a few seconds before it gives up."""
+    with ExitStack() as held:
+
+        def enter() -> bool:
+            try:
+                held.enter_context(workspace(session, purpose))
+            except ProjectLocked:
+                return False
+            return True
+
+        if not until(enter, within=PATIENCE, every=0.05):
+            held.enter_context(workspace(session, purpose))
+        yield
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from typing import Any
 
 from stackctl.commands.context.project_loader import Stack, load
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import workspace_soon
 from stackctl.config import edit, loading
 from stackctl.config.secrets import SecretRef
 from stackctl.config.tree import MAX_BYTES, parse
 from stackctl.config.url import OllamaUrl, UrlError, without_credentials
-from stackctl.errors import ConfigError, Problem, UsageError
+from stackctl.errors import ConfigError, ExpectedFailure, Problem, UsageError
 from stackctl.outcome import Line, Outcome
 
 Changes = Mapping[tuple[str, ...], Any]
@@ -68,16 +69,25 @@ def _change(session: Session, name: str, done: str, settings: Changes, rewrite: 
     for path, value in settings.items():
         if path[-1] in ("bearer", "password") and isinstance(value, str):
             _reference(path, value)
-    stack = load(session)
-    data = session.files.read(session.config_path, limit=MAX_BYTES) or b""
-    mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
-    text = rewrite(loading.decode(data, stack.file))
-    _check(stack, text)
-    session.files.write(session.config_path, mark + text.encode(), mode=_mode(session))
+    with workspace_soon(session, f"instances: {name} {done}"):
+        stack = load(session)
+        data = _read(session)
+        mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
+        text = rewrite(loading.decode(data, stack.file))
+        _check(stack, text)
+        if _read(session) != data:  # by an editor, which takes no lock
+            raise ExpectedFailure(
+                f"{stack.file} was changed by somebody else meanwhile; nothing was written", hint="run it again"
+            )
+        session.files.write(session.config_path, mark + text.encode(), mode=_mode(session))
     instance = loading.read_tree(text.encode(), stack.file).data.get("instances") or {}
     data_out = {"name": name, "done": done, "instance": instance.get(name)}
     next_steps: Sequence[str] = () if done == "removed" else [f"stackctl instances test {name}"]
     return Outcome("stackctl.instances-edit/1", data_out, [Line(f"{name} {done} in {stack.file}", "ok")], next_steps)
+
+
+def _read(session: Session) -> bytes:
+    return session.files.read(session.config_path, limit=MAX_BYTES) or b""
 
 
 def _reference(path: tuple[str, ...], value: str) -> None:
