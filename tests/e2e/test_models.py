@@ -208,10 +208,11 @@ def test_nothing_to_say(stack: Project, pair: tuple[Double, Double], said: bytes
 # -- the local store ------------------------------------------------------
 
 BIG = {"big:1": {"size": 40_000_000, "family": "llama", "parameters": "1B", "capabilities": ["completion"]}}
+HEALTH = {"test": ["CMD", "ollama", "list"], "interval": "1s", "retries": 30}
 
 
 def running(stack: Project, **environment: str) -> None:
-    service = ollama(healthcheck={"test": ["CMD", "ollama", "list"], "interval": "1s", "retries": 30})
+    service = ollama(healthcheck=HEALTH)
     service["environment"] |= {"OLLAMA_DOUBLE_MODELS": "tiny-chat,qwen3:0.6b", **environment}
     stack.compose({"ollama": service}, volumes=VOLUMES)
     stack.write("stackctl.yaml", "version: 1\nlocal: {gpu: none}\n")
@@ -258,9 +259,15 @@ def test_restore_into_a_fresh_stack(stack: Project, tmp_path: Path) -> None:
     file = tmp_path / "models.tar.zst"
     stack.stackctl("models", "backup", str(file)).ok()
     docker("compose", "--project-directory", str(stack.directory), "down", "--volumes")
+    none = stack.stackctl("models", "backup", str(tmp_path / "none.zst")).ended(1).text
+    assert "no models yet" in none
+    (tmp_path / "bad.zst").write_bytes(file.read_bytes().replace(b"sha256", b"sha255", 1) + b"x")
+    stack.stackctl("models", "restore", str(tmp_path / "bad.zst")).ended(1)
+    assert docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={stack.name}") == ""
+    assert not (tmp_path / "none.zst").exists()
     ran = stack.stackctl("models", "restore", str(file), "--json").ok().json
     assert ran["verified"] is False
-    service = ollama(environment={"OLLAMA_DOUBLE_NAME": "fresh"})
+    service = ollama(environment={"OLLAMA_DOUBLE_NAME": "fresh"}, healthcheck=HEALTH)
     stack.compose({"ollama": service}, volumes=VOLUMES)
     docker("compose", "--project-directory", str(stack.directory), "up", "--detach", "--wait")
     assert names_of(stack) == {"tiny-chat:latest", "qwen3:0.6b"}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -265,16 +266,94 @@ def reads(data: bytes | bytearray) -> Callable[[list[memoryview], int], int]:
 
 def test_a_raw_frame_can_be_no_head_of_a_file() -> None:
     """Nothing but a digest guards its bytes, and a head has none."""
-    inside = Contents({f"blobs/sha256-{'0' * 64}": File(1, "0" * 64)})
+    manifest, store = listed(SMALL)
+    (path, text), *_ = store.items()
     out = io.BytesIO()
     writer = FrameWriter(out.writelines)
-    manifest = inside.to_json()
-    writer.add(tarstream.header(MANIFEST, len(manifest), 0) + manifest + tarstream.padding(len(manifest)))
+    for name, data in ((MANIFEST, manifest), (path, text)):
+        writer.add(tarstream.header(name, len(data), 0) + data + tarstream.padding(len(data)))
     writer.add(random.Random(5).randbytes(140 * tarstream.BLOCK), guarded=True)
     writer.add(tarstream.END)
     writer.close()
     with pytest.raises(Damaged, match="a raw frame where no weights are"):
         unpacked(out.getvalue())
+
+
+SMALL = made(("registry.ollama.ai/library/a/latest", [b"weights"]))
+
+
+def listed(store: dict[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
+    """A backup's manifest for a store, and that store."""
+    with opened(packed(store)) as file:
+        return peek(file).to_json(), store
+
+
+def forged(manifest: bytes, store: dict[str, bytes], head: Callable[[str, int], bytes] | None = None) -> bytes:
+    """A backup whose framing is whole and whose contents are made up."""
+    out = io.BytesIO()
+    writer = FrameWriter(out.writelines)
+    for name, data in ((MANIFEST, manifest), *store.items()):
+        front = head(name, len(data)) if head and name != MANIFEST else tarstream.header(name, len(data), 0)
+        writer.add(front + data + tarstream.padding(len(data)))
+    writer.add(tarstream.END)
+    writer.close()
+    return out.getvalue()
+
+
+def test_what_is_forged_well_is_a_backup() -> None:
+    assert unpacked(forged(*listed(SMALL)))[1].items() >= SMALL.items()
+
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another name": lambda d: d["models"][0].update(name="b:latest"),
+    "another digest": lambda d: d["models"][0].update(digest="0" * 64),
+    "one model more": lambda d: d["models"].append({"name": "b:latest", "digest": "0" * 64}),
+    "one model twice": lambda d: d["models"].append(d["models"][0]),
+    "no model": lambda d: d["models"].clear(),
+    "a name that is no text": lambda d: d["models"][0].update(name=["a"]),
+    "a file that no model needs": lambda d: d["files"].update({f"blobs/sha256-{'0' * 64}": BLANK}),
+    "a file less": lambda d: d["files"].pop(next(p for p in d["files"] if p.startswith("blobs/"))),
+    "a name with a blank": lambda d: d["files"].update({"manifests/h/n/m/t ": BLANK}),
+    "a name that goes up": lambda d: d["files"].update({"manifests/h/n/../t": BLANK}),
+    "a name with a line end": lambda d: d["files"].update({f"blobs/sha256-{'0' * 64}\n": BLANK}),
+    "a size in text": lambda d: sizes(d, "7 "),
+    "a size beyond numbers": lambda d: sizes(d, float("inf")),
+    "a size that is true": lambda d: sizes(d, True),
+    "a size below nothing": lambda d: sizes(d, -1),
+    "files in a row": lambda d: d.update(files=[]),
+}
+BLANK = {"size": 0, "sha256": "0" * 64}
+
+
+def sizes(document: dict[str, Any], size: object) -> None:
+    for entry in document["files"].values():
+        entry["size"] = size
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_list_that_differs_from_the_contents_is_refused_before_the_rest_is_read(what: str) -> None:
+    manifest, store = listed(SMALL)
+    document = json.loads(manifest)
+    FORGERIES[what](document)
+    text = json.dumps(document).replace("Infinity", "1e999").encode()
+    with pytest.raises(Damaged), opened(forged(text, store)) as file:
+        peek(file)
+
+
+@pytest.mark.parametrize("size", [b"soon", b"7 ", b"-7", b"1e999", b"9" * 5000, b""])
+@pytest.mark.parametrize("length", [b"", b" ", b"0", b"99999999", b"x"])
+def test_a_damaged_extended_header_is_refused(size: bytes, length: bytes) -> None:
+    record = b" size=" + size + b"\n"
+    text = (length or str(len(record) + len(str(len(record) + 3))).encode()) + record
+
+    def head(name: str, count: int) -> bytes:
+        extended = tarfile.TarInfo("pax")
+        extended.type, extended.size = tarfile.XHDTYPE, len(text)
+        front = extended.tobuf(tarfile.GNU_FORMAT) + text + tarstream.padding(len(text))
+        return front + tarstream.header(name, count, 0)
+
+    with pytest.raises(Damaged), opened(forged(*listed(SMALL), head)) as file:
+        peek(file)
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ def backup(
 def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) -> Outcome:
     """A backup into the local Ollama, running or not. Raises ``Damaged``, and then the store is as it was."""
     fleet = gather(session)
-    _check(path, files)
-    where = place(session, fleet)
+    contents_of(path, files)
+    where = place(session, fleet, make=True)
     begun = session.clock()
     with (
         workspace(session, f"models restore {path.name}"),
@@ -128,9 +128,9 @@ def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) 
 
 
 def contents_of(path: Path, files: BackupFiles) -> Outcome:
-    """What a backup holds, by its manifest; its payload is not read."""
-    _check(path, files)
+    """What a backup holds, by its manifest; its payload is not read. Raises ``Damaged`` where they cannot agree."""
     with files.reading(path) as file:
+        check_trailer(files.tail(path, TRAILER_SIZE), file.size)
         contents, size = peek(file), file.size
     blocks: list[Block] = [Line(f"{path}: made {contents.created}, {human_bytes(contents.size)}"), _table(contents)]
     return Outcome("stackctl.models-backup/1", {"file": str(path), "size": size, **_document(contents)}, blocks)
@@ -138,11 +138,6 @@ def contents_of(path: Path, files: BackupFiles) -> Outcome:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _check(path: Path, files: BackupFiles) -> None:
-    with files.reading(path) as file:
-        check_trailer(files.tail(path, TRAILER_SIZE), file.size)
 
 
 def _table(contents: Contents) -> Table:
@@ -185,13 +180,16 @@ class _Teller:
 # -- where the store is ----------------------------------------------------
 
 
-def place(session: Session, fleet: Fleet) -> Where:
-    """The store of the stack's own Ollama: that of its container, or the volume that a fresh stack will have."""
+def place(session: Session, fleet: Fleet, *, make: bool = False) -> Where:
+    """The store of the stack's own Ollama: that of its container, or the volume that a fresh stack will have.
+
+    That volume is made where it is missing, if ``make``; otherwise that is an ``ExpectedFailure``.
+    """
     service = fleet.stack.config.local.service
     found = [c for c in fleet.containers() if c.service == service]
     if found:
         return _of_container(found[0])
-    return _of_project(session, fleet, service)
+    return _of_project(session, fleet, service, make=make)
 
 
 def _store_path(environment: dict[str, str]) -> str:
@@ -211,7 +209,7 @@ def _of_container(container: Container) -> Where:
     return Where(("--volumes-from", container.id), path, image)
 
 
-def _of_project(session: Session, fleet: Fleet, service: str) -> Where:
+def _of_project(session: Session, fleet: Fleet, service: str, *, make: bool) -> Where:
     project, stack = fleet.project()
     local, own = stack.config.local, project.services.get(service)
     environment = {k: v or "" for k, v in own.environment.items()} if own else {}
@@ -223,7 +221,7 @@ def _of_project(session: Session, fleet: Fleet, service: str) -> Where:
             source, target = str(mount.get("source") or ""), inside
     if not source:
         raise ExpectedFailure(f"the models of {service} would be in no volume", hint="set `local: {volume: NAME}`")
-    mounted = source if source.startswith("/") else _volume(session, project, source)
+    mounted = source if source.startswith("/") else _volume(session, project, source, make=make)
     images = [local.image, own.image if own else None, DEFAULT_IMAGE]
     image = next((i for i in images if i and session.engine.image(i) is not None), None)
     if image is None:
@@ -232,10 +230,14 @@ def _of_project(session: Session, fleet: Fleet, service: str) -> Where:
     return Where(("--volume", f"{mounted}:{target}"), path, image)
 
 
-def _volume(session: Session, project: ComposeProject, source: str) -> str:
+def _volume(session: Session, project: ComposeProject, source: str, *, make: bool) -> str:
     """The engine's name of a volume; created as Compose itself would, where it is not there yet."""
     name = str(project.volumes.get(source, {}).get("name") or f"{project.name}_{source}")
     if session.engine.volume(name) is None:
+        if not make:
+            raise ExpectedFailure(
+                f"the local Ollama has no models yet: there is no volume {name}", hint="stackctl up local"
+            )
         labels = {"com.docker.compose.project": project.name, "com.docker.compose.volume": source}
         session.engine.create_volume(name, labels=labels)
     return name

@@ -6,8 +6,6 @@ The first member is the manifest, so that a reader knows at once what is to come
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
@@ -16,9 +14,17 @@ from typing import Self
 from stackctl.errors import ExpectedFailure, UsageError
 from stackctl.ollama import names
 from stackctl.ollama.backup import tarstream
-from stackctl.ollama.backup.contents import MANIFEST, MAX_MANIFESTS, Contents, File, Say, is_manifest
+from stackctl.ollama.backup.contents import (
+    MANIFEST,
+    MAX_MANIFESTS,
+    Contents,
+    File,
+    Say,
+    is_manifest,
+    layers_of,
+    model_of,
+)
 from stackctl.ollama.backup.frames import Buffer, FrameWriter
-from stackctl.ollama.text import mapping, number
 
 BUFFERS = 12
 
@@ -152,9 +158,9 @@ class _Packer:
         chosen = dict(self._chosen())
         for path, data in chosen.items():
             self.contents.files[path] = File(len(data), hashlib.sha256(data).hexdigest())
-            self.contents.models[_model(path)] = self.contents.files[path].sha256
+            self.contents.models[model_of(path)] = self.contents.files[path].sha256
         for path, data in chosen.items():
-            for digest, size in _layers(path, data):
+            for digest, size in layers_of(path, data):
                 self.contents.files[f"blobs/sha256-{digest}"] = File(size, digest)
         self.left = {path for path in self.contents.files if path.startswith("blobs/")}
         self._file(MANIFEST, self.contents.to_json())
@@ -165,13 +171,13 @@ class _Packer:
         keys = {names.key(name): name for name in self.wanted}
         found = set()
         for path, data in sorted(self.manifests.items()):
-            key = names.key(_model(path))
+            key = names.key(model_of(path))
             if not keys or key in keys:
                 found.add(key)
                 yield path, data
         absent = [name for key, name in keys.items() if key not in found]
         if absent:
-            close = names.nearest(absent[0], [_model(path) for path in self.manifests])
+            close = names.nearest(absent[0], [model_of(path) for path in self.manifests])
             raise UsageError(f"the store has no model {absent[0]}", hint=f"did you mean {close[0]}?" if close else "")
         if not found:
             raise ExpectedFailure("the store has no models", hint="stackctl models list -i local")
@@ -201,20 +207,3 @@ class _Packer:
         if digest.hexdigest() != file.sha256:
             raise ExpectedFailure(f"{entry.name} is damaged in the store", hint="remove its model and pull it again")
         self.sink.small(tarstream.padding(entry.size))
-
-
-def _model(path: str) -> str:
-    host, namespace, model, tag = path.split("/")[1:]
-    return names.ModelName(model, tag, namespace, host).short
-
-
-def _layers(path: str, data: bytes) -> Iterator[tuple[str, int]]:
-    try:
-        document = mapping(json.loads(data))
-    except (ValueError, RecursionError):
-        raise ExpectedFailure(f"the store's manifest of {_model(path)} is damaged", hint="pull it again") from None
-    layers = document.get("layers")
-    for layer in [document.get("config"), *(layers if isinstance(layers, list) else [])]:
-        match = re.fullmatch(r"sha256[:-]([0-9a-f]{64})", str(mapping(layer).get("digest")))
-        if match:
-            yield match[1], number(mapping(layer).get("size"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def entries(read_into: ReadInto, take: Take[Piece]) -> Iterator[tuple[Entry, Ite
                 override.update(_pax(meta))
             continue
         name = override.get("path", info.name)
-        size = int(override.get("size", info.size)) if info.isfile() else 0
+        size = _size(override.get("size", info.size)) if info.isfile() else 0
         override = {}
         payload = _payload(read_into, size, take)
         yield Entry(name.removeprefix("./").rstrip("/"), size, info.isfile()), payload
@@ -106,8 +107,19 @@ def _fill(read_into: ReadInto, view: memoryview, *, or_end: bool = False) -> boo
     return True
 
 
+def _size(told: str | int) -> int:
+    """A member's size: a number in the header, text in an extended one."""
+    if isinstance(told, str):
+        if not re.fullmatch(r"[0-9]{1,18}", told):
+            raise TarError("a size is no number")
+        told = int(told)
+    if told < 0:
+        raise TarError("a size is less than nothing")
+    return told
+
+
 def _meta(read_into: ReadInto, size: int) -> bytes:
-    if size > MAX_META:
+    if not 0 <= size <= MAX_META:
         raise TarError("a name is too long")
     padded = memoryview(bytearray(-(-size // BLOCK) * BLOCK))
     _fill(read_into, padded)
@@ -117,9 +129,10 @@ def _meta(read_into: ReadInto, size: int) -> bytes:
 def _pax(meta: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     while meta:
-        length = int(meta.partition(b" ")[0] or b"0")
-        if length <= 0:
-            break
+        digits = meta.partition(b" ")[0]
+        length = int(digits) if re.fullmatch(rb"[0-9]{1,9}", digits) else 0
+        if not len(digits) < length <= len(meta):
+            raise TarError("an extended header is damaged")
         key, _, value = meta[:length].partition(b" ")[2].rstrip(b"\n").partition(b"=")
         found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         meta = meta[length:]

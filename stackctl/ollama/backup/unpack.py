@@ -8,8 +8,19 @@ from collections.abc import Iterable, Iterator
 from queue import Full, Queue, SimpleQueue
 from typing import Protocol, Self
 
+from stackctl.errors import ExpectedFailure
 from stackctl.ollama.backup import tarstream
-from stackctl.ollama.backup.contents import COMPLETE, MANIFEST, MAX_MANIFESTS, Contents, Say
+from stackctl.ollama.backup.contents import (
+    COMPLETE,
+    MANIFEST,
+    MAX_MANIFESTS,
+    Contents,
+    File,
+    Say,
+    is_manifest,
+    layers_of,
+    model_of,
+)
 from stackctl.ollama.backup.frames import CHUNK, Buffer, Damaged, Raw, ReadAt, read_frames
 from stackctl.ollama.text import plain
 
@@ -49,14 +60,50 @@ class Sink(Protocol):
 
 
 def peek(source: Source) -> Contents:
-    """The manifest of a backup, from its first pieces. Raises :class:`Damaged`."""
+    """What a backup holds, from its first pieces. Raises :class:`Damaged`.
+
+    Its list is held against the manifests of its models, which follow it: it names
+    their blobs, each of them and no other.
+    """
     pieces = _Pieces(read_frames(source.read_at, source.size))
+    contents: Contents | None = None
+    left: set[str] = set()
+    blobs: set[str] = set()
     try:
         for entry, payload in tarstream.entries(pieces.read_into, pieces.take):
-            return _manifest(entry, payload)
+            if contents is None:
+                contents = _manifest(entry, payload)
+                left = {path for path in contents.files if is_manifest(path)}
+                if sum(contents.files[path].size for path in left) > MAX_MANIFESTS:
+                    raise Damaged("the file is damaged: its manifests are too big to be manifests")
+            else:
+                _expected(entry, contents, left)
+                left.remove(entry.name)
+                blobs |= _blobs(entry.name, b"".join(_plain(piece) for piece in payload))
+            if not left:
+                break
     except tarstream.TarError as error:
         raise Damaged(f"the file is damaged: {error}") from None
-    raise Damaged("the file is empty")
+    if contents is None or left:
+        raise Damaged("the file was cut: files of its manifest are missing")
+    if blobs != {path for path in contents.files if not is_manifest(path)}:
+        raise Damaged("the file is damaged: its list of files is not what its models need")
+    return contents
+
+
+def _blobs(path: str, data: bytes) -> set[str]:
+    try:
+        return {f"blobs/sha256-{digest}" for digest, _ in layers_of(path, data)}
+    except ExpectedFailure:
+        raise Damaged(f"the file is damaged: the manifest of {model_of(path)} cannot be read") from None
+
+
+def _expected(entry: tarstream.Entry, contents: Contents, left: set[str]) -> File:
+    """The list's word on a member that comes next; raises :class:`Damaged` where it has another."""
+    file = contents.files.get(entry.name)
+    if file is None or entry.name not in left or entry.size != file.size or not entry.is_file:
+        raise Damaged(f"the file is damaged: {plain(entry.name, 200)} is not as its manifest says")
+    return file
 
 
 def unpack(source: Source, sink: Sink, *, say: Say) -> Contents:
@@ -69,20 +116,19 @@ def unpack(source: Source, sink: Sink, *, say: Say) -> Contents:
     that to be held against their digests. Both are the same bytes as long as
     nobody writes to the file.
     """
+    contents = peek(source)
     pieces = _Pieces(ahead(read_frames(source.read_at, source.size)))
-    contents: Contents | None = None
-    seen: set[str] = set()
+    left = set(contents.files)
+    listed = False
     done = 0
     with _Checker(source.read_at) as checker:
         try:
             for entry, payload in tarstream.entries(pieces.read_into, pieces.take):
-                if contents is None:
-                    contents = _manifest(entry, payload)
+                if not listed:
+                    listed = _manifest(entry, payload) == contents
                     continue
-                file = contents.files.get(entry.name)
-                if file is None or entry.name in seen or entry.size != file.size or not entry.is_file:
-                    raise Damaged(f"the file is damaged: {plain(entry.name, 200)} is not as its manifest says")
-                seen.add(entry.name)
+                file = _expected(entry, contents, left)
+                left.remove(entry.name)
                 sink.write(tarstream.header(entry.name, entry.size, 0))
                 for piece in payload:
                     _pass(piece, source, sink, checker)
@@ -93,7 +139,7 @@ def unpack(source: Source, sink: Sink, *, say: Say) -> Contents:
         except tarstream.TarError as error:
             raise Damaged(f"the file is damaged: {error}") from None
         pieces.finish()
-    if contents is None or set(contents.files) - seen:
+    if left:
         raise Damaged("the file was cut: files of its manifest are missing")
     if not source.unchanged():
         raise Damaged("the file was written to while it was read")
