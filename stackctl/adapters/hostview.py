@@ -7,30 +7,33 @@ stays unknown. Root sees more (rules, processes of others) than a user does.
 from __future__ import annotations
 
 import errno
-import http.client
 import ipaddress
 import json
 import os
 import re
 import socket
-import subprocess
 import time
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TypeVar
 
+from stackctl.adapters import procfs
+from stackctl.adapters.host import SystemHost
+from stackctl.adapters.ollamahost import unit_files
+from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.scene import HostSeen, HostTry, Listener
 from stackctl.diagnose.signs.board import STANDARD_PORT
-from stackctl.diagnose.signs.route import parse_listeners
+from stackctl.hostsetup.observed import Process
+from stackctl.ollama.client import OllamaClient
+from stackctl.ollama.errors import OllamaError
+from stackctl.ollama.server import Server
 
 T = TypeVar("T")
 PATIENCE = 4.5
 """Seconds for a name or a connection tried from the host."""
 _OF_IPTABLES = r"table ip6? (?:nat|filter|mangle|raw|security) "
-_UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _BINARIES = ("/usr/local/bin/ollama", "/usr/bin/ollama", "/bin/ollama")
 _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -46,11 +49,16 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
         tried = {t: pool.submit(_try, *t) for t in tries}
         rules = pool.submit(_rules)
         journal = pool.submit(_journal)
-        listeners = _listeners()
+        running = procfs.processes(containers=False)
+        listeners = tuple(
+            Listener(held.socket.address, held.socket.port, held.process.name if held.process else "")
+            for held in procfs.with_holders(procfs.sockets(), running)
+        )
         own = [("127.0.0.1", STANDARD_PORT), *(("127.0.0.1", x.port) for x in listeners if "ollama" in x.process)]
         asked = list(dict.fromkeys([*own, *servers]))[:8]
         models = [pool.submit(_models, *server) for server in asked]
-        unit, unit_time = _unit()
+        files = unit_files(SystemHost(), None)
+        unit = next((file.path for file in files if not file.drop_in), "")
         store = next((p for p in _STORES if Path(p).is_file()), "")
         out = HostSeen(
             known=True,
@@ -63,11 +71,11 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
             names={n: _in_time(f, ()) for n, f in resolved.items()},
             tries={t: _in_time(f, HostTry("TIMEOUT", PATIENCE * 1000)) for t, f in tried.items()},
             neighbours=_neighbours(),
-            unit=unit,
-            unit_time=unit_time,
+            unit={file.path: file.text for file in files} if unit else {},
+            unit_time=_mtime(unit) if unit else None,
             binary_time=next((t for p in _BINARIES if (t := _mtime(p))), None),
-            process_environment=_process_environment(),
-            daemon=_daemon(),
+            process_environment=_process_environment(running.values()),
+            daemon=_daemon(running.values()),
             client_config=_json(str(Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json")),
             kernel=os.uname().release,
             boot_time=_boot_time(),
@@ -122,18 +130,10 @@ def _json(path: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _run(argv: Sequence[str], seconds: float = 3.0) -> str | None:
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace")[: 1 << 20] if done.returncode == 0 else None
-
-
 def _rules() -> str | None:
     if os.geteuid() != 0:
         return None
-    found, native = _run(["iptables-save"]), _run(["nft", "list", "ruleset"])
+    found, native = _said("iptables-save"), _said("nft", "list", "ruleset")
     if found is None or not native:
         return native if found is None else found
     tables = re.findall(r"(?ms)^table [^{]+\{.*?^\}", native)
@@ -143,57 +143,19 @@ def _rules() -> str | None:
 def _journal() -> str:
     if not Path("/run/systemd/system").is_dir():
         return _text("/run/log/ollama.log")
-    return _run(["journalctl", "-u", "ollama", "-n", "80", "--no-pager", "-q"]) or ""
+    return _said("journalctl", "-u", "ollama", "-n", "80", "--no-pager", "-q") or ""
 
 
-def _listeners() -> tuple[Listener, ...]:
-    owners = _owners()
-    found = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        text = _text(table, 1 << 20)
-        inodes = [
-            line.split()[9] for line in text.splitlines()[1:] if len(line.split()) > 9 and line.split()[3] == "0A"
-        ]
-        for listener, inode in zip(parse_listeners(text), inodes, strict=True):
-            found.append(Listener(listener.address, listener.port, owners.get(inode, "")))
-    return tuple(found)
-
-
-def _owners() -> dict[str, str]:
-    """Inode of a socket to the name of the process that holds it; those of others need root."""
-    found: dict[str, str] = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [str(link.readlink()) for link in (process / "fd").iterdir()]
-            name = (process / "comm").read_text().strip()
-        except OSError:
-            continue
-        for link in links:
-            if link.startswith("socket:["):
-                found[link[8:-1]] = name
-    return found
-
-
-def _process_environment() -> dict[str, str]:
+def _process_environment(running: Iterable[Process]) -> dict[str, str]:
     """Of the process called ``ollama`` in this network namespace, where it may be read."""
-    here = _namespace("self")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text().strip() != "ollama" or _namespace(process.name) != here:
-                continue
-            entries = (process / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        pairs = (e.decode("utf-8", "replace").partition("=") for e in entries)
-        return {k: v for k, _, v in pairs if k.startswith("OLLAMA_")}
-    return {}
+    found = next((p.environment for p in running if p.name == "ollama" and p.environment is not None), {})
+    return {name: value for name, value in found.items() if name.startswith("OLLAMA_")}
 
 
-def _namespace(process: str) -> str:
-    try:
-        return str(Path(f"/proc/{process}/ns/net").readlink())
-    except OSError:
-        return ""
+def _said(*argv: str) -> str | None:
+    """What a listing command printed, or None where it failed or is not there."""
+    done = SystemHost().run(argv, timeout=3.0)
+    return done.text[: 1 << 20] if done.code == 0 else None
 
 
 def _addresses() -> tuple[str, ...]:
@@ -213,7 +175,7 @@ def _addresses() -> tuple[str, ...]:
 
 def _neighbours() -> dict[str, str]:
     found = {}
-    for line in (_run(["ip", "neigh", "show"]) or "").splitlines():
+    for line in (_said("ip", "neigh", "show") or "").splitlines():
         fields = line.split()
         if fields:
             found[fields[0]] = fields[-1]
@@ -241,38 +203,16 @@ def _try(address: str, port: int) -> HostTry:
     return HostTry(error, (time.monotonic() - start) * 1000)
 
 
-def _unit() -> tuple[dict[str, str], float | None]:
-    found: dict[str, str] = {}
-    changed = None
-    for base in _UNITS:
-        path = Path(base) / "ollama.service"
-        if path.is_file() and str(path) not in found:
-            found[str(path)] = _text(str(path))
-            changed = changed or _mtime(str(path))
-            for dropin in sorted(Path(base, "ollama.service.d").glob("*.conf")):
-                found[str(dropin)] = _text(str(dropin))
-            break
-    return found, changed
-
-
-def _daemon() -> dict[str, object]:
+def _daemon(running: Iterable[Process]) -> dict[str, object]:
     """The daemon's configuration: the file that its command line names, and its flags."""
     path, flags = "/etc/docker/daemon.json", {}
-    here = _namespace("self")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text().strip() != "dockerd" or _namespace(process.name) != here:
-                continue
-            argv = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-        except OSError:
-            continue
-        for index, word in enumerate(argv):
-            name, equals, value = word.partition("=")
-            if name == "--config-file":
-                path = value if equals else argv[index + 1]
-            if name == "--iptables" and value == "false":
-                flags["iptables"] = False
-        break
+    argv = next((process.argv for process in running if process.name == "dockerd"), ())
+    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--config-file":
+            path = value if equals else following
+        if name == "--iptables" and value == "false":
+            flags["iptables"] = False
     return {**_json(path), **flags}
 
 
@@ -294,12 +234,9 @@ def _egress_mtu() -> int | None:
 def _models(address: str, port: int) -> dict[str, tuple[str, ...]]:
     """Models of an Ollama of this machine, or of a container on it, where one answers within half a second."""
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{at}/api/tags", timeout=0.5) as answer:
-            document = json.loads(answer.read(1 << 20))
-    except (OSError, ValueError, RecursionError, http.client.HTTPException):
+        with OllamaClient(Server(at, OllamaUrl("http", address, port), timeout=0.5)) as client:
+            names = tuple(model.name for model in client.tags())
+    except OllamaError:
         return {}
-    rows = document.get("models") if isinstance(document, dict) else None
-    names = tuple(str(r.get("name")) for r in rows or [] if isinstance(r, dict)) if isinstance(rows, list) else ()
     return {at: names} if names else {}

@@ -12,7 +12,6 @@ import fcntl
 import os
 import secrets
 import select
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackctl.adapters import process
 from stackctl.errors import ExpectedFailure
 from stackctl.waiting import until
 
@@ -156,13 +156,12 @@ class _Helper:
         self._descriptor: int | None = None
         if fifo is not None:
             os.mkfifo(fifo, 0o600)
-        through = subprocess.PIPE if fifo is None else subprocess.DEVNULL
-        self.process = subprocess.Popen(
+        through = process.PIPE if fifo is None else process.DEVNULL
+        self.process = process.spawn(
             argv,
-            stdin=through if mode == "w" else subprocess.DEVNULL,
-            stdout=through if mode == "r" else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+            stdin=through if mode == "w" else process.DEVNULL,
+            stdout=through if mode == "r" else process.DEVNULL,
+            stderr=process.PIPE,
         )
         self._said = bytearray()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -239,8 +238,8 @@ class _Helper:
         """Wait until it has ended, or make it end."""
         try:
             self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            subprocess.run(remove, capture_output=True, check=False, timeout=30)
+        except process.TimeoutExpired:
+            process.run(remove, timeout=30)
             self.process.kill()
             self.process.wait()
         self._listener.join(2)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from stackctl.adapters import procfs
 from stackctl.adapters.host import SystemHost
-from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HostObserved, Listener, Process
+from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HeldSocket, HostObserved, Process
 from stackctl.hostsetup.plan import listen_argument
-from stackctl.hostsetup.sockets import Listening, is_wildcard, parse_proc_net_tcp
 from stackctl.hostsetup.units import UnitFile, environment_of
+from stackctl.sockets import is_wildcard
 
 UNIT = "ollama.service"
 # In the order in which systemd looks (systemd.unit(5)).
@@ -38,9 +37,6 @@ PROPERTIES = (
     "InvocationID",
     "User",
 )
-# Of a process's environment only these are taken: the rest is nobody's business, and may be secret.
-_VARIABLE = re.compile(r"^(?:OLLAMA|CUDA|HIP|ROCR|HSA|GGML|LLAMA_ARG)_|^HOME$")
-_CONTAINER = re.compile(r"\b([0-9a-f]{64})\b")
 _GPU_LINE = re.compile(
     r"inference compute|no compatible GPUs|driver too old|GPU discovery|dropping (?:ROCm|integrated)"
 )
@@ -52,9 +48,8 @@ def observe(port: int, host: SystemHost | None = None) -> HostObserved:
     host = host or SystemHost()
     properties = _properties(host)
     files = unit_files(host, properties)
-    sockets = _sockets()
-    processes = _processes()
-    listeners = _with_holders(sockets, processes)
+    processes = procfs.processes(containers=True)
+    listeners = procfs.with_holders(procfs.sockets(), processes)
     held = [listener for listener in listeners if listener.socket.port == port]
     servers = [process for process in processes.values() if process.serves_ollama]
     journal = _journal(host, properties)
@@ -109,100 +104,6 @@ def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[Uni
         if data is not None:
             found.append(UnitFile(path, data.decode("utf-8", "replace"), drop_in))
     return tuple(found)
-
-
-def _sockets() -> list[Listening]:
-    found: list[Listening] = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            found += parse_proc_net_tcp(Path(table).read_text(encoding="ascii"))
-        except OSError:
-            continue
-    return found
-
-
-def _processes() -> dict[int, Process]:
-    """Processes of this network namespace, and Ollamas in containers of this machine."""
-    own, home = _link("/proc/self/ns/net"), _container(Path("/proc/self"))
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        process = _process(entry, home)
-        if process is None:
-            continue
-        if _link(f"{entry}/ns/net") in (own, "") or (process.container and process.serves_ollama):
-            found[process.pid] = process
-    return found
-
-
-def _container(entry: Path) -> str:
-    """The ID of the container that a process runs in, by its control group; empty outside of any."""
-    try:
-        match = _CONTAINER.search((entry / "cgroup").read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return ""
-    return match[1] if match else ""
-
-
-def _process(entry: Path, home: str) -> Process | None:
-    """One process; ``home`` is the container that we are in ourselves, which does not count."""
-    try:
-        argv = tuple(a.decode("utf-8", "replace") for a in (entry / "cmdline").read_bytes().split(b"\0")[:-1])
-        name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
-        uid = entry.stat().st_uid
-    except OSError:
-        return None
-    executable, container = _link(f"{entry}/exe"), _container(entry)
-    return Process(
-        pid=int(entry.name),
-        name=name,
-        argv=argv,
-        executable=executable.removesuffix(" (deleted)"),
-        user=_user(uid),
-        environment=_environment(entry),
-        container="" if container == home else container,
-        deleted=executable.endswith(" (deleted)"),
-    )
-
-
-def _environment(entry: Path) -> dict[str, str] | None:
-    try:
-        data = (entry / "environ").read_bytes()
-    except OSError:
-        return None
-    pairs = (item.decode("utf-8", "replace").partition("=") for item in data.split(b"\0") if item)
-    return {name: value for name, _, value in pairs if _VARIABLE.match(name)}
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)  # noqa: PTH115  (namespaces are links to no path)
-    except OSError:
-        return ""
-
-
-def _with_holders(sockets: Iterable[Listening], processes: dict[int, Process]) -> list[Listener]:
-    """Sockets with the process that holds each: by the file descriptors under /proc, root's to see."""
-    wanted = {f"socket:[{socket.inode}]": socket for socket in sockets}
-    holders: dict[Listening, Process] = {}
-    for pid, process in processes.items():
-        try:
-            descriptors = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  (names alone are needed, and there are many)
-        except OSError:
-            continue
-        for descriptor in descriptors:
-            socket = wanted.get(_link(f"/proc/{pid}/fd/{descriptor}"))
-            if socket is not None and (socket not in holders or pid < holders[socket].pid):
-                holders[socket] = process
-    return [Listener(socket, holders.get(socket)) for socket in sorted(wanted.values())]
 
 
 def _devices(host: SystemHost) -> tuple[Device, ...]:
@@ -280,7 +181,7 @@ def _disk(servers: Iterable[Process], files: Iterable[UnitFile]) -> Disk | None:
     return Disk(wanted or str(path), usage.total, usage.free)
 
 
-def _base_url(held: Iterable[Listener]) -> str:
+def _base_url(held: Iterable[HeldSocket]) -> str:
     for listener in held:
         address = listener.socket.address
         if is_wildcard(address):

@@ -12,6 +12,7 @@ from stackctl.diagnose.answers import Seen
 from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container, EngineInfo
 from stackctl.project.compose import ComposeProject
+from stackctl.sockets import is_loopback, is_wildcard, reaches
 
 
 @dataclass(frozen=True)
@@ -58,26 +59,19 @@ class Listener:
     @property
     def loopback(self) -> bool:
         """Whether only the machine itself reaches it."""
-        ip = ipaddress.ip_address(self.address)
-        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-        return (mapped or ip).is_loopback
+        return is_loopback(self.address)
 
     @property
     def everywhere(self) -> bool:
         """Whether it is bound to all addresses."""
-        return ipaddress.ip_address(self.address).is_unspecified
+        return is_wildcard(self.address)
 
     def takes(self, address: str, *, v6only: bool = False) -> bool:
         """Whether a connection to ``address`` ends here; ``::`` takes IPv4 too unless the kernel is told otherwise."""
         try:
-            wanted = ipaddress.ip_address(address)
+            return reaches(self.address, address, v6_only=v6only)
         except ValueError:
             return False
-        bound = ipaddress.ip_address(self.address)
-        if bound.is_unspecified:
-            return bound.version == wanted.version or (bound.version == 6 and not v6only)
-        mapped = bound.ipv4_mapped if isinstance(bound, ipaddress.IPv6Address) else None
-        return (mapped or bound) == wanted
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
 from stackctl.hostsetup.firewall import subject_for
-from stackctl.hostsetup.observed import HostObserved, Listener, Process
+from stackctl.hostsetup.observed import HeldSocket, HostObserved, Process
 from stackctl.hostsetup.ollama_host import parse_ollama_host
 from stackctl.hostsetup.plan import Network, listen_argument
-from stackctl.hostsetup.sockets import is_loopback, is_wildcard
+from stackctl.sockets import is_loopback, is_wildcard
 
 _PROXIES = frozenset({"nginx", "caddy", "haproxy", "traefik", "apache2", "httpd", "envoy"})
 
@@ -151,7 +151,7 @@ def _elsewhere(seen: HostObserved, title: str) -> Result:
     )
 
 
-def _where(listener: Listener) -> str:
+def _where(listener: HeldSocket) -> str:
     holder = f" ({listener.process.name}, pid {listener.process.pid})" if listener.process else ""
     return f"{listen_argument(listener.socket.address, listener.socket.port)}{holder}"
 

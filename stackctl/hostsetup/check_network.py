@@ -10,7 +10,7 @@ from stackctl.hostsetup.findings import Finding, Result, Severity, result
 from stackctl.hostsetup.firewall import Tried, connected, named_sources, subject_for, try_source
 from stackctl.hostsetup.observed import HostObserved
 from stackctl.hostsetup.plan import Network
-from stackctl.hostsetup.sockets import is_loopback
+from stackctl.sockets import is_loopback
 
 TITLE = "The firewall lets the stack in, and it alone"
 # RFC 5737 and RFC 3849: addresses that are nobody's, for "anybody else".

@@ -11,7 +11,7 @@ from stackctl.hostsetup import iptables_rules, nft_rules
 from stackctl.hostsetup.observed import Device, HostObserved
 from stackctl.hostsetup.packets import Packet, Verdict, settle
 from stackctl.hostsetup.plan import Network
-from stackctl.hostsetup.sockets import is_loopback, is_wildcard
+from stackctl.sockets import is_loopback, is_wildcard
 
 _ADDRESS = re.compile(
     r"(?<![\w.:])((?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*:[0-9a-fA-F:]*)(?:/(\d{1,3})\b)?"

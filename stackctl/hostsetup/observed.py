@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackctl.hostsetup.sockets import Listening
 from stackctl.hostsetup.units import UnitFile
+from stackctl.sockets import Listening
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Listener:
+class HeldSocket:
     """A listening socket and who holds it; ``process`` is None where that may not be seen."""
 
     socket: Listening
@@ -93,7 +93,7 @@ class HostObserved:
 
     port: int
     root: bool
-    listeners: tuple[Listener, ...] = ()
+    listeners: tuple[HeldSocket, ...] = ()
     processes: tuple[Process, ...] = ()
     devices: tuple[Device, ...] = ()
     v6_only: bool = False
@@ -109,7 +109,7 @@ class HostObserved:
     installed_version: str = ""
 
     @property
-    def on_port(self) -> tuple[Listener, ...]:
+    def on_port(self) -> tuple[HeldSocket, ...]:
         """Listeners on the port in question."""
         return tuple(listener for listener in self.listeners if listener.socket.port == self.port)
 

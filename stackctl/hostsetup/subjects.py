@@ -9,7 +9,6 @@ from stackctl.hostsetup.plan import HostPlan
 from stackctl.hostsetup.setup import Setup
 
 FIREWALLS = frozenset({"ufw", "firewalld", "iptables", "nftables"})
-PROXIES = frozenset({"nginx", "caddy"})
 
 RENDER: Mapping[str, Callable[[HostPlan], Setup]] = {
     "systemd": systemd.render,

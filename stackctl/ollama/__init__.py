@@ -1,1 +1,1 @@
-"""The Ollama API: client, instances, models, versions; no Docker here."""
+"""The Ollama API: client, instances, models; no Docker here."""

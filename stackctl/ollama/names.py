@@ -76,11 +76,6 @@ class ModelName:
         """Equal for names that mean one model: matching ignores case."""
         return self.full.lower()
 
-    @property
-    def is_cloud(self) -> bool:
-        """Whether the server hands the model on to ollama.com instead of running it."""
-        return self.tag.lower() == "cloud" or self.tag.lower().endswith("-cloud")
-
 
 def key(text: str) -> str:
     """The comparison key of a name as users and servers write it; unreadable text stands for itself."""

@@ -7,7 +7,6 @@ that was cut (ollama 0.33, server/images.go:998-1125).
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from typing import Any, Literal
 from stackctl.ollama.text import human_bytes, human_seconds, mapping, number, plain
 
 Stage = Literal["starting", "downloading", "verifying", "finishing", "done", "failed"]
-MAX_LINE = 8 << 20
 MAX_LAYERS = 10_000
 WINDOW = 5.0
 LINE_EVERY = 0.06
@@ -144,36 +142,6 @@ def _error_text(error: Any) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error
     return plain(error)
-
-
-def decode_lines(chunks: Iterable[bytes], max_line: int = MAX_LINE) -> Iterator[dict[str, Any]]:
-    """NDJSON objects from chunks of bytes; a line that is no object becomes ``{"error": …}`` and ends it.
-
-    A last line without a line break counts. Lines are bounded by ``max_line`` bytes.
-    """
-    rest = b""
-    for chunk in chunks:
-        rest += chunk
-        *lines, rest = rest.split(b"\n")
-        for line in lines:
-            if line.strip():
-                decoded = _decode(line)
-                yield decoded
-                if "error" in decoded:
-                    return
-        if len(rest) > max_line:
-            yield {"error": f"a line of more than {max_line:,} bytes"}
-            return
-    if rest.strip():
-        yield _decode(rest)
-
-
-def _decode(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return {"error": f"a line that is not JSON: {plain(line[:80].decode('utf-8', 'replace'), 80)}"}
-    return value if isinstance(value, dict) else {"error": "a line that is not a JSON object"}
 
 
 def track(model: str, lines: Iterable[Any], clock: Callable[[], float]) -> Iterator[PullProgress]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stackctl.hostsetup.ollama_host import parse_ollama_host
-from stackctl.hostsetup.sockets import is_loopback, parse_proc_net_tcp, reaches
 from stackctl.hostsetup.units import UnitFile, environment_of, mistakes_in, split_words
+from stackctl.sockets import is_loopback, parse_proc_net_tcp, reaches
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TCP = HEAD + (

@@ -8,11 +8,11 @@ import pytest
 
 from stackctl.hostsetup import iptables_rules, nft_rules
 from stackctl.hostsetup.check import CHECKS, findings_of, run_checks
-from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HostObserved, Listener, Process
+from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HeldSocket, HostObserved, Process
 from stackctl.hostsetup.packets import Packet
 from stackctl.hostsetup.plan import parse_network
-from stackctl.hostsetup.sockets import Listening
 from stackctl.hostsetup.units import UnitFile
+from stackctl.sockets import Listening
 
 GIB = 1 << 30
 OLLAMA = Process(
@@ -35,7 +35,7 @@ GOOD = HostObserved(
     processes=(OLLAMA,),
     devices=DEVICES,
     properties={"LoadState": "loaded", "ActiveState": "active"},
-    listeners=(Listener(Listening("::", 11434, 1, 999), OLLAMA),),
+    listeners=(HeldSocket(Listening("::", 11434, 1, 999), OLLAMA),),
     files=(
         UnitFile("/etc/systemd/system/ollama.service", '[Service]\nEnvironment="PATH=/bin"\n'),
         UnitFile(
@@ -64,8 +64,8 @@ def test_a_good_server_has_no_finding() -> None:
     assert causes(GOOD, "172.18.0.0/16") == {}
 
 
-def listener(address: str, port: int = 11434, process: Process | None = OLLAMA) -> Listener:
-    return Listener(Listening(address, port, 1, 0), process)
+def listener(address: str, port: int = 11434, process: Process | None = OLLAMA) -> HeldSocket:
+    return HeldSocket(Listening(address, port, 1, 0), process)
 
 
 def serving(**environment: str) -> HostObserved:

@@ -6,7 +6,6 @@ import pytest
 
 from stackctl.ollama import names
 from stackctl.ollama.listing import missing_models
-from stackctl.ollama.versions import parse, supports
 
 
 @pytest.mark.parametrize(
@@ -62,17 +61,3 @@ def test_nearest_puts_other_tags_first() -> None:
     assert names.nearest("nomic-embed-txt", known) == ["nomic-embed-text:latest"]
     assert names.nearest("zzzz", known) == []
     assert len(names.nearest("tinychat", ["tiny-chat", "tiny-chat:latest"])) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("0.33.0-rc2", (0, 33, 0)), ("v0.5", (0, 5, 0)), ("0.0.0", None), ("", None), (None, None), ("new", None)],
-)
-def test_versions(text: str | None, numbers: tuple[int, int, int] | None) -> None:
-    assert parse(text) == numbers
-
-
-def test_supports() -> None:
-    assert supports("0.6.4", "capabilities-in-show") is True
-    assert supports("0.6.3", "capabilities-in-show") is False
-    assert supports("0.0.0", "cloud") is None

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from stackctl.ollama.pull import MAX_LINE, PullProgress, decode_lines, track
+from stackctl.ollama.pull import PullProgress, track
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
@@ -84,23 +84,3 @@ def test_nonsense_does_no_harm(line: object) -> None:
     progress = played(line, {"status": "success"})
     assert progress[-1].stage == "done"
     assert all("\x1b" not in p.text and "\x1b" not in p.status for p in progress)
-
-
-def test_lines_from_chunks_however_they_are_cut() -> None:
-    data = b'{"status":"a"}\n\n{"status":"\xc3\xa4"}\r\n{"status":"success"}'
-    for size in (1, 2, 7, 100):
-        chunks = [data[i : i + size] for i in range(0, len(data), size)]
-        assert [line["status"] for line in decode_lines(chunks)] == ["a", "ä", "success"]
-
-
-@pytest.mark.parametrize("data", [b"<html>\n", b"[" * 20000 + b"\n", b"\xff\xfe\n", b"3\n"])
-def test_a_line_that_is_no_object_ends_it(data: bytes) -> None:
-    lines = list(decode_lines([data, b'{"status":"success"}\n']))
-    assert len(lines) == 1
-    assert "error" in lines[0]
-
-
-def test_a_line_without_end_is_given_up() -> None:
-    chunks = (b"x" * (1 << 20) for _ in range(1000))
-    assert "error" in next(iter(decode_lines(chunks)))
-    assert sum(1 for _ in chunks) > 1000 - (MAX_LINE >> 20) - 2

@@ -13,6 +13,7 @@ from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs import engine
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 from stackctl.ports import Container
+from stackctl.sockets import parse_proc_net_tcp
 
 FAST = 2000.0
 """ms. Below it an unreachable host was answered by a rule (at the second SYN, 1 s, where ICMP is rate-limited); ARP
@@ -163,17 +164,8 @@ def _behind(case: Case, board: Board, tried: Connected) -> None:
 def listeners(seen: Seen) -> Iterator[Listener]:
     """Listening sockets of the namespace that a probe stood in."""
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        yield from parse_listeners(seen.files.get(path, ""))
-
-
-def parse_listeners(text: str) -> Iterator[Listener]:
-    """Listeners of one table of ``/proc/net`` (proc(5)); words are in the byte order of the machine, little here."""
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 3 and fields[3] == "0A":
-            words, _, port = fields[1].partition(":")
-            raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
-            yield Listener(str(ipaddress.ip_address(raw)), int(port, 16))
+        for socket in parse_proc_net_tcp(seen.files.get(path, "")):
+            yield Listener(socket.address, socket.port)
 
 
 def _published(case: Case, port: int) -> list[tuple[Container, dict[str, Any]]]:

@@ -32,7 +32,10 @@ def parse_proc_net_tcp(text: str) -> list[Listening]:
         if len(fields) < 10 or fields[3] != _LISTEN:
             continue
         address, _, port = fields[1].partition(":")
-        found.append(Listening(_address(address), int(port, 16), int(fields[9]), int(fields[7])))
+        try:
+            found.append(Listening(_address(address), int(port, 16), int(fields[9]), int(fields[7])))
+        except (ValueError, struct.error):
+            continue
     return found
 
 
