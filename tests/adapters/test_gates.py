@@ -22,11 +22,6 @@ GATES = {
 }
 RELAY_DOOR = {"adapters/reach.py"}
 """Listens on a unix socket of its own, for the relay in a container to come back to."""
-STILL_OPEN = {
-    "process": {"adapters/hub.py", "adapters/reach.py", "adapters/modelstore.py", "adapters/hostview.py"},
-    "http": {"adapters/hostview.py"},
-}
-"""Not converted yet. This list only ever shrinks."""
 ELSEWHERE = {"diagnose/vantage/"}
 """Scripts that run in other people's containers, and not in this program."""
 
@@ -89,7 +84,7 @@ def used() -> dict[str, set[str]]:
 
 def everywhere(what: str) -> set[str]:
     """Modules of the package that use it."""
-    return {name for name, found in used().items() if what in found} - STILL_OPEN.get(what, set())
+    return {name for name, found in used().items() if what in found}
 
 
 def test_one_module_starts_processes() -> None:
