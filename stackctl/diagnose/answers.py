@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,13 +124,10 @@ def parse(stdout: bytes, *, vantage: str = "exec") -> Seen:
     for row in rows:
         kind = row.get("k")
         slot = aims.setdefault(str(row["aim"]), {"c": [], "s": [], "a": []}) if row.get("aim") else None
-        if kind == "facts":
+        if kind in ("facts", "files"):
             files.update({str(k): str(v) for k, v in (row.get("files") or {}).items()})
             space.update({str(k): (int(v[0]), int(v[1])) for k, v in (row.get("space") or {}).items()})
-            tool, now = str(row.get("tool") or ""), row.get("now")
-        elif kind == "files":
-            files.update(row.get("files") or {})
-            space.update({k: (v[0], v[1]) for k, v in (row.get("space") or {}).items()})
+            tool, now = str(row.get("tool") or tool), row.get("now", now)
         elif kind == "tool":
             shell, tool, able = True, f"sh ({row['raw']}, {row['names']})", row["raw"] != "none"
             tls_able, now = row["tls"] != "none", row.get("now")
@@ -141,19 +138,15 @@ def parse(stdout: bytes, *, vantage: str = "exec") -> Seen:
             names[str(row["host"])] = _resolved(row)
         elif kind == "connect":
             (slot["c"] if slot is not None else connects).append(_connected(row))
-        elif kind == "tls" and slot is not None:
-            slot["s"].append(_shaken(row))
-        elif kind == "ask" and slot is not None:
-            slot["a"].append(_answered(row))
+        elif kind in _OF_AN_AIM and slot is not None:
+            where, made = _OF_AN_AIM[kind]
+            slot[where].append(made(row))
         elif kind == "limit":
             limits.append(str(row.get("text")))
         elif kind == "end":
             complete = bool(row.get("complete"))
-    if vantage == "exec":
-        first = "sh" if shell else tool.split(" ", 1)[0]
-        vantage = f"exec:{first}" if first else "exec"
     return Seen(
-        vantage=vantage,
+        vantage=_vantage(vantage, "sh" if shell else tool.split(" ", 1)[0]),
         aims={
             name: AimSeen(slot.get("r"), tuple(slot["c"]), tuple(slot["s"]), tuple(slot["a"]))
             for name, slot in aims.items()
@@ -317,3 +310,15 @@ def _answered(row: dict[str, Any]) -> Answered:
         float(row["ttfb"]) if isinstance(row.get("ttfb"), int | float) else None,
         tuple((float(t), int(n)) for t, n in (row.get("marks") or [])[:64]),
     )
+
+
+def _vantage(given: str, program: str) -> str:
+    """Where the questions were asked from; inside a consumer, with the program that asked them."""
+    return f"exec:{program}" if given == "exec" and program else given
+
+
+_OF_AN_AIM: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "tls": ("s", _shaken),
+    "ask": ("a", _answered),
+}
+"""Rows that add one more to what was seen of an aim."""

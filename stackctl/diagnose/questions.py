@@ -118,14 +118,7 @@ def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
         aims.append(Aim("userinfo", url, (Ask("version", "GET", version, {"Authorization": f"Basic {token}"}),), at))
     if 404 in statuses and (url.prefix or told.suffix):
         aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(told.headers)),), at))
-    more = []
-    if Sign.URL_SLASH in told.marks:
-        more.append(
-            Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}')
-        )
-    if _is_old(found):
-        more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(told.headers), body=b"{}"))
-    if more:
+    if more := _more(told, url, found):
         aims.append(
             Aim(told.aim, url, tuple(more), at, verify=told.verify, trust=told.trust, server_name=told.server_name)
         )
@@ -136,6 +129,18 @@ def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
     for page in origins(case):
         aims.append(Aim("page", url, (Ask("version", "GET", version, {**told.headers, "Origin": page}),), at))
     return aims
+
+
+def _more(told: Told, url: OllamaUrl, found: AimSeen) -> list[Ask]:
+    """Further requests to the same aim, where its address or its version gives a reason."""
+    more = []
+    if Sign.URL_SLASH in told.marks:
+        more.append(
+            Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}')
+        )
+    if _is_old(found):
+        more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(told.headers), body=b"{}"))
+    return more
 
 
 def _is_old(found: AimSeen) -> bool:

@@ -58,7 +58,10 @@ def read(
     parts = [p for p in re.split(r"[;,]", text) if p]
     if len(parts) > 1:
         marks.add(Sign.VALUE_LIST)
-    return [_one(consumer, variable, value, part, marks, source, template, port) for part in parts[:8]]
+    return [
+        _one(consumer, variable, value, part, marks, source=source, template=template, partner=port)
+        for part in parts[:8]
+    ]
 
 
 def _one(
@@ -67,6 +70,7 @@ def _one(
     value: str,
     part: str,
     shared: set[Sign],
+    *,
     source: str,
     template: str,
     partner: tuple[str, int] | None,
@@ -93,27 +97,8 @@ def _one(
         marks.add(Sign.VALUE_NO_HOST if scheme in ("http", "https") else Sign.VALUE_OTHER_SCHEME)
         return Told(consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source)
     if port is None:
-        if partner is not None:
-            port = partner[1]
-            marks = (
-                (marks - {Sign.VALUE_NO_SCHEME}) | {Sign.VALUE_HOST_PORT} if Sign.VALUE_NO_SCHEME in marks else marks
-            )
-        elif Sign.VALUE_HOST_PORT in marks:
-            port = DEFAULT_PORT
-        else:
-            marks.add(Sign.URL_PORT_OMITTED)
-            port = 443 if scheme == "https" else 80
-    path, suffix = split.path, ""
-    if (path.endswith("/") and path.strip("/")) or path == "/":
-        marks.add(Sign.URL_SLASH)
-    path = re.sub("/+$", "", path)
-    if match := _ENDPOINT.search(path):
-        marks.add(Sign.URL_ENDPOINT)
-        suffix, path = match[0], path[: match.start()]
-    elif path.endswith(("/v1", "/api")):
-        cut = path.rindex("/")
-        suffix, path = path[cut:], path[:cut]
-        marks.add(Sign.URL_V1 if suffix == "/v1" else Sign.URL_API)
+        port = _port(scheme, partner, marks)
+    path, suffix = _path(split.path, marks)
     if openai and not suffix:
         marks.add(Sign.URL_OPENAI_BARE)
     if path:
@@ -136,6 +121,34 @@ def _one(
         template=template,
         port_variable=partner[0] if partner is not None and split.port is None else "",
     )
+
+
+def _port(scheme: str, partner: tuple[str, int] | None, marks: set[Sign]) -> int:
+    """The port of an address that names none, and the mark of where it comes from."""
+    if partner is not None:
+        if Sign.VALUE_NO_SCHEME in marks:
+            marks.remove(Sign.VALUE_NO_SCHEME)
+            marks.add(Sign.VALUE_HOST_PORT)
+        return partner[1]
+    if Sign.VALUE_HOST_PORT in marks:
+        return DEFAULT_PORT
+    marks.add(Sign.URL_PORT_OMITTED)
+    return 443 if scheme == "https" else 80
+
+
+def _path(path: str, marks: set[Sign]) -> tuple[str, str]:
+    """A path as the prefix of the API and what comes after it, and the marks of both."""
+    if (path.endswith("/") and path.strip("/")) or path == "/":
+        marks.add(Sign.URL_SLASH)
+    path = re.sub("/+$", "", path)
+    if match := _ENDPOINT.search(path):
+        marks.add(Sign.URL_ENDPOINT)
+        return path[: match.start()], match[0]
+    if path.endswith(("/v1", "/api")):
+        cut = path.rindex("/")
+        marks.add(Sign.URL_V1 if path[cut:] == "/v1" else Sign.URL_API)
+        return path[:cut], path[cut:]
+    return path, ""
 
 
 def is_private(host: str) -> bool:

@@ -35,7 +35,18 @@ def switch(
     with workspace(session, f"switch {name}"):
         recover(session, stack, project, dry_run=dry_run)
         state = read_state(session)
-        return _switch(session, stack, project, name, state, "switch", dry_run, timeout, assume_yes, deep)
+        return _switch(
+            session,
+            stack,
+            project,
+            name,
+            state,
+            verb="switch",
+            dry_run=dry_run,
+            timeout=timeout,
+            assume_yes=assume_yes,
+            deep=deep,
+        )
 
 
 def _switch(
@@ -44,6 +55,7 @@ def _switch(
     project: ComposeProject,
     name: str,
     state: State | None,
+    *,
     verb: str,
     dry_run: bool,
     timeout: float,
@@ -91,4 +103,14 @@ def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
             )
         if state is None or state.previous is None:
             raise ExpectedFailure("there is no earlier verified target to go back to", hint="stackctl history")
-        return _switch(session, stack, project, state.previous, state, "rollback", False, timeout, True)
+        return _switch(
+            session,
+            stack,
+            project,
+            state.previous,
+            state,
+            verb="rollback",
+            dry_run=False,
+            timeout=timeout,
+            assume_yes=True,
+        )

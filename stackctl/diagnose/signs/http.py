@@ -143,13 +143,23 @@ def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answere
         board.note(Sign.SERVER_GATEWAY, f"the answer comes from {server}")
     if reply.is_html or root.is_html:
         board.note(Sign.ANSWER_HTML, f"{line}: a page, not an API")
-    if status == 403:
+    _denied(case, board, reply, line)
+    _from_a_proxy(board, reply, line, answer)
+    if status == 503 and "busy" in reply.error:
+        board.note(Sign.HTTP_503_BUSY, f"{line}: {reply.error[:80]}")
+    if status == 200 and http.model_names(reply) is None:
+        board.note(Sign.ANSWER_FOREIGN, f"{line}, and it is no list of models: {_short(reply.text)}")
+
+
+def _denied(case: Case, board: Board, reply: Reply, line: str) -> None:
+    """What the request was refused for, as other requests show."""
+    if reply.status == 403:
         if not reply.body:
             board.note(Sign.HTTP_403_EMPTY, f"{line} with an empty body")
         plain = case.further_aim("localhost").ask("version")
         if plain is not None and http.read(plain.raw).status == 200:
             board.note(Sign.HTTP_403_HOST, "the same request with `Host: localhost` answers 200")
-    if status == 401:
+    if reply.status == 401:
         challenge = reply.headers.get("www-authenticate", "")
         board.note(
             Sign.HTTP_401_CHALLENGE if challenge else Sign.HTTP_401_BARE,
@@ -161,22 +171,24 @@ def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answere
         with_user = case.further_aim("userinfo").ask("version")
         if with_user is not None and http.read(with_user.raw).status == 200:
             board.note(Sign.HTTP_401_USERINFO_WORKS, "with the user and password of the URL it answers 200")
-    if 300 <= status < 400:
+
+
+def _from_a_proxy(board: Board, reply: Reply, line: str, answer: Answered) -> None:
+    """Answers that something in front of Ollama gives in its place."""
+    if 300 <= reply.status < 400:
         to = reply.headers.get("location", "")
         if to.startswith("https://"):
             board.note(Sign.REDIRECT_HTTPS, f"{line}, Location: {to}", location=to)
-    if status in (502, 503, 504, 524) and not reply.error:
-        board.note(Sign.GATEWAY_ERROR, f"{line} from {server or 'a proxy'} after {answer.ms:.0f} ms")
-    if status == 400 and (reply.is_html or "HTTPS" in reply.text or "HTTP request to an HTTPS" in reply.text):
+    if reply.status in (502, 503, 504, 524) and not reply.error:
+        board.note(
+            Sign.GATEWAY_ERROR, f"{line} from {reply.headers.get('server') or 'a proxy'} after {answer.ms:.0f} ms"
+        )
+    if reply.status == 400 and (reply.is_html or "HTTPS" in reply.text or "HTTP request to an HTTPS" in reply.text):
         tls = "HTTPS" in reply.text
         board.note(
             Sign.HTTP_400_TLS if tls else Sign.HTTP_400_HTML,
             f"{line}: {' '.join(re.sub('<[^>]+>', ' ', reply.text).split())[:80]}",
         )
-    if status == 503 and "busy" in reply.error:
-        board.note(Sign.HTTP_503_BUSY, f"{line}: {reply.error[:80]}")
-    if status == 200 and http.model_names(reply) is None:
-        board.note(Sign.ANSWER_FOREIGN, f"{line}, and it is no list of models: {_short(reply.text)}")
 
 
 def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:

@@ -304,24 +304,27 @@ def _beyond(case: Case, board: Board, tried: Connected) -> None:
     if host.daemon.get("iptables") is False:
         board.note(Sign.DAEMON_NO_IPTABLES, 'the daemon\'s configuration says "iptables": false')
     if host.rules is not None:
-        board.note(Sign.RULES_KNOWN)
-        if re.search(r"(?m)^table (?:inet|ip) (?!nat|filter|mangle|raw)\S+ \{", host.rules):
-            board.note(Sign.RULES_NFT)
-        if "MASQUERADE" not in host.rules and "masquerade" not in host.rules:
-            board.note(Sign.RULES_NO_MASQUERADE, "the host's nat table has no MASQUERADE for containers")
-        if drop := _rule(host.rules, tried.port, r"DROP|REJECT"):
-            board.note(Sign.RULES_BLOCK, f"a rule of the host: {drop}")
-        if re.search(r"-A ufw-", host.rules) or "ufw-user-input" in host.rules:
-            board.note(Sign.RULES_UFW, "ufw is active on the host")
-        if re.search(r"firewalld|IN_public|IN_docker", host.rules):
-            board.note(Sign.RULES_FIREWALLD, "firewalld is active on the host")
-        if re.search(
-            r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", host.rules
-        ):
-            board.note(Sign.RULES_DOCKER0_ONLY, "the rule that lets containers in names docker0 or 172.17.0.0/16")
+        _rules(board, host.rules, tried.port)
     bridge = case.further_aim("bridge")
     if any(c.ok for c in bridge.connected):
         board.note(Sign.BRIDGE_OK, f"from Docker's default bridge {tried.address}:{tried.port} accepts")
+
+
+def _rules(board: Board, rules: str, port: int) -> None:
+    """What the firewall of the host does with packets from containers to ``port``."""
+    board.note(Sign.RULES_KNOWN)
+    if re.search(r"(?m)^table (?:inet|ip) (?!nat|filter|mangle|raw)\S+ \{", rules):
+        board.note(Sign.RULES_NFT)
+    if "MASQUERADE" not in rules and "masquerade" not in rules:
+        board.note(Sign.RULES_NO_MASQUERADE, "the host's nat table has no MASQUERADE for containers")
+    if drop := _rule(rules, port, r"DROP|REJECT"):
+        board.note(Sign.RULES_BLOCK, f"a rule of the host: {drop}")
+    if re.search(r"-A ufw-", rules) or "ufw-user-input" in rules:
+        board.note(Sign.RULES_UFW, "ufw is active on the host")
+    if re.search(r"firewalld|IN_public|IN_docker", rules):
+        board.note(Sign.RULES_FIREWALLD, "firewalld is active on the host")
+    if re.search(r"(?m)^-A (?:INPUT|ufw\S*|IN_\S*)\b[^\n]*(?:-i docker0\b|-s 172\.17\.0\.0/16)[^\n]*-j ACCEPT", rules):
+        board.note(Sign.RULES_DOCKER0_ONLY, "the rule that lets containers in names docker0 or 172.17.0.0/16")
 
 
 def _rule(rules: str, port: int, verdict: str) -> str:

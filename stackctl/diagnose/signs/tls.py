@@ -48,16 +48,7 @@ def read(case: Case, board: Board) -> None:
     if first.error == "TIMEOUT":
         board.note(Sign.TLS_STALLS, f"the TLS handshake gets no answer in {first.ms:.0f} ms, {case.where}")
     if first.error != "VERIFY":
-        plain = case.aim.ask("plain")
-        answer = http.read(plain.raw) if plain else None
-        if first.error == "WRONG_VERSION_NUMBER" or (answer and answer.status):
-            board.note(
-                Sign.TLS_NOT_SPOKEN, f"what answers at {case.host}:{case.port} is no TLS ({first.error}), {case.where}"
-            )
-        if answer and answer.status:
-            board.note(
-                Sign.TLS_PLAIN_ANSWERS, f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}"
-            )
+        _no_tls(case, board, first)
         return
     board.note(
         _REFUSALS.get(first.verify or 0, Sign.TLS_REFUSED),
@@ -76,6 +67,20 @@ def read(case: Case, board: Board) -> None:
         board.note(
             Sign.TLS_TRUSTED_WITH_CA if given[0].ok else Sign.TLS_UNTRUSTED_WITH_CA,
             f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}",
+        )
+
+
+def _no_tls(case: Case, board: Board, shaken: Shaken) -> None:
+    """Where there was no handshake to judge: whether what answers there speaks plain HTTP."""
+    plain = case.aim.ask("plain")
+    answer = http.read(plain.raw) if plain else None
+    if shaken.error == "WRONG_VERSION_NUMBER" or (answer and answer.status):
+        board.note(
+            Sign.TLS_NOT_SPOKEN, f"what answers at {case.host}:{case.port} is no TLS ({shaken.error}), {case.where}"
+        )
+    if answer and answer.status:
+        board.note(
+            Sign.TLS_PLAIN_ANSWERS, f"a plain GET / on the same port answers {answer.status}: {_short(answer.text)}"
         )
 
 
