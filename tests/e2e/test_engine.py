@@ -66,7 +66,7 @@ def test_no_permission(verb: list[str], plain: Project, tmp_path: Path) -> None:
     unusable(ran, "no permission on the Docker socket", "usermod -aG docker")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_does_not_wait_for_an_engine_that_hangs(
     number: signal.Signals, plain: Project, tmp_path: Path
 ) -> None:

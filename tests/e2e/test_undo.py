@@ -72,7 +72,7 @@ def waiting(process: subprocess.Popen[str], stack: Project) -> None:
     pytest.fail(f"it did not come to wait: {process.communicate()}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(number: signal.Signals, stack: Project, host_double: Double) -> None:
     prepare(stack, "sleep 50")
     stack.stackctl("up").ok()
