@@ -166,6 +166,9 @@ class Engine(Protocol):
     def get_ready(self) -> None:
         """Load what acting on containers needs, side by side with what runs."""
 
+    def connect_meanwhile(self) -> None:
+        """Get ready to read the engine while Compose reads the next project; the first read tells of what failed."""
+
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
 

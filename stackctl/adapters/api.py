@@ -51,6 +51,10 @@ class EngineApi:
         self._prefix = ""
         self._unusable: EngineUnusable | None = None
 
+    def connect(self) -> None:
+        """Do now what the first request would do before it is sent."""
+        self._connected()
+
     def info(self) -> dict[str, Any]:
         """``/info``."""
         return dict(self._json("/info") or {})

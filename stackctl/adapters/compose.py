@@ -25,6 +25,8 @@ class Compose:
 
     def __init__(self, docker: Sequence[str], context: str | None, say: Callable[[str], None]) -> None:
         self._docker, self._context, self._say = list(docker), context, say
+        self.meanwhile: Callable[[], None] | None = None
+        """Called once, while the next project is read."""
 
     def run(
         self,
@@ -73,17 +75,24 @@ class Compose:
         return {name: digest for name, _, digest in (line.partition(" ") for line in done.text.splitlines()) if digest}
 
     def _read(self, call: ComposeCall, options: Sequence[str]) -> Completed:
-        done = self._ask([*self._argv(call), "config", *options], call.variables, str(call.directory))
+        meanwhile, self.meanwhile = self.meanwhile, None
+        done = self._ask([*self._argv(call), "config", *options], call.variables, str(call.directory), meanwhile)
         if done.code:
             raise compose_error(done)
         return done
 
-    def _ask(self, argv: Sequence[str], variables: Mapping[str, str], where: str | None) -> Completed:
+    def _ask(
+        self,
+        argv: Sequence[str],
+        variables: Mapping[str, str],
+        where: str | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Completed:
         """A question that needs no engine, by Compose's own program where that does the same."""
         if self._plugin is None:
-            return self._run(argv, variables, where, READ_TIMEOUT)
+            return self._run(argv, variables, where, READ_TIMEOUT, meanwhile=meanwhile)
         origin = {plugin.STARTED_BY: argv[0]}
-        return self._run([self._plugin, *argv[1:]], {**variables, **origin}, where, READ_TIMEOUT)
+        return self._run([self._plugin, *argv[1:]], {**variables, **origin}, where, READ_TIMEOUT, meanwhile=meanwhile)
 
     def _run(
         self,
@@ -92,11 +101,18 @@ class Compose:
         where: str | None,
         timeout: float | None,
         on_line: Callable[[str], None] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Completed:
         self._say(process.shown(argv[1:]))
         done = enginefail.started(
             lambda: process.run(
-                argv, timeout=timeout, variables=variables, cwd=where, limit=OUTPUT_LIMIT, on_line=on_line
+                argv,
+                timeout=timeout,
+                variables=variables,
+                cwd=where,
+                limit=OUTPUT_LIMIT,
+                on_line=on_line,
+                meanwhile=meanwhile,
             )
         )
         if done.code and (reason := enginefail.classify(done.error_text)):

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -90,6 +91,14 @@ class DockerEngine(Remembering):
     def get_ready(self) -> None:
         """Load what acting on containers needs, side by side with what runs."""
         threading.Thread(target=self._whales.load, daemon=True).start()
+
+    def connect_meanwhile(self) -> None:
+        """Load what reading takes, and connect, while Compose reads the next project."""
+        self._compose.meanwhile = self._connect
+
+    def _connect(self) -> None:
+        with suppress(ApiUnavailable, EngineUnusable):  # the first read tells of it
+            self._api.connect()
 
     def compose_version(self) -> str:
         """Compose's version; raises :class:`EngineUnusable` where it is absent or too old. Asked once."""

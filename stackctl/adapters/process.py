@@ -42,12 +42,13 @@ def run(
     cwd: str | None = None,
     limit: int = OUTPUT_LIMIT,
     on_line: Callable[[str], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Completed:
     """Run ``argv`` to its end and return what it said.
 
     ``variables`` are added to the environment. Each stream is kept up to
     ``limit`` bytes and read on to its end. ``on_line`` is given each line of
-    standard error as it comes. ``FileNotFoundError`` and ``PermissionError``
+    standard error as it comes; ``meanwhile`` is called while it runs. ``FileNotFoundError`` and ``PermissionError``
     of the program itself are the caller's to word.
     """
     process = _start(argv, PIPE if stdin is not None else DEVNULL, PIPE, PIPE, variables, cwd, tuple(HELD))
@@ -64,6 +65,8 @@ def run(
         threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
     timed_out = False
     try:
+        if meanwhile is not None:
+            meanwhile()
         process.wait(timeout)
     except subprocess.TimeoutExpired:
         timed_out = True

@@ -96,3 +96,17 @@ def test_a_spawned_process_is_talked_to_and_has_a_session_of_its_own(tmp_path: P
     assert os.getsid(process.pid) == process.pid
     out, _ = process.communicate(b"said\n", timeout=10)
     assert out.decode().splitlines() == [str(tmp_path), f"1 {process.pid}", "said"]
+
+
+def test_what_is_done_meanwhile() -> None:
+    order: list[str] = []
+    done = run(["sh", "-c", "sleep 0.3; echo out"], meanwhile=lambda: order.append("meanwhile"))
+    assert (order, done.text) == (["meanwhile"], "out\n")
+
+    def fail() -> None:
+        raise RuntimeError
+
+    begun = time.monotonic()
+    with pytest.raises(RuntimeError):
+        run(["sleep", "60"], meanwhile=fail)
+    assert time.monotonic() - begun < 10

@@ -158,6 +158,9 @@ class World:
     def get_ready(self) -> None:
         pass
 
+    def connect_meanwhile(self) -> None:
+        pass
+
     def info(self) -> EngineInfo:
         return EngineInfo("28.5.2", "2.40.3", True, False, False, (), ())
 

@@ -31,6 +31,7 @@ def switch(
     stack = load(session, environment=state.environment if state else None)
     # Before the lock says what it is held for: a URL that is refused may hold a password.
     resolve(stack.config, name)
+    session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     with workspace(session, f"switch {name}"):
         recover(session, stack, project, dry_run=dry_run)
@@ -89,6 +90,7 @@ def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
     """Undo an unfinished transaction, or go back to the verified target before this one."""
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
+    session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     with workspace(session, "rollback"):
         found = unfinished(session)

@@ -24,6 +24,7 @@ def up(session: Session, profile: str | None, *, timeout: float = 300.0, dry_run
     if profile:
         # Before the lock says what it is held for: a URL that is refused may hold a password.
         resolve(stack.config, profile)
+    session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     options = Options(
         "up", everything=True, dry_run=dry_run, health_timeout=timeout, on_unreachable=stack.config.on_unreachable

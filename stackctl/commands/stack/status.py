@@ -46,6 +46,7 @@ def status(session: Session) -> Outcome:
     """Look, and touch nothing."""
     state = read_state(session)
     stack = load(session, environment=state.environment if state else None)
+    session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     name = choose_profile(stack, project, state, None)
     observed = observe(
