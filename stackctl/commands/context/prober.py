@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import secrets
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,6 @@ _PASSING = re.compile(r"OCI runtime exec failed(?!.*executable file not found)|i
 """What an exec ends with while its container starts again; an image without a shell says so otherwise."""
 STORE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 """By which the clients of an image are told a trust store."""
-KNOWN_IMAGES = ("stackctl.local/python:base", "stackctl.local/backend:dev")
 
 
 @dataclass(frozen=True)
@@ -174,9 +174,6 @@ class Prober:
             return self._image
 
     def _find_image(self, near: str) -> _ProbeImage | None:
-        for reference in KNOWN_IMAGES:
-            if self.engine.image(reference) is not None:
-                return _ProbeImage(reference, for_python)
         if made := self._make_image():
             return made
         for reference in dict.fromkeys([*self.images, near, "busybox"]):
@@ -198,7 +195,8 @@ class Prober:
         if not info.local or info.desktop or python is None:
             return None
         interpreter, mounts = python
-        reference = "stackctl.local/probe:once"
+        # Its own name each time: another stackctl on this engine removes the one that it made.
+        reference = f"stackctl-probe:{secrets.token_hex(4)}"
         self.engine.import_image(_bare_root(), reference, labels={"io.stackctl.role": "probe", **self.labels})
         image = _ProbeImage(reference, lambda plan: for_python(plan, interpreter), mounts, ours=True)
         argv, stdin = image.render(ProbePlan((), facts=False, budget=2.0))
