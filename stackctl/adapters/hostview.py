@@ -23,7 +23,7 @@ from stackctl.adapters import procfs
 from stackctl.adapters.host import SystemHost
 from stackctl.adapters.ollamahost import unit_files
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose.scene import HostSeen, HostTry, Listener
+from stackctl.diagnose.scene import HostFacts, HostTry, ListeningSocket
 from stackctl.diagnose.signs.board import STANDARD_PORT
 from stackctl.hostsetup.observed import Process
 from stackctl.ollama.client import OllamaClient
@@ -38,7 +38,7 @@ _BINARIES = ("/usr/local/bin/ollama", "/usr/bin/ollama", "/bin/ollama")
 _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequence[tuple[str, int]] = ()) -> HostSeen:
+def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequence[tuple[str, int]] = ()) -> HostFacts:
     """One look: ``names`` are resolved and ``tries`` connected to from here; ``servers`` are asked for their models.
 
     At most about 4.5 s.
@@ -51,7 +51,7 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
         journal = pool.submit(_journal)
         running = procfs.processes(containers=False)
         listeners = tuple(
-            Listener(held.socket.address, held.socket.port, held.process.name if held.process else "")
+            ListeningSocket(held.socket.address, held.socket.port, held.process.name if held.process else "")
             for held in procfs.with_holders(procfs.sockets(), running)
         )
         own = [("127.0.0.1", STANDARD_PORT), *(("127.0.0.1", x.port) for x in listeners if "ollama" in x.process)]
@@ -60,7 +60,7 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
         files = unit_files(SystemHost(), None)
         unit = next((file.path for file in files if not file.drop_in), "")
         store = next((p for p in _STORES if Path(p).is_file()), "")
-        out = HostSeen(
+        out = HostFacts(
             known=True,
             listeners=listeners,
             addresses=_addresses(),

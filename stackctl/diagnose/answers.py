@@ -72,7 +72,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class AimSeen:
+class AimAnswers:
     """Everything seen on the way to one URL."""
 
     resolved: Resolved | None = None
@@ -90,7 +90,7 @@ class AimSeen:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProbeAnswers:
     """What one probe brought back. ``vantage`` is ``exec:python3``, ``exec:node``, ``exec:sh`` or ``probe``.
 
     ``complete`` is false where the probe ran out of time; ``able`` is false
@@ -98,7 +98,7 @@ class Seen:
     """
 
     vantage: str
-    aims: dict[str, AimSeen] = field(default_factory=dict)
+    aims: dict[str, AimAnswers] = field(default_factory=dict)
     names: dict[str, Resolved] = field(default_factory=dict)
     connects: tuple[Connected, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Seen:
     tls_able: bool = True
 
 
-def parse(stdout: bytes, *, vantage: str = "exec") -> Seen:
+def parse(stdout: bytes, *, vantage: str = "exec") -> ProbeAnswers:
     """Read the lines of any of the three probes; lines that are none are passed over."""
     rows = list(_rows(stdout))
     aims: dict[str, dict[str, Any]] = {}
@@ -145,10 +145,10 @@ def parse(stdout: bytes, *, vantage: str = "exec") -> Seen:
             limits.append(str(row.get("text")))
         elif kind == "end":
             complete = bool(row.get("complete"))
-    return Seen(
+    return ProbeAnswers(
         vantage=_vantage(vantage, "sh" if shell else tool.split(" ", 1)[0]),
         aims={
-            name: AimSeen(slot.get("r"), tuple(slot["c"]), tuple(slot["s"]), tuple(slot["a"]))
+            name: AimAnswers(slot.get("r"), tuple(slot["c"]), tuple(slot["s"]), tuple(slot["a"]))
             for name, slot in aims.items()
         },
         names=names,

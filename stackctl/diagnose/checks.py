@@ -1,4 +1,4 @@
-"""The rungs of the ladder, from what was seen: what ``diagnose --json`` calls ``checks``, and one verdict."""
+"""The rungs of the ladder, from what was seen: what ``diagnose --json`` calls ``checks``, and how far one comes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stackctl.diagnose import reply as http
-from stackctl.diagnose.answers import AimSeen, Answered, Seen
+from stackctl.diagnose import http_reply as http
+from stackctl.diagnose.answers import AimAnswers, Answered, ProbeAnswers
 from stackctl.diagnose.plan import Aim
 
 Status = Literal["passed", "failed", "skipped", "unknown"]
 
 
 @dataclass(frozen=True)
-class ProbeResult:
+class Check:
     """One check. ``ms`` is wall time in milliseconds or None; ``observed`` holds what was seen, JSON-ready."""
 
     id: str
@@ -47,14 +47,14 @@ class Reach:
     """
 
     ok: bool
-    checks: tuple[ProbeResult, ...]
+    checks: tuple[Check, ...]
     version: str | None = None
     models: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     address: str = ""
 
     @property
-    def failed(self) -> ProbeResult | None:
+    def failed(self) -> Check | None:
         """The rung where it ends."""
         bad = [c for c in self.checks if c.status == "failed"]
         return next(iter(bad or [c for c in self.checks if c.status == "unknown"]), None)
@@ -66,14 +66,14 @@ class Reach:
         return "" if check is None else explain(check)
 
 
-def judge(seen: Seen, aim: Aim, consumer: str | None, *, models: Sequence[str] = ()) -> Reach:
+def judge(seen: ProbeAnswers, aim: Aim, consumer: str | None, *, models: Sequence[str] = ()) -> Reach:
     """The ladder of one aim as seen from one vantage point."""
     found = seen.aims.get(aim.id)
     target, vantage = str(aim.url), seen.vantage
 
-    def check(rung: str, verdict: Status, took: float | None = None, /, **observed: Any) -> ProbeResult:
+    def check(rung: str, status: Status, took: float | None = None, /, **observed: Any) -> Check:
         kept = {k: v for k, v in observed.items() if v not in (None, "")}
-        return ProbeResult(rung, consumer, target, vantage, verdict, took, kept)
+        return Check(rung, consumer, target, vantage, status, took, kept)
 
     if found is None or not seen.able:
         return Reach(ok=False, checks=tuple(check(name, "unknown") for name in ("name", "tcp", "http", "api")))
@@ -99,7 +99,7 @@ def judge(seen: Seen, aim: Aim, consumer: str | None, *, models: Sequence[str] =
     )
 
 
-def _name(found: AimSeen, check: Any) -> list[ProbeResult]:
+def _name(found: AimAnswers, check: Any) -> list[Check]:
     if found.resolved is None:
         return []
     r = found.resolved
@@ -107,7 +107,7 @@ def _name(found: AimSeen, check: Any) -> list[ProbeResult]:
     return [check("name", status, r.ms, error=r.error, addresses=list(r.addresses) or None, host=r.host)]
 
 
-def _tcp(found: AimSeen, check: Any) -> list[ProbeResult]:
+def _tcp(found: AimAnswers, check: Any) -> list[Check]:
     if not found.connected:
         return [check("tcp", "skipped")]
     good = next((c for c in found.connected if c.ok), None)
@@ -119,7 +119,7 @@ def _tcp(found: AimSeen, check: Any) -> list[ProbeResult]:
     ]
 
 
-def _tls(found: AimSeen, check: Any) -> list[ProbeResult]:
+def _tls(found: AimAnswers, check: Any) -> list[Check]:
     if not found.shaken:
         return [check("tls", "skipped")]
     first = found.shaken[0]
@@ -130,7 +130,7 @@ def _tls(found: AimSeen, check: Any) -> list[ProbeResult]:
     ]
 
 
-def _api(found: AimSeen, check: Any) -> tuple[str | None, list[str] | None, list[ProbeResult]]:
+def _api(found: AimAnswers, check: Any) -> tuple[str | None, list[str] | None, list[Check]]:
     root, first, tags = found.ask("root"), found.ask("version"), found.ask("tags")
     if first is None and tags is None:
         return None, None, [check("http", "skipped"), check("api", "skipped")]
@@ -173,18 +173,18 @@ def _first(answers: list[Answered], read: Any) -> Any:
     return next((value for a in answers if (value := read(http.read(a.raw))) is not None), None)
 
 
-def _skip_after_failure(rows: list[ProbeResult]) -> list[ProbeResult]:
-    kept: list[ProbeResult] = []
+def _skip_after_failure(rows: list[Check]) -> list[Check]:
+    kept: list[Check] = []
     for row in rows:
         kept.append(row)
         if row.status == "failed" and row.id in ("name", "tcp", "tls"):
             later = [r for r in rows[len(kept) :] if r.status != "failed" and r.id != row.id]
-            kept += [ProbeResult(r.id, r.consumer, r.target, r.vantage, "skipped") for r in later]
+            kept += [Check(r.id, r.consumer, r.target, r.vantage, "skipped") for r in later]
             break
     return kept
 
 
-def explain(check: ProbeResult) -> str:
+def explain(check: Check) -> str:
     """One line about a check that did not pass."""
     seen, where = check.observed, f"seen from {check.vantage}"
     text = {

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose import remedies, repairs, signs, verdict
-from stackctl.diagnose.answers import Seen
+from stackctl.diagnose import findings as finding_rules
+from stackctl.diagnose import remedies, repair_makers, signs
+from stackctl.diagnose.answers import ProbeAnswers
 from stackctl.diagnose.checks import Reach, judge
+from stackctl.diagnose.findings import Finding, Remedy
 from stackctl.diagnose.plan import Aim
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
-from stackctl.diagnose.verdict import Finding
 
 
 @dataclass(frozen=True)
@@ -34,68 +35,74 @@ def judge_scene(scene: Scene, meant: Mapping[str, OllamaUrl]) -> Judgement:
 def reaches_of(scene: Scene) -> dict[tuple[str, str], Reach]:
     """How far each consumer comes towards each URL that it is told."""
     found: dict[tuple[str, str], Reach] = {}
-    for told in scene.told:
-        if told.url is None or (told.consumer, told.aim) in found:
+    for setting in scene.settings:
+        if setting.url is None or (setting.consumer, setting.aim) in found:
             continue
-        seen = scene.seen.get(told.consumer) or Seen("none", able=False)
-        found[told.consumer, told.aim] = judge(seen, Aim(told.aim, told.url), told.consumer, models=told.models)
+        seen = scene.seen.get(setting.consumer) or ProbeAnswers("none", able=False)
+        found[setting.consumer, setting.aim] = judge(
+            seen, Aim(setting.aim, setting.url), setting.consumer, models=setting.models
+        )
     return found
 
 
 def _findings(scene: Scene, meant: Mapping[str, OllamaUrl], reaches: Mapping[tuple[str, str], Reach]) -> list[Finding]:
-    boards: list[tuple[Told, Board]] = []
-    for told in scene.told:
-        board = signs.of(scene, told)
-        case = Case.of(scene, told)
+    boards: list[tuple[UrlSetting, Board]] = []
+    for setting in scene.settings:
+        board = signs.of(scene, setting)
+        case = Case.of(scene, setting)
         page = case.further_aim("page").ask("version")
         if page is not None and b" 403 " in page.raw[:20]:
             board.note(Sign.ORIGIN_REFUSED, "with the Origin of its page, the same request is answered 403")
-        remedies.complete(board, case, meant.get(told.consumer))
-        boards.append((told, board))
+        remedies.complete(board, case, meant.get(setting.consumer))
+        boards.append((setting, board))
     _across(scene, boards)
-    findings = [f for told, board in boards for f in verdict.of_consumer(board, told.consumer)]
+    findings = [f for setting, board in boards for f in finding_rules.of_consumer(board, setting.consumer)]
     for board in signs.of_project(scene):
-        findings += verdict.of_service(board)
+        findings += finding_rules.of_service(board)
     findings += _unexplained(boards, reaches, findings)
-    return [_possible(f, scene) for f in verdict.fold(findings)]
+    return [_possible(f, scene) for f in finding_rules.fold(findings)]
 
 
 def _possible(finding: Finding, scene: Scene) -> Finding:
     """A repair is promised only where this project can be repaired that way."""
-    if finding.remedy.fix and repairs.plan(finding, scene) is None:
+    if finding.remedy.fix and repair_makers.plan(finding, scene) is None:
         return replace(finding, remedy=replace(finding.remedy, fix=""))
     return finding
 
 
-def _across(scene: Scene, boards: Sequence[tuple[Told, Board]]) -> None:
+def _across(scene: Scene, boards: Sequence[tuple[UrlSetting, Board]]) -> None:
     """Signs that only several URLs together show."""
-    for told, board in boards:
+    for setting, board in boards:
         brothers = [
-            b for t, b in boards if t.consumer == told.consumer and t.variable == told.variable and t is not told
+            b
+            for t, b in boards
+            if t.consumer == setting.consumer and t.variable == setting.variable and t is not setting
         ]
         alive = [b for b in brothers if Sign.API_OK in b.on]
-        if Sign.VALUE_LIST in told.marks and alive and Sign.API_OK not in board.on:
+        if Sign.VALUE_LIST in setting.marks and alive and Sign.API_OK not in board.on:
             good = [str(t.url) for t, b in boards if b in alive]
-            line = board.seen.get(Sign.CONNECT_BAD) or board.seen.get(Sign.NAME_FAILED) or str(told.url)
+            line = board.seen.get(Sign.CONNECT_BAD) or board.seen.get(Sign.NAME_FAILED) or str(setting.url)
             board.note(
-                Sign.LIST_ONE_DEAD, f"{told.variable} lists {len(brothers) + 1} addresses; {line}", alive=";".join(good)
+                Sign.LIST_ONE_DEAD,
+                f"{setting.variable} lists {len(brothers) + 1} addresses; {line}",
+                alive=";".join(good),
             )
-        if Sign.API_OK not in board.on or told.url is None:
+        if Sign.API_OK not in board.on or setting.url is None:
             continue
-        consumers = {t.consumer for t in scene.told}
+        consumers = {t.consumer for t in scene.settings}
         for container in scene.containers:
             if container.service in consumers or container.service in scene.ollama_services:
                 continue
-            if signs.logs.failed_towards(scene.logs.get(container.name, ""), {told.url.host}, told.url.port):
+            if signs.logs.failed_towards(scene.logs.get(container.name, ""), {setting.url.host}, setting.url.port):
                 board.note(
                     Sign.CALL_ELSEWHERE,
-                    f"the log of {container.name} holds failed calls to {told.url.host}",
+                    f"the log of {container.name} holds failed calls to {setting.url.host}",
                     caller=container.service,
                 )
 
 
 def _unexplained(
-    boards: Sequence[tuple[Told, Board]],
+    boards: Sequence[tuple[UrlSetting, Board]],
     reaches: Mapping[tuple[str, str], Reach],
     findings: Sequence[Finding],
 ) -> list[Finding]:
@@ -118,7 +125,7 @@ def _unexplained(
                 "error",
                 f"{reach.reason}; what is behind it cannot be told from here",
                 (*board.seen.values(), *board.remarks)[:6],
-                verdict.Remedy(
+                Remedy(
                     "Look at what was seen, or run with --deep.",
                     ("stackctl diagnose --deep --bundle diagnosis.tar.gz",),
                 ),
@@ -143,5 +150,5 @@ def refused_by_compose(message: str) -> Finding | None:
         "error",
         f"{match[1]} depends on {match[2]}, whose profile is off",
         (message,),
-        verdict.Remedy("Switch the profile on.", (f"COMPOSE_PROFILES=<profile of {match[2]}> docker compose up -d",)),
+        Remedy("Switch the profile on.", (f"COMPOSE_PROFILES=<profile of {match[2]}> docker compose up -d",)),
     )

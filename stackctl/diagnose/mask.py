@@ -76,10 +76,10 @@ def secrets_of(scene: Scene | None) -> list[str]:
     for service in scene.project:
         pairs += [(k, v or "") for k, v in service.environment.items()]
     found = [value for name, value in pairs if _SECRET_NAME.search(name) and len(value) >= 6]
-    for told in scene.told:
-        if told.userinfo:
-            found += [told.userinfo, *told.userinfo.split(":")]
-        found += [v.rpartition(" ")[2] for k, v in told.headers.items() if k.lower() == "authorization"]
+    for setting in scene.settings:
+        if setting.userinfo:
+            found += [setting.userinfo, *setting.userinfo.split(":")]
+        found += [v.rpartition(" ")[2] for k, v in setting.headers.items() if k.lower() == "authorization"]
     return found
 
 

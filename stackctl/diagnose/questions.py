@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose import reply as http
-from stackctl.diagnose.answers import AimSeen, Seen
+from stackctl.diagnose import http_reply as http
+from stackctl.diagnose.answers import AimAnswers, ProbeAnswers
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
 from stackctl.diagnose.proxyrules import chosen
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Case
 from stackctl.project.discovery.images import is_ollama
@@ -22,11 +22,11 @@ DEEP_SECONDS = 60.0
 FOLLOW_BUDGET = 6.0
 
 
-def number(told: Iterable[Told]) -> list[Told]:
+def number(setting: Iterable[UrlSetting]) -> list[UrlSetting]:
     """Give URLs that are the same for a consumer the same aim, so that each is tried once."""
     aims: dict[tuple[str, str, tuple[str, ...]], str] = {}
     out = []
-    for one in told:
+    for one in setting:
         if one.url is None:
             out.append(one)
             continue
@@ -40,36 +40,40 @@ def first_plan(scene: Scene, consumer: str, *, deep: bool = False) -> ProbePlan:
     """Everything told to one consumer, in one process."""
     aims: dict[str, Aim] = {}
     names: list[str] = []
-    for told in scene.told:
-        if told.consumer != consumer or told.url is None or told.aim in aims:
+    for setting in scene.settings:
+        if setting.consumer != consumer or setting.url is None or setting.aim in aims:
             continue
-        case = Case.of(scene, told)
+        case = Case.of(scene, setting)
         # No CA is handed over here: what counts is whether the consumer's own store knows it.
         aim = ladder(
-            told.url,
-            aim=told.aim,
-            headers=told.headers,
-            models=told.models,
-            addresses=told.addresses,
-            server_name=told.server_name,
-            verify=told.verify,
-            paths=told.paths,
+            setting.url,
+            aim=setting.aim,
+            headers=setting.headers,
+            models=setting.models,
+            addresses=setting.addresses,
+            server_name=setting.server_name,
+            verify=setting.verify,
+            paths=setting.paths,
         )
-        proxy = chosen(case.environment, told.url)
+        proxy = chosen(case.environment, setting.url)
         if proxy is not None:
             through = Ask(
                 "proxied",
                 "GET",
-                f"{told.url.prefix}/api/version",
-                dict(told.headers),
+                f"{setting.url.prefix}/api/version",
+                dict(setting.headers),
                 proxy=(proxy.host, proxy.port),
                 timeout=4.0,
             )
             aim = replace(aim, asks=(*aim.asks, through))
-        if deep and told.models:
-            aim = generate(aim, told.models[0], seconds=DEEP_SECONDS, headers=told.headers)
-        aims[told.aim] = aim
-        if case.host in case.extra_hosts and told.url.ip is None and "host-gateway" not in case.extra_hosts[case.host]:
+        if deep and setting.models:
+            aim = generate(aim, setting.models[0], seconds=DEEP_SECONDS, headers=setting.headers)
+        aims[setting.aim] = aim
+        if (
+            case.host in case.extra_hosts
+            and setting.url.ip is None
+            and "host-gateway" not in case.extra_hosts[case.host]
+        ):
             names.append(f"{case.host}.")
     return ProbePlan(tuple(aims.values()), names=tuple(names), budget=DEEP_SECONDS + 11 if deep else 11.0)
 
@@ -79,11 +83,11 @@ def second_plan(scene: Scene, consumer: str) -> ProbePlan | None:
     aims: list[Aim] = []
     names: list[str] = []
     connects: list[tuple[str, int]] = []
-    for told in scene.told:
-        if told.consumer != consumer or told.url is None:
+    for setting in scene.settings:
+        if setting.consumer != consumer or setting.url is None:
             continue
-        case = Case.of(scene, told)
-        aims += _again(case, told, told.url)
+        case = Case.of(scene, setting)
+        aims += _again(case, setting, setting.url)
         tried = case.tried
         if tried is not None and tried.port != STANDARD_PORT:
             connects.append((tried.address, STANDARD_PORT))
@@ -100,7 +104,7 @@ def second_plan(scene: Scene, consumer: str) -> ProbePlan | None:
     )
 
 
-def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
+def _again(case: Case, setting: UrlSetting, url: OllamaUrl) -> list[Aim]:
     found, at = case.aim, (case.reached.address,) if case.reached else ()
     if not at:
         return []
@@ -112,38 +116,48 @@ def _again(case: Case, told: Told, url: OllamaUrl) -> list[Aim]:
     if url.scheme == "http" and broken:
         aims.append(Aim("tls", replace(url, scheme="https"), addresses=at))
     if 403 in statuses:
-        aims.append(Aim("localhost", url, (Ask("version", "GET", version, dict(told.headers), host="localhost"),), at))
-    if 401 in statuses and told.userinfo:
-        token = base64.b64encode(told.userinfo.encode()).decode()
-        aims.append(Aim("userinfo", url, (Ask("version", "GET", version, {"Authorization": f"Basic {token}"}),), at))
-    if 404 in statuses and (url.prefix or told.suffix):
-        aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(told.headers)),), at))
-    if more := _more(told, url, found):
         aims.append(
-            Aim(told.aim, url, tuple(more), at, verify=told.verify, trust=told.trust, server_name=told.server_name)
+            Aim("localhost", url, (Ask("version", "GET", version, dict(setting.headers), host="localhost"),), at)
+        )
+    if 401 in statuses and setting.userinfo:
+        token = base64.b64encode(setting.userinfo.encode()).decode()
+        aims.append(Aim("userinfo", url, (Ask("version", "GET", version, {"Authorization": f"Basic {token}"}),), at))
+    if 404 in statuses and (url.prefix or setting.suffix):
+        aims.append(Aim("origin", url, (Ask("tags", "GET", "/api/tags", dict(setting.headers)),), at))
+    if more := _more(setting, url, found):
+        aims.append(
+            Aim(
+                setting.aim,
+                url,
+                tuple(more),
+                at,
+                verify=setting.verify,
+                trust=setting.trust,
+                server_name=setting.server_name,
+            )
         )
     if any(s.error == "VERIFY" and s.verify in (18, 19, 20, 21, 2) for s in found.shaken):
-        trust = told.trust or case.scene.host.trust
+        trust = setting.trust or case.scene.host.trust
         if trust:
-            aims.append(Aim("trust", url, (), at, trust=trust, server_name=told.server_name))
+            aims.append(Aim("trust", url, (), at, trust=trust, server_name=setting.server_name))
     for page in origins(case):
-        aims.append(Aim("page", url, (Ask("version", "GET", version, {**told.headers, "Origin": page}),), at))
+        aims.append(Aim("page", url, (Ask("version", "GET", version, {**setting.headers, "Origin": page}),), at))
     return aims
 
 
-def _more(told: Told, url: OllamaUrl, found: AimSeen) -> list[Ask]:
+def _more(setting: UrlSetting, url: OllamaUrl, found: AimAnswers) -> list[Ask]:
     """Further requests to the same aim, where its address or its version gives a reason."""
     more = []
-    if Sign.URL_SLASH in told.marks:
+    if Sign.URL_SLASH in setting.marks:
         more.append(
-            Ask("slash", "POST", f"{url.prefix}//api/show", dict(told.headers), body=b'{"model":"stackctl-probe"}')
+            Ask("slash", "POST", f"{url.prefix}//api/show", dict(setting.headers), body=b'{"model":"stackctl-probe"}')
         )
     if _is_old(found):
-        more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(told.headers), body=b"{}"))
+        more.append(Ask("embed", "POST", f"{url.prefix}/api/embed", dict(setting.headers), body=b"{}"))
     return more
 
 
-def _is_old(found: AimSeen) -> bool:
+def _is_old(found: AimAnswers) -> bool:
     answer = found.ask("version")
     version = http.version(http.read(answer.raw)) if answer else None
     parts = [int(p) for p in re.findall(r"\d+", version or "")[:3]]
@@ -161,14 +175,16 @@ def origins(case: Case) -> list[str]:
     return found[:1]
 
 
-def wants_second(scene: Scene, seen: Mapping[str, Seen], failing: Sequence[str]) -> list[str]:
+def wants_second(scene: Scene, seen: Mapping[str, ProbeAnswers], failing: Sequence[str]) -> list[str]:
     """Consumers to look at again: those that fail, and those with a slash or an old server."""
     wanted = set(failing)
-    for told in scene.told:
-        found = seen.get(told.consumer)
-        aim = found.aims.get(told.aim) if found else None
-        if aim is not None and (Sign.URL_SLASH in told.marks or _is_old(aim) or Sign.CLIENT_BROWSER in told.marks):
-            wanted.add(told.consumer)
+    for setting in scene.settings:
+        found = seen.get(setting.consumer)
+        aim = found.aims.get(setting.aim) if found else None
+        if aim is not None and (
+            Sign.URL_SLASH in setting.marks or _is_old(aim) or Sign.CLIENT_BROWSER in setting.marks
+        ):
+            wanted.add(setting.consumer)
     return [c for c in seen if c in wanted]
 
 
@@ -185,12 +201,16 @@ def host_question(scene: Scene) -> HostQuestion:
     """Names and addresses of what failed, to be compared with the host's own view."""
     names: list[str] = []
     tries: list[tuple[str, int]] = []
-    for told in scene.told:
-        case = Case.of(scene, told)
-        if told.url is None:
+    for setting in scene.settings:
+        case = Case.of(scene, setting)
+        if setting.url is None:
             continue
         failed = case.aim.resolved is not None and not case.aim.resolved.addresses
-        if told.url.ip is None and Sign.URL_LOOPBACK not in told.marks and (failed or case.host in case.extra_hosts):
+        if (
+            setting.url.ip is None
+            and Sign.URL_LOOPBACK not in setting.marks
+            and (failed or case.host in case.extra_hosts)
+        ):
             names.append(case.host)
         tries += [(c.address, c.port) for c in case.aim.connected if not c.ok and not c.address.startswith("127.")]
     return HostQuestion(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(tries))[:8], tuple(_servers(scene))[:6])

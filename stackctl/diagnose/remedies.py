@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import origins
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
 from stackctl.diagnose.words import Words
@@ -19,22 +19,26 @@ HOST_ALIAS = "host.docker.internal"
 
 def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     """Add the words that remedies use. ``meant`` is what the configuration would tell this consumer."""
-    told, words = case.told, board.words
+    setting, words = case.setting, board.words
     good = meant or best(case.scene, case)
-    url = told.url or good
-    tail = "/v1" if Sign.CLIENT_OPENAI in told.marks or {Sign.URL_V1, Sign.TEMPLATE_V1} <= told.marks else ""
+    url = setting.url or good
+    tail = "/v1" if Sign.CLIENT_OPENAI in setting.marks or {Sign.URL_V1, Sign.TEMPLATE_V1} <= setting.marks else ""
 
     def form(other: OllamaUrl | str) -> str:
         """As this variable is written: with ``/v1`` where it had it, without a scheme where it had none."""
         text = f"{other}{tail}"
-        return text.removeprefix("http://") if Sign.VALUE_HOST_PORT in told.marks and told.template != "{url}" else text
+        return (
+            text.removeprefix("http://")
+            if Sign.VALUE_HOST_PORT in setting.marks and setting.template != "{url}"
+            else text
+        )
 
-    words["good"] = spell(told, good)
-    words["container"] = case.container.name if case.container else told.consumer
+    words["good"] = spell(setting, good)
+    words["container"] = case.container.name if case.container else setting.consumer
     words["allow"] = _allow(board, _own_subnet(case), words.get("port", ""))
     words.setdefault("suggestion", good.host)
     words.setdefault("address", case.host)
-    words.setdefault("model", next(iter(told.models), "<model>"))
+    words.setdefault("model", next(iter(setting.models), "<model>"))
     words["origin_header"] = next(iter(origins(case)), "*")
     words["bare"] = form(url)
     words["with_port"] = form(replace(url, port=STANDARD_PORT))
@@ -67,7 +71,7 @@ def _networks(case: Case, words: Words) -> None:
     """Networks as the user's files call them, for lines to be pasted there."""
     project = case.scene.project
     keys = {str(n.get("name") or f"{project.name}_{k}"): k for k, n in project.networks.items()}
-    owner = project.network_owner(case.told.consumer)
+    owner = project.network_owner(case.setting.consumer)
     service = project.services.get(owner)
     own = list(service.networks) if service and service.networks else ["default"]
     words["network_service"], words["own_networks"] = owner, ", ".join(own)
@@ -90,13 +94,13 @@ def _https(url: OllamaUrl) -> OllamaUrl:
     return replace(url, scheme="https", port=443 if url.port == 80 else url.port)
 
 
-def spell(told: Told, url: OllamaUrl) -> str:
+def spell(setting: UrlSetting, url: OllamaUrl) -> str:
     """``url`` in the form that this variable takes."""
-    if Sign.VALUE_HOST_PORT in told.marks and told.template != "{url}" and url.scheme == "http":
+    if Sign.VALUE_HOST_PORT in setting.marks and setting.template != "{url}" and url.scheme == "http":
         return url.address
     return (
         f"{url}/v1"
-        if Sign.CLIENT_OPENAI in told.marks or (told.suffix == "/v1" and Sign.TEMPLATE_V1 in told.marks)
+        if Sign.CLIENT_OPENAI in setting.marks or (setting.suffix == "/v1" and Sign.TEMPLATE_V1 in setting.marks)
         else str(url)
     )
 

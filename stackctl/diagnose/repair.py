@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.config.url import HOST_ALIAS
+from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
-from stackctl.diagnose.verdict import Finding
 from stackctl.project.yamltext import Text
 
 
@@ -37,7 +37,7 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Ground:
+class RepairCase:
     """What a repair stands on: the finding with its words, and the project."""
 
     finding: Finding
@@ -67,16 +67,16 @@ class Ground:
         name = variable or self.word("variable")
         if not value or "<" in value or not name or self.word("place"):
             return None
-        told = {name: value}
+        setting = {name: value}
         if self.word("port_variable") and not variable and re.search(r":\d+$", value):
-            told = {name: value.rpartition(":")[0], self.word("port_variable"): value.rpartition(":")[2]}
+            setting = {name: value.rpartition(":")[0], self.word("port_variable"): value.rpartition(":")[2]}
         own: dict[str, Any] = {
-            "environment": {n: Text(v.replace("$", "$$")) for n, v in told.items()},
+            "environment": {n: Text(v.replace("$", "$$")) for n, v in setting.items()},
             **(more or {}),
         }
         if HOST_ALIAS in value:
             own["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
-        said = ", ".join(f"{n}={bare(v)}" for n, v in told.items())
+        said = ", ".join(f"{n}={bare(v)}" for n, v in setting.items())
         return Repair(f"set {said} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
 
     def serve(self, environment: Mapping[str, str]) -> Repair | None:

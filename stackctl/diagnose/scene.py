@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose.answers import Seen
+from stackctl.diagnose.answers import ProbeAnswers
 from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container, EngineInfo
 from stackctl.project.compose import ComposeProject
@@ -16,7 +16,7 @@ from stackctl.sockets import is_loopback, is_wildcard, reaches
 
 
 @dataclass(frozen=True)
-class Told:
+class UrlSetting:
     """One URL that a consumer is told, as its container really has it.
 
     ``url`` is what the text most likely means, without ``suffix`` (``/v1``,
@@ -49,7 +49,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Listener:
+class ListeningSocket:
     """A listening TCP socket; ``process`` is the command that holds it, empty where it cannot be seen."""
 
     address: str
@@ -83,7 +83,7 @@ class HostTry:
 
 
 @dataclass(frozen=True)
-class HostSeen:
+class HostFacts:
     """What the engine's host shows. ``known`` is false where the engine is elsewhere: then nothing here is judged by.
 
     ``rules`` is the text of ``iptables-save`` (or ``nft list ruleset``), None
@@ -92,7 +92,7 @@ class HostSeen:
     """
 
     known: bool = False
-    listeners: tuple[Listener, ...] = ()
+    listeners: tuple[ListeningSocket, ...] = ()
     addresses: tuple[str, ...] = ()
     rules: str | None = None
     resolver: str = ""
@@ -142,13 +142,13 @@ class Scene:
     others: tuple[Container, ...]
     networks: tuple[Mapping[str, Any], ...]
     info: EngineInfo | None
-    told: tuple[Told, ...]
+    settings: tuple[UrlSetting, ...]
     compose: str = "docker compose"
     context: str = ""
-    seen: Mapping[str, Seen] = field(default_factory=dict)
-    further: Mapping[str, Seen] = field(default_factory=dict)
-    servers: Mapping[str, Seen] = field(default_factory=dict)
-    host: HostSeen = field(default_factory=HostSeen)
+    seen: Mapping[str, ProbeAnswers] = field(default_factory=dict)
+    further: Mapping[str, ProbeAnswers] = field(default_factory=dict)
+    servers: Mapping[str, ProbeAnswers] = field(default_factory=dict)
+    host: HostFacts = field(default_factory=HostFacts)
     logs: Mapping[str, str] = field(default_factory=dict, repr=False)
     warnings: str = ""
     dotenv: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -306,7 +306,7 @@ class Sign(StrEnum):
     TLS_TRUSTED_WITH_CA = "tls.trusted_with_ca"
     TLS_UNKNOWN_CA = "tls.unknown_ca"
     TLS_UNTRUSTED_WITH_CA = "tls.untrusted_with_ca"
-    TOLD_STALE = "told.stale"
+    VALUE_STALE = "value.stale"
     UNIT_BIND_FAILED = "unit.bind_failed"
     UNIT_NOT_APPLIED = "unit.not_applied"
     UNIT_REWRITTEN = "unit.rewritten"

@@ -7,10 +7,10 @@ import pytest
 from stackctl.diagnose.catalogue import entries
 from stackctl.diagnose.causes import recognised, table
 from stackctl.diagnose.causes.model import Cause, either
-from stackctl.diagnose.repairs import MAKERS
+from stackctl.diagnose.findings import fold, of_consumer, of_service
+from stackctl.diagnose.repair_makers import MAKERS
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board
-from stackctl.diagnose.verdict import fold, of_consumer, of_service
 from stackctl.diagnose.words import Words
 
 ROWS = table()

@@ -10,7 +10,7 @@ from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs import engine
 from stackctl.diagnose.signs.board import Board
 from stackctl.ports import EngineInfo
-from tests.diagnose.scenes import healthy
+from tests.diagnose.small_scenes import healthy
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose.answers import Seen, parse
+from stackctl.diagnose.answers import ProbeAnswers, parse
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan
 from stackctl.diagnose.render import for_shell
 
@@ -95,7 +95,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def probed(image: Path, plan: ProbePlan) -> Seen:
+def probed(image: Path, plan: ProbePlan) -> ProbeAnswers:
     (_, *argv), stdin = for_shell(plan)
     done = subprocess.run(
         [image / "sh", *argv], input=stdin, capture_output=True, env={"PATH": str(image)}, timeout=30, check=False

@@ -7,7 +7,7 @@ import pytest
 from stackctl.diagnose import signs
 from stackctl.diagnose.signs.board import Board
 from stackctl.diagnose.signs.logs import failed_towards
-from tests.diagnose.scenes import healthy
+from tests.diagnose.small_scenes import healthy
 
 ELSEWHERE = [
     "[routers.ollama] Connection error: Cannot connect to host 192.168.50.10:11434 ssl:default [Connect call failed]",
@@ -33,7 +33,7 @@ FINE = [
 
 def board_of(log: str) -> Board:
     scene = healthy(log)
-    return signs.of(scene, scene.told[0])
+    return signs.of(scene, scene.settings[0])
 
 
 @pytest.mark.parametrize("line", ELSEWHERE)

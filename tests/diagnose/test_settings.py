@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.diagnose.repair import Ground
-from stackctl.diagnose.told import read
-from stackctl.diagnose.verdict import Finding, Remedy, of_consumer
-from tests.diagnose.scenes import healthy
+from stackctl.diagnose.findings import Finding, Remedy, of_consumer
+from stackctl.diagnose.repair import RepairCase
+from stackctl.diagnose.url_text import read
+from tests.diagnose.small_scenes import healthy
 
 WORDS = {"variable": "OLLAMA_HOST", "value": "localhost", "consumer": "app", "good": "brain:8088", "url": "u"}
 
@@ -33,32 +33,32 @@ def test_a_value_in_a_command_is_no_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "setting"),
     [({}, {"OLLAMA_HOST": "brain:8088"}), ({"port_variable": "P"}, {"OLLAMA_HOST": "brain", "P": "8088"})],
 )
-def test_a_repair_sets_the_same(words: dict[str, str], told: dict[str, str]) -> None:
+def test_a_repair_sets_the_same(words: dict[str, str], setting: dict[str, str]) -> None:
     finding = Finding("x", "app", "error", "", (), Remedy(""), words={**WORDS, **words})
-    repair = Ground(finding, healthy("")).tell("good")
+    repair = RepairCase(finding, healthy("")).tell("good")
     assert repair is not None
-    assert {k: str(v) for k, v in repair.services["app"]["environment"].items()} == told
+    assert {k: str(v) for k, v in repair.services["app"]["environment"].items()} == setting
 
 
 def test_a_value_in_a_command_is_not_repaired() -> None:
     finding = Finding("x", "app", "error", "", (), Remedy(""), words={**WORDS, "place": "command of app"})
-    assert Ground(finding, healthy("")).tell("good") is None
+    assert RepairCase(finding, healthy("")).tell("good") is None
 
 
 def test_the_port_of_another_variable_is_read() -> None:
-    (told,) = read("app", "LLM_HOST", "brain", port=("LLM_PORT", 8088))
-    assert str(told.url) == "http://brain:8088"
-    assert told.port_variable == "LLM_PORT"
-    (told,) = read("app", "LLM_URL", "http://brain", template="{scheme}://{host}", port=("LLM_PORT", 8088))
-    assert str(told.url) == "http://brain:8088"
-    assert "url.port_omitted" not in told.marks
+    (setting,) = read("app", "LLM_HOST", "brain", port=("LLM_PORT", 8088))
+    assert str(setting.url) == "http://brain:8088"
+    assert setting.port_variable == "LLM_PORT"
+    (setting,) = read("app", "LLM_URL", "http://brain", template="{scheme}://{host}", port=("LLM_PORT", 8088))
+    assert str(setting.url) == "http://brain:8088"
+    assert "url.port_omitted" not in setting.marks
 
 
 @pytest.mark.parametrize(("value", "mark"), [("http://:11434", "value.no_host"), ("ftp://a", "value.other_scheme")])
 def test_a_value_that_names_no_server(value: str, mark: str) -> None:
-    (told,) = read("app", "OLLAMA_URL", value)
-    assert told.url is None
-    assert mark in told.marks
+    (setting,) = read("app", "OLLAMA_URL", value)
+    assert setting.url is None
+    assert mark in setting.marks

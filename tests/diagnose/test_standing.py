@@ -8,7 +8,7 @@ import pytest
 
 from stackctl.commands.context.prober import Prober, Standpoint
 from stackctl.diagnose.plan import ProbePlan
-from stackctl.ports import Completed, Container, Engine
+from stackctl.ports import Completed, Container, Engine, EngineInfo
 
 GOOD = Completed(0, b'{"k":"facts","tool":"python3 3.11","files":{}}\n{"k":"end","complete":true}\n')
 GONE = Completed(126, b"", b"OCI runtime exec failed: exec failed: no such file or directory: unknown")
@@ -32,7 +32,13 @@ class OneEngine:
     def image(self, _: str) -> object:
         return object()
 
-    def run(self, *_: Any, network: str, **__: Any) -> Completed:
+    def info(self) -> EngineInfo:
+        """One elsewhere, to which no image can be given that borrows this machine's python3."""
+        return EngineInfo("29", "5", local=False, rootless=False, desktop=False, runtimes=(), cdi_devices=())
+
+    def run(self, *_: Any, network: str = "", **__: Any) -> Completed:
+        if not network:  # whether the image has a shell
+            return GOOD
         self.stood.append(network)
         return GOOD if network in self.networks else STOPPED
 

@@ -2,7 +2,7 @@
 
 A check runs inside the consumer with what its image has; where it has nothing,
 a short-lived container stands in its network namespace. What cannot be tried
-is reported as such (``Seen.able`` false), never as passed.
+is reported as such (``ProbeAnswers.able`` false), never as passed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Self
 
-from stackctl.diagnose.answers import Seen, parse
+from stackctl.diagnose.answers import ProbeAnswers, parse
 from stackctl.diagnose.plan import ProbePlan
 from stackctl.diagnose.render import for_python, for_shell
 from stackctl.errors import EngineUnusable, StackctlError
@@ -65,7 +65,7 @@ class Prober:
     _lock: Lock = field(default_factory=Lock, repr=False)
     _image: _ProbeImage | None = None
     _searched: bool = False
-    _shellless: dict[str, Seen] = field(default_factory=dict, repr=False)
+    _shellless: dict[str, ProbeAnswers] = field(default_factory=dict, repr=False)
     """Containers in which no shell could be started, with what was seen of that: they are not asked again."""
 
     def __enter__(self) -> Self:
@@ -80,14 +80,14 @@ class Prober:
             self.engine.remove_image(self._image.reference)
         self._image, self._searched = None, False
 
-    def probe(self, jobs: Sequence[tuple[Standpoint, ProbePlan]]) -> list[Seen]:
+    def probe(self, jobs: Sequence[tuple[Standpoint, ProbePlan]]) -> list[ProbeAnswers]:
         """What each standpoint sees, in the order asked; all at once."""
         if not jobs:
             return []
         with ThreadPoolExecutor(max_workers=min(16, len(jobs))) as pool:
             return list(pool.map(lambda job: self._one(*job), jobs))
 
-    def _one(self, where: Standpoint, plan: ProbePlan) -> Seen:
+    def _one(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers:
         try:
             if where.container and not where.fresh:
                 seen = self._shellless.get(where.container) or self._exec(where, plan)
@@ -99,9 +99,9 @@ class Prober:
         except EngineUnusable:
             raise
         except StackctlError as error:
-            return Seen(vantage="probe", able=False, limits=(error.message,))
+            return ProbeAnswers(vantage="probe", able=False, limits=(error.message,))
 
-    def _exec(self, where: Standpoint, plan: ProbePlan) -> Seen:
+    def _exec(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers:
         argv, stdin = for_shell(plan)
         done = self.engine.exec(where.container, argv, stdin=stdin, timeout=plan.budget + GRACE)
         if not done.stdout and _PASSING.search(done.error_text) and self._runs(where.container):
@@ -122,12 +122,12 @@ class Prober:
 
         return until(state, within=1.0, every=0.1) == "running"
 
-    def _stand_in(self, where: Standpoint, plan: ProbePlan) -> Seen:
+    def _stand_in(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers:
         network = f"container:{where.container}" if where.container else where.network
         image = self._probe_image(where.image)
         if image is None or not network:
             reason = "no image that could probe" if image is None else "its network does not exist yet"
-            return Seen(vantage="probe", able=False, limits=(reason,))
+            return ProbeAnswers(vantage="probe", able=False, limits=(reason,))
         if plan.needs_tls and where.container:
             plan = self._with_store(where.container, plan)
         argv, stdin = image.render(plan)

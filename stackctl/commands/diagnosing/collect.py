@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from stackctl.commands.context.prober import STORE_VARIABLES, Prober, Standpoint
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.scene_reader import Stage
+from stackctl.commands.diagnosing.scene_reader import DiagnosedProject
+from stackctl.diagnose import http_reply as http
 from stackctl.diagnose import questions
-from stackctl.diagnose import reply as http
-from stackctl.diagnose.answers import AimSeen, Seen
+from stackctl.diagnose.answers import AimAnswers, ProbeAnswers
 from stackctl.diagnose.plan import Aim, ProbePlan
-from stackctl.diagnose.scene import HostSeen, Scene, Told
+from stackctl.diagnose.scene import HostFacts, Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Case
 from stackctl.errors import StackctlError
@@ -22,14 +22,14 @@ from stackctl.ports import Container
 
 FEW = 20
 """Certificates. A trust store with more is a system's; CAs of one's own are fewer."""
-HostLook = Callable[[Sequence[str], Sequence[tuple[str, int]], Sequence[tuple[str, int]]], HostSeen]
+HostLook = Callable[[Sequence[str], Sequence[tuple[str, int]], Sequence[tuple[str, int]]], HostFacts]
 
 
 def standpoint(scene: Scene, consumer: str) -> Standpoint:
     """Where a consumer is: in its running container, else in the network that it would join."""
     container = scene.container(consumer)
     service = scene.project.services.get(consumer)
-    case = Case(scene, Told(consumer, "", "", None), container, service, None, AimSeen(), None)
+    case = Case(scene, UrlSetting(consumer, "", "", None), container, service, None, AimAnswers(), None)
     hosts = tuple(f"{name}:{address}" for name, address in case.extra_hosts.items())
     if container is not None and container.state in ("running", "paused"):
         attached = next((n for n in container.networks if n not in ("host", "none")), "")
@@ -50,14 +50,14 @@ def standpoint(scene: Scene, consumer: str) -> Standpoint:
         ]
     open_first = sorted((n for n in dict.fromkeys(wanted) if n in there), key=lambda n: bool(there[n].get("Internal")))
     network = open_first[0] if open_first else ""
-    told = [t.url.host for t in scene.told if t.consumer == consumer and t.url]
-    if not network and "bridge" in there and not any(h in scene.project.services for h in told):
+    setting = [t.url.host for t in scene.settings if t.consumer == consumer and t.url]
+    if not network and "bridge" in there and not any(h in scene.project.services for h in setting):
         # Its network is yet to be made; what lies outside Docker is reached from the default bridge the same way.
         network = "bridge"
     return Standpoint(consumer, network=network, extra_hosts=hosts)
 
 
-def first(prober: Prober, stage: Stage) -> Scene:
+def first(prober: Prober, stage: DiagnosedProject) -> Scene:
     """The whole ladder, from every consumer at once."""
     scene = stage.scene
     jobs = [(standpoint(scene, c), questions.first_plan(scene, c, deep=scene.deep)) for c in stage.consumers]
@@ -69,13 +69,13 @@ def first(prober: Prober, stage: Stage) -> Scene:
         scene,
         seen=seen,
         processes=processes,
-        told=tuple(t for t in scene.told if not _is_another(t, seen.get(t.consumer))),
+        settings=tuple(t for t in scene.settings if not _is_another(t, seen.get(t.consumer))),
     )
 
 
-def _is_another(told: Told, seen: Seen | None) -> bool:
+def _is_another(setting: UrlSetting, seen: ProbeAnswers | None) -> bool:
     """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
-    found = seen.aims.get(told.aim) if seen and Sign.VALUE_GUESS in told.marks else None
+    found = seen.aims.get(setting.aim) if seen and Sign.VALUE_GUESS in setting.marks else None
     replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
     return any(r.status for r in replies) and not any(http.version(r) for r in replies)
 
@@ -102,31 +102,31 @@ def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str
             volumes=tuple(volumes.result().text.split()),
             images=present.result()[0],
             registry=present.result()[1],
-            host=host.result() if host else HostSeen(),
+            host=host.result() if host else HostFacts(),
         )
-    return _with_trust(prober, replace(scene, told=tuple(_given_trust(prober, scene, t) for t in scene.told)))
+    return _with_trust(prober, replace(scene, settings=tuple(_given_trust(prober, scene, t) for t in scene.settings)))
 
 
-def _given_trust(prober: Prober, scene: Scene, told: Told) -> Told:
+def _given_trust(prober: Prober, scene: Scene, setting: UrlSetting) -> UrlSetting:
     """The few CAs of its own that the container names by a variable; a whole system's store tells nothing."""
-    case = Case.of(scene, told)
-    if told.trust or case.container is None or not any(s.error == "VERIFY" for s in case.aim.shaken):
-        return told
+    case = Case.of(scene, setting)
+    if setting.trust or case.container is None or not any(s.error == "VERIFY" for s in case.aim.shaken):
+        return setting
     for path in dict.fromkeys(p for n in STORE_VARIABLES if (p := case.environment.get(n))):
         text = prober.read(case.container.id, path)
         if 0 < text.count("BEGIN CERTIFICATE") <= FEW:
-            return replace(told, trust=text)
-    return told
+            return replace(setting, trust=text)
+    return setting
 
 
 def _with_trust(prober: Prober, scene: Scene) -> Scene:
     """The host's trust store is known only now: ask whether the server passes with it."""
     wanted = [
         t
-        for t in scene.told
+        for t in scene.settings
         if (t.trust or scene.host.trust)
         and any(s.error == "VERIFY" for s in Case.of(scene, t).aim.shaken)
-        and not (scene.further.get(t.consumer) or Seen("")).aims.get("trust")
+        and not (scene.further.get(t.consumer) or ProbeAnswers("")).aims.get("trust")
     ]
     jobs: dict[str, tuple[Standpoint, ProbePlan]] = {}
     for consumer in dict.fromkeys(t.consumer for t in wanted):
@@ -146,7 +146,7 @@ def ask_again(prober: Prober, scene: Scene, consumers: Sequence[str]) -> Scene:
     return replace(scene, further={**scene.further, **_further(prober, scene, consumers)})
 
 
-def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str, Seen]:
+def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str, ProbeAnswers]:
     jobs, names = [], []
     for consumer in consumers:
         plan = questions.second_plan(scene, consumer)
@@ -156,7 +156,7 @@ def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str
         if bridge := _bridge_plan(scene, consumer):
             jobs.append((Standpoint(consumer, network="bridge"), bridge))
             names.append((consumer, "bridge"))
-    found: dict[str, Seen] = {}
+    found: dict[str, ProbeAnswers] = {}
     for (consumer, _), seen in zip(names, prober.probe(jobs), strict=True):
         before = found.get(consumer)
         found[consumer] = seen if before is None else replace(before, aims={**before.aims, **seen.aims})
@@ -165,21 +165,21 @@ def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str
 
 def _bridge_plan(scene: Scene, consumer: str) -> ProbePlan | None:
     """The same host address from Docker's default bridge, where the consumer's own network is dropped."""
-    for told in scene.told:
-        if told.consumer != consumer or told.url is None:
+    for setting in scene.settings:
+        if setting.consumer != consumer or setting.url is None:
             continue
-        tried = Case.of(scene, told).tried
+        tried = Case.of(scene, setting).tried
         if tried is not None and tried.error == "TIMEOUT" and tried.address in scene.gateways():
-            aim = Aim("bridge", told.url, addresses=(tried.address,))
+            aim = Aim("bridge", setting.url, addresses=(tried.address,))
             return ProbePlan((aim,), facts=False, budget=questions.FOLLOW_BUDGET)
     return None
 
 
-def _servers(prober: Prober, scene: Scene) -> dict[str, Seen]:
+def _servers(prober: Prober, scene: Scene) -> dict[str, ProbeAnswers]:
     """Listening sockets and disk of the containers that URLs mean, from inside their own networks."""
     targets: dict[str, Container] = {}
-    for told in scene.told:
-        target = Case.of(scene, told).target
+    for setting in scene.settings:
+        target = Case.of(scene, setting).target
         if target is not None and target.state == "running" and target.network_mode != "host":
             targets[target.name] = target
     for name in scene.ollama_services:
@@ -200,7 +200,9 @@ def _store_plan(container: Container) -> ProbePlan:
 def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
     """Logs of targets that are not of this project."""
     mine = {c.name for c in scene.containers}
-    names = {t.name for told in scene.told if (t := Case.of(scene, told).target) is not None and t.name not in mine}
+    names = {
+        t.name for setting in scene.settings if (t := Case.of(scene, setting).target) is not None and t.name not in mine
+    }
     return {name: session.engine.logs(name, tail=80)[-100_000:] for name in names}
 
 

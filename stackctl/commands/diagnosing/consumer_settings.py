@@ -12,8 +12,8 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import how_to_ask
 from stackctl.config.target import Target
-from stackctl.diagnose import told as reading
-from stackctl.diagnose.scene import Told
+from stackctl.diagnose import url_text as reading
+from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
@@ -39,12 +39,12 @@ def told_of(
     found: Findings | None,
     prepared: Prepared | None,
     profile: str | None,
-) -> list[Told]:
+) -> list[UrlSetting]:
     """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too.
 
     The localhost of a browser is the machine that it runs on: nothing here can tell what answers there.
     """
-    told: list[Told] = []
+    told: list[UrlSetting] = []
     dotenv = _dotenv(session, project)
     for name, templates in _variables(stack, project, found).items():
         environment, source = _environment(project, containers, name)
@@ -120,7 +120,7 @@ def _key(variable: str, environment: Mapping[str, str | None]) -> dict[str, str]
     return {"Authorization": f"Bearer {value}"} if value else {}
 
 
-def _no_provider(one: Told, told: Sequence[Told]) -> bool:
+def _no_provider(one: UrlSetting, told: Sequence[UrlSetting]) -> bool:
     """A blank address of another provider (OpenAI's), beside one of an Ollama: that provider is just not used."""
     others = [t for t in told if t.consumer == one.consumer and t.url is not None]
     return Sign.VALUE_BLANK in one.marks and not says_ollama(one.variable) and bool(others)
@@ -165,7 +165,7 @@ def _names_a_model(variable: str, value: str) -> bool:
     return bool(_MODEL.search(variable) or tagged)
 
 
-def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
+def _with_instance(session: Session, stack: Stack | None, told: UrlSetting) -> UrlSetting:
     """Credentials, TLS and own paths of the instance that this URL is."""
     if stack is None or told.url is None:
         return told
@@ -186,10 +186,10 @@ def _with_instance(session: Session, stack: Stack | None, told: Told) -> Told:
     return told
 
 
-def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[Told]:
+def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[UrlSetting]:
     """Addresses in commands and files, which an override cannot reach and a probe can."""
     consumer = found.consumer(name) if found else None
-    out: list[Told] = []
+    out: list[UrlSetting] = []
     for setting in consumer.settings if consumer else ():
         if (
             setting.kind in ("command", "entrypoint", "config_file", "hardcoded")
@@ -220,12 +220,14 @@ def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:
 
 def _not_injected(
     name: str, templates: Mapping[str, str], environment: Mapping[str, str | None], dotenv: Mapping[str, str]
-) -> list[Told]:
+) -> list[UrlSetting]:
     """A variable that ``.env`` holds and nobody passes on."""
     return [_absent(name, variable) for variable in templates if variable in dotenv and variable not in environment]
 
 
-def _never_told(project: ComposeProject, found: Findings, told: set[str], dotenv: Mapping[str, str]) -> list[Told]:
+def _never_told(
+    project: ComposeProject, found: Findings, told: set[str], dotenv: Mapping[str, str]
+) -> list[UrlSetting]:
     """Services that are told no Ollama, where ``.env`` names one that no service is given.
 
     Those that wait for an Ollama of the project; where nobody is told anything, every app.
@@ -247,17 +249,17 @@ def _never_told(project: ComposeProject, found: Findings, told: set[str], dotenv
     return [_absent(s.name, v) for s in (waiting if waiting or told else others) for v in names[:1]]
 
 
-def _absent(name: str, variable: str) -> Told:
-    return Told(name, variable, "", None, source="compose")
+def _absent(name: str, variable: str) -> UrlSetting:
+    return UrlSetting(name, variable, "", None, source="compose")
 
 
-def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[Told]:
+def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[UrlSetting]:
     out = []
     pinned = pinned_addresses(session, prepared.target)
     for consumer, url in prepared.override.told.items():
         name = prepared.target.name
         named = stack is not None and name in stack.config.instances
-        one = Told(
+        one = UrlSetting(
             consumer,
             f"instances.{name}.url" if named else "--profile",
             str(url),

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.collect import HostLook, ask_again, first, second
-from stackctl.commands.diagnosing.scene_reader import Stage, set_stage, texts_of
+from stackctl.commands.diagnosing.scene_reader import DiagnosedProject, set_stage, texts_of
 from stackctl.diagnose import judgement, questions
-from stackctl.diagnose.checks import ProbeResult, Reach
+from stackctl.diagnose.checks import Check, Reach
+from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
-from stackctl.diagnose.verdict import Finding
 from stackctl.errors import ComposeFileError
 
 
@@ -21,8 +21,8 @@ from stackctl.errors import ComposeFileError
 class Diagnosis:
     """What was found: the scene, the ladder of every URL, the findings. ``seconds`` is wall time."""
 
-    stage: Stage | None
-    checks: tuple[ProbeResult, ...]
+    stage: DiagnosedProject | None
+    checks: tuple[Check, ...]
     reaches: Mapping[tuple[str, str], Reach]
     findings: tuple[Finding, ...]
     seconds: float = 0.0
@@ -62,7 +62,7 @@ def diagnose(
         scene = first(prober, stage)
         reaches = judgement.reaches_of(scene)
         failing = list(dict.fromkeys(c for (c, _), r in reaches.items() if not r.ok))
-        stopped = [t.consumer for t in scene.told if t.url is None]
+        stopped = [t.consumer for t in scene.settings if t.url is None]
         if failing or stopped or deep:
             scene = second(session, prober, scene, failing, look)
         else:

@@ -16,10 +16,10 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import workspace
 from stackctl.commands.diagnosing import report
 from stackctl.commands.diagnosing.diagnose import Diagnosis
-from stackctl.commands.diagnosing.scene_reader import Stage
+from stackctl.commands.diagnosing.scene_reader import DiagnosedProject
+from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.repair import Repair
-from stackctl.diagnose.repairs import plan
-from stackctl.diagnose.verdict import Finding
+from stackctl.diagnose.repair_makers import plan
 from stackctl.errors import ComposeFileError, StackctlError, StepFailed
 from stackctl.outcome import Line, Outcome
 from stackctl.ports import ComposeCall
@@ -159,7 +159,7 @@ def _no_worse(before: Diagnosis, after: Diagnosis) -> bool:
     return not fine & bad
 
 
-def _apply(bench: Bench, stage: Stage, repairs: list[Repair]) -> None:
+def _apply(bench: Bench, stage: DiagnosedProject, repairs: list[Repair]) -> None:
     for repair in repairs:
         _merge(bench.document, repair)
         if repair.network:
@@ -177,7 +177,7 @@ def _apply(bench: Bench, stage: Stage, repairs: list[Repair]) -> None:
         _up(bench, stage, services, force=any(r.force for r in repairs))
 
 
-def _take_back(bench: Bench, stage: Stage, before: Mapping[str, Any], repairs: list[Repair]) -> None:
+def _take_back(bench: Bench, stage: DiagnosedProject, before: Mapping[str, Any], repairs: list[Repair]) -> None:
     """As it was: the file, the containers that it changed, the network that it made."""
     bench.document = dict(before)
     _write(bench)
@@ -256,7 +256,7 @@ def _read(session: Session, path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _up(bench: Bench, stage: Stage, services: list[str], *, force: bool) -> None:
+def _up(bench: Bench, stage: DiagnosedProject, services: list[str], *, force: bool) -> None:
     override = str(bench.path.with_name("override.yaml"))
     files = tuple(f for f in stage.call.files if f not in (str(bench.path), override))
     if bench.session.files.read(bench.path, limit=0) is not None:
@@ -275,7 +275,7 @@ def _up(bench: Bench, stage: Stage, services: list[str], *, force: bool) -> None
     _await_health(bench, stage, services)
 
 
-def _await_health(bench: Bench, stage: Stage, services: list[str]) -> None:
+def _await_health(bench: Bench, stage: DiagnosedProject, services: list[str]) -> None:
     """Wait until what was brought up is neither starting nor restarting; at most half a minute."""
 
     def settled() -> bool:

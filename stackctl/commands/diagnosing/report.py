@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from stackctl.commands.diagnosing.diagnose import Diagnosis
 from stackctl.diagnose import mask
-from stackctl.diagnose.checks import ProbeResult
-from stackctl.diagnose.verdict import Finding
+from stackctl.diagnose.checks import Check
+from stackctl.diagnose.findings import Finding
 from stackctl.outcome import Block, Line, Outcome, Table, Verbatim
 
 SCHEMA = "stackctl.diagnose/1"
@@ -66,7 +66,7 @@ def _of_consumer(found: Diagnosis, consumer: str) -> list[Block]:
     return blocks
 
 
-def _rungs(checks: Sequence[ProbeResult]) -> str:
+def _rungs(checks: Sequence[Check]) -> str:
     """``name ✓ tcp ✗ ECONNREFUSED``: up to the rung that failed."""
     parts, passed = [], []
     for check in checks:

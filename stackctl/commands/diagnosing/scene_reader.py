@@ -18,7 +18,7 @@ from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepar
 from stackctl.config.target import passed_over
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import number
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.errors import ComposeFileError, StackctlError, UsageError
 from stackctl.ports import ComposeCall, Container
 from stackctl.project.compose import ComposeProject
@@ -33,7 +33,7 @@ LONGEST_LINE = 2000
 
 
 @dataclass(frozen=True)
-class Stage:
+class DiagnosedProject:
     """The scene with what acting on it needs. ``call`` is what Compose is to be called with."""
 
     scene: Scene
@@ -46,7 +46,7 @@ class Stage:
     meant: Mapping[str, OllamaUrl] = field(default_factory=dict)
 
 
-def set_stage(session: Session, services: Sequence[str], profile: str | None) -> Stage:
+def set_stage(session: Session, services: Sequence[str], profile: str | None) -> DiagnosedProject:
     """Read the files, Compose's view, the engine's containers, networks and logs; nothing is tried yet.
 
     Raises :class:`UsageError` for a service that is no consumer,
@@ -67,8 +67,8 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         logs = pool.submit(_logs, session, mine)
         prepared, name = preparing.result()
         found = _findings(session, call, project, stack)
-        told = told_of(session, stack, project, mine, found, prepared, profile)
-        consumers = _chosen(services, told, project)
+        setting = told_of(session, stack, project, mine, found, prepared, profile)
+        consumers = _chosen(services, setting, project)
         running = {c.service for c in mine if c.state == "running"}
         scene = Scene(
             project=project,
@@ -77,7 +77,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             # Where all consumers run, networks say nothing that is needed before something fails.
             networks=() if set(consumers) <= running else tuple(session.engine.networks(None)),
             info=info.result(),
-            told=tuple(number(t for t in told if t.consumer in consumers)),
+            settings=tuple(number(t for t in setting if t.consumer in consumers)),
             compose=_spoken(session, stack, call),
             logs=logs.result(),
             warnings=warnings,
@@ -88,7 +88,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             now=session.clock(),
         )
     meant = dict(prepared.override.told) if prepared else {}
-    return Stage(
+    return DiagnosedProject(
         scene, call, stack, prepared, name, stack.environment if stack else session.environment, consumers, meant
     )
 
@@ -175,8 +175,8 @@ def _servers(project: ComposeProject, stack: Stack | None, found: Findings | Non
     return tuple(dict.fromkeys(names))
 
 
-def _chosen(services: Sequence[str], told: Sequence[Told], project: ComposeProject) -> tuple[str, ...]:
-    known = tuple(dict.fromkeys(t.consumer for t in told))
+def _chosen(services: Sequence[str], setting: Sequence[UrlSetting], project: ComposeProject) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(t.consumer for t in setting))
     for service in services:
         if service not in project.services:
             raise UsageError(

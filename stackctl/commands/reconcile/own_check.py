@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose import reply
-from stackctl.diagnose.answers import Seen
+from stackctl.diagnose import http_reply as reply
+from stackctl.diagnose.answers import ProbeAnswers
 from stackctl.diagnose.plan import Aim, Ask
 
 AIM = "verify"
@@ -20,7 +20,7 @@ def aim(http: str) -> Aim:
     return Aim(AIM, url, (Ask("own", "GET", path, timeout=10.0),), verify=False)
 
 
-def failure(http: str, seen: Seen) -> str | None:
+def failure(http: str, seen: ProbeAnswers) -> str | None:
     """Why it failed, or None: any status from 200 to 299 is well."""
     if not seen.able:
         return "its own check could not be asked from inside"

@@ -132,7 +132,7 @@ def _pull(session: Session, stack: Stack, target: Target, missing: Sequence[str]
 
 def _compare_digests(session: Session, target: Target, models: Sequence[str], results: Sequence[Verified]) -> None:
     """Say which required models are other builds there than where the consumers are now."""
-    from stackctl.diagnose.reply import full_name  # noqa: PLC0415
+    from stackctl.diagnose.http_reply import full_name  # noqa: PLC0415
 
     said: set[str] = set()
     for result in results:

@@ -15,7 +15,7 @@ from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.config.models import StackConfig
 from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose.answers import Seen
+from stackctl.diagnose.answers import ProbeAnswers
 from stackctl.diagnose.checks import Reach, judge
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
 from stackctl.errors import StackctlError
@@ -113,7 +113,9 @@ def own_http(config: StackConfig, name: str) -> str:
     return own.http or "" if own else ""
 
 
-def _own_reason(session: Session, config: StackConfig, name: str, seen: Seen, container: Container) -> str | None:
+def _own_reason(
+    session: Session, config: StackConfig, name: str, seen: ProbeAnswers, container: Container
+) -> str | None:
     own = config.consumers[name].verify
     if own is None:
         return None
@@ -185,8 +187,8 @@ def _present(session: Session, stack: Stack, name: str, url: OllamaUrl, containe
     return [Aim(PRESENT_AIM, now, (ask,), verify=how.check_certificate, trust=how.trust, server_name=how.server_name)]
 
 
-def _digests(seen: Seen, aim: str) -> dict[str, str]:
-    from stackctl.diagnose import reply  # noqa: PLC0415
+def _digests(seen: ProbeAnswers, aim: str) -> dict[str, str]:
+    from stackctl.diagnose import http_reply as reply  # noqa: PLC0415
 
     found = seen.aims.get(aim)
     answer = found.ask("tags") if found else None
@@ -199,9 +201,9 @@ def _digests(seen: Seen, aim: str) -> dict[str, str]:
     }
 
 
-def _no_token(seen: Seen, aim: Aim) -> str | None:
+def _no_token(seen: ProbeAnswers, aim: Aim) -> str | None:
     """Why the model gave no token, or None."""
-    from stackctl.diagnose import reply  # noqa: PLC0415
+    from stackctl.diagnose import http_reply as reply  # noqa: PLC0415
 
     found = seen.aims.get(aim.id)
     answer = found.ask("generate") if found else None

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore
 
 from stackctl.commands.context.prober import Prober, Standpoint
-from stackctl.diagnose.answers import AimSeen, Answered
+from stackctl.diagnose.answers import AimAnswers, Answered
 from stackctl.diagnose.plan import CONNECT_TIMEOUT, RESOLVE_TIMEOUT, Aim, Ask, ProbePlan
 from stackctl.errors import ExpectedFailure, StackctlError
 from stackctl.ollama.client import OllamaClient
@@ -48,7 +48,7 @@ def ask_from(prober: Prober, consumer: Container, servers: Sequence[Server]) -> 
     if unable := next((view for view in views if not view.able), None):
         raise ExpectedFailure(f"nothing can ask from inside {consumer.service}: {'; '.join(unable.limits)}")
     seen = {name: found for view in views for name, found in view.aims.items()}
-    return [_judge(server, seen.get(server.name, AimSeen())) for server in servers]
+    return [_judge(server, seen.get(server.name, AimAnswers())) for server in servers]
 
 
 def _plan(servers: Sequence[Server]) -> ProbePlan:
@@ -93,7 +93,7 @@ def _aim(server: Server) -> Aim:
     )
 
 
-def _judge(server: Server, seen: AimSeen) -> Health:
+def _judge(server: Server, seen: AimAnswers) -> Health:
     health = check(server, lambda asked: OllamaClient(asked, backend=_Recorded(seen)))
     first = seen.ask(server.path("/" if "/" in server.endpoints else "/api/version"))
     return replace(health, latency=first.ms / 1000) if first and health.latency is not None else health
@@ -102,7 +102,7 @@ def _judge(server: Server, seen: AimSeen) -> Health:
 class _Recorded(httpcore.NetworkBackend):
     """Connections that end as the probe's did."""
 
-    def __init__(self, seen: AimSeen) -> None:
+    def __init__(self, seen: AimAnswers) -> None:
         self._seen = seen
 
     def connect_tcp(
@@ -126,7 +126,7 @@ class _Recorded(httpcore.NetworkBackend):
 class _RecordedStream(httpcore.NetworkStream):
     """One connection of the client: what it reads is the probe's answer to the path that it asks for."""
 
-    def __init__(self, seen: AimSeen) -> None:
+    def __init__(self, seen: AimAnswers) -> None:
         self._seen = seen
         self._request = b""
         self._answer: Answered | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.signs import api, config, http, life, logs, names, route, tls
 from stackctl.diagnose.signs.board import Board, Case
 
 
-def of(scene: Scene, told: Told) -> Board:
+def of(scene: Scene, setting: UrlSetting) -> Board:
     """Every sign for one URL of one consumer."""
-    case = Case.of(scene, told)
+    case = Case.of(scene, setting)
     board = Board()
     for layer in (config, life, names, route, tls, http, api, logs):
         layer.read(case, board)

@@ -7,7 +7,7 @@ import json
 import re
 
 from stackctl.config.url import HOST_ALIAS
-from stackctl.diagnose import reply as http
+from stackctl.diagnose import http_reply as http
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 
@@ -32,7 +32,7 @@ def read(case: Case, board: Board) -> None:
     _generated(case, board)
 
 
-def _differ(case: Case, board: Board, replies: list[http.Reply]) -> None:
+def _differ(case: Case, board: Board, replies: list[http.HttpReply]) -> None:
     """Two addresses, two different servers?"""
     addresses = case.aim.asks("tags")
     sets = {tuple(sorted(http.model_names(http.read(a.raw)) or [])) for a in addresses}
@@ -43,10 +43,12 @@ def _differ(case: Case, board: Board, replies: list[http.Reply]) -> None:
 
 def _wanted(case: Case, board: Board, names: list[str]) -> None:
     have = {http.full_name(n): n for n in names}
-    for model in case.told.models:
+    for model in case.setting.models:
         if http.full_name(model) in have:
             continue
-        board.note(Sign.MODEL_MISSING, f"{model} is not among the {len(names)} models at {case.told.url}", model=model)
+        board.note(
+            Sign.MODEL_MISSING, f"{model} is not among the {len(names)} models at {case.setting.url}", model=model
+        )
         bare = re.sub(r"^(?:ollama|ollama_chat|local)[/:]", "", model)
         near = [n for n in names if http.full_name(bare) == http.full_name(n)]
         near = near or [n for n in names if n.split(":")[0].lower() == bare.split(":")[0].split("/")[-1].lower()]
@@ -83,7 +85,7 @@ def _shown(case: Case, board: Board) -> None:
             isinstance(capabilities, list)
             and capabilities
             and "completion" not in capabilities
-            and model == case.told.models[:1][0]
+            and model == case.setting.models[:1][0]
         ):
             embeds = any("EMBED" in k.upper() and v == model for k, v in case.environment.items())
             if not embeds:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from stackctl.diagnose.answers import AimSeen, Connected, Seen
-from stackctl.diagnose.scene import Scene, Told
+from stackctl.diagnose.answers import AimAnswers, Connected, ProbeAnswers
+from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.words import Scope, Words
 from stackctl.ports import Container
@@ -46,42 +46,42 @@ class Case:
     """One URL of one consumer, with everything that was seen of it."""
 
     scene: Scene
-    told: Told
+    setting: UrlSetting
     container: Container | None
     service: Service | None
-    seen: Seen | None
-    aim: AimSeen
-    further: Seen | None
+    seen: ProbeAnswers | None
+    aim: AimAnswers
+    further: ProbeAnswers | None
 
     @classmethod
-    def of(cls, scene: Scene, told: Told) -> Case:
+    def of(cls, scene: Scene, setting: UrlSetting) -> Case:
         """Look everything up once."""
-        seen = scene.seen.get(told.consumer)
+        seen = scene.seen.get(setting.consumer)
         return cls(
             scene,
-            told,
-            scene.container(told.consumer),
-            scene.project.services.get(told.consumer),
+            setting,
+            scene.container(setting.consumer),
+            scene.project.services.get(setting.consumer),
             seen,
-            (seen.aims.get(told.aim) if seen else None) or AimSeen(),
-            scene.further.get(told.consumer),
+            (seen.aims.get(setting.aim) if seen else None) or AimAnswers(),
+            scene.further.get(setting.consumer),
         )
 
     @property
     def where(self) -> str:
         """``seen from … in …``, for lines of evidence."""
         vantage = self.seen.vantage if self.seen else "engine"
-        return f"seen from {vantage} in {self.told.consumer}"
+        return f"seen from {vantage} in {self.setting.consumer}"
 
     @property
     def host(self) -> str:
         """The host of the URL, or empty."""
-        return self.told.url.host if self.told.url else ""
+        return self.setting.url.host if self.setting.url else ""
 
     @property
     def port(self) -> int:
         """The port of the URL, or 0."""
-        return self.told.url.port if self.told.url else 0
+        return self.setting.url.port if self.setting.url else 0
 
     @property
     def reached(self) -> Connected | None:
@@ -131,16 +131,16 @@ class Case:
             return self.container.environment
         return {k: v or "" for k, v in (self.service.environment if self.service else {}).items()}
 
-    def further_aim(self, name: str) -> AimSeen:
+    def further_aim(self, name: str) -> AimAnswers:
         """What a second look brought under that aim."""
-        return (self.further.aims.get(name) if self.further else None) or AimSeen()
+        return (self.further.aims.get(name) if self.further else None) or AimAnswers()
 
     @property
     def targets(self) -> list[Container]:
         """Containers that the host of the URL means: by name, or by address."""
-        if not self.told.url or not self.host:
+        if not self.setting.url or not self.host:
             return []
-        if self.told.url.ip is not None:
+        if self.setting.url.ip is not None:
             owner = self.scene.owner_of(self.host)
             return [owner] if owner else []
         found = self.scene.named(self.host)

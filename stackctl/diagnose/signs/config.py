@@ -6,7 +6,7 @@ import re
 
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
-from stackctl.diagnose.told import BROWSER
+from stackctl.diagnose.url_text import BROWSER
 
 _DEPRECATED = {
     "open-webui": {"OLLAMA_API_BASE_URL": "OLLAMA_BASE_URL"},
@@ -17,23 +17,23 @@ _PAGE = re.compile(r"(?:SITE|WEBUI|APP|PUBLIC|NEXTAUTH|PAGE|FRONTEND|DOMAIN).*(?
 
 def read(case: Case, board: Board) -> None:
     """The text, its origin, and the file it should have come from."""
-    told = case.told
-    board.on |= told.marks
-    url = str(told.url) if told.url else ""
+    setting = case.setting
+    board.on |= setting.marks
+    url = str(setting.url) if setting.url else ""
     board.words.update(
         {
-            "consumer": told.consumer,
-            "variable": told.variable,
-            "value": told.value,
+            "consumer": setting.consumer,
+            "variable": setting.variable,
+            "value": setting.value,
             "url": url,
             "host": case.host,
             "port": str(case.port),
             "compose": case.scene.compose,
-            "suffix": told.suffix,
-            "origin": f"{told.url.scheme}://{told.url.netloc}" if told.url else "",
-            "place": told.place,
-            "source": told.source,
-            "port_variable": told.port_variable,
+            "suffix": setting.suffix,
+            "origin": f"{setting.url.scheme}://{setting.url.netloc}" if setting.url else "",
+            "place": setting.place,
+            "source": setting.source,
+            "port_variable": setting.port_variable,
         }
     )
     if case.container is not None and case.container.state != "running":
@@ -41,7 +41,7 @@ def read(case: Case, board: Board) -> None:
     if case.on_host_network:
         board.note(Sign.NET_HOST)
     if case.network_mode == "none":
-        board.note(Sign.NET_NONE, f"network_mode of {told.consumer} is none")
+        board.note(Sign.NET_NONE, f"network_mode of {setting.consumer} is none")
     _stale(case, board)
     _files(case, board)
     _names(case, board)
@@ -49,20 +49,21 @@ def read(case: Case, board: Board) -> None:
 
 def _stale(case: Case, board: Board) -> None:
     """The running container against what the files say now."""
-    if case.container is None or case.service is None or case.told.source != "container":
+    if case.container is None or case.service is None or case.setting.source != "container":
         return
-    want = case.service.environment.get(case.told.variable)
-    have = case.container.environment.get(case.told.variable)
+    want = case.service.environment.get(case.setting.variable)
+    have = case.container.environment.get(case.setting.variable)
     if want is not None and have is not None and want.replace("$$", "$") != have:
         board.note(
-            Sign.TOLD_STALE,
-            f"the container {case.container.name} was created with another {case.told.variable} than the files say now",
+            Sign.VALUE_STALE,
+            f"the container {case.container.name} was created with another {case.setting.variable}"
+            " than the files say now",
         )
 
 
 def _files(case: Case, board: Board) -> None:
     """``.env``, the shell, ``env_file`` and ``environment`` against each other."""
-    name, value = case.told.variable, case.told.value
+    name, value = case.setting.variable, case.setting.value
     text = "\n".join(case.scene.texts.values())
     for variable, from_file in case.scene.dotenv.items():
         from_shell = case.scene.shell.get(variable)
@@ -78,7 +79,7 @@ def _files(case: Case, board: Board) -> None:
             board.note(
                 Sign.DOTENV_UNUSED, f"{variable} is in .env, and no Compose file names it", dotenv_value=from_file
             )
-    if case.told.marks & {Sign.VALUE_BLANK, Sign.VALUE_NO_HOST}:
+    if case.setting.marks & {Sign.VALUE_BLANK, Sign.VALUE_NO_HOST}:
         warned = re.findall(r'The \\?"?([A-Za-z_][A-Za-z0-9_]*)\\?"? variable is not set', case.scene.warnings)
         written = _written(case)
         mentioned = [v for v in warned if re.search(rf"\$\{{?{re.escape(v)}\b", written)]
@@ -101,25 +102,25 @@ def _written(case: Case) -> str:
         if path.startswith("env_file:"):
             continue
         try:
-            service = (yaml.load(text, Loader=loader)["services"] or {}).get(case.told.consumer) or {}  # noqa: S506
+            service = (yaml.load(text, Loader=loader)["services"] or {}).get(case.setting.consumer) or {}  # noqa: S506
         except (yaml.YAMLError, TypeError, KeyError, AttributeError):  # a tag of Compose, or no map
             continue
         entries = service.get("environment") or {}
         pairs = entries.items() if isinstance(entries, dict) else (str(e).partition("=")[::2] for e in entries)
-        found = next((str(value) for key, value in pairs if key == case.told.variable), found)
+        found = next((str(value) for key, value in pairs if key == case.setting.variable), found)
     return found
 
 
 def _env_file(case: Case, board: Board) -> None:
     """The same key in ``env_file`` with another value than the files come to: ``environment`` beats it."""
-    now = case.service.environment.get(case.told.variable) if case.service else None
+    now = case.service.environment.get(case.setting.variable) if case.service else None
     for path, text in case.scene.texts.items():
-        if not path.startswith(f"env_file:{case.told.consumer}:"):
+        if not path.startswith(f"env_file:{case.setting.consumer}:"):
             continue
         for line in text.splitlines():
             key, equals, found = line.strip().removeprefix("export ").partition("=")
             found = found.strip().strip("\"'")
-            if equals and key.strip() == case.told.variable and found not in ("", case.told.value, now):
+            if equals and key.strip() == case.setting.variable and found not in ("", case.setting.value, now):
                 board.note(
                     Sign.ENV_FILE_LOSES,
                     f"{path.rpartition(':')[2]} says {key.strip()}={found}; `environment:` says otherwise and wins",
@@ -134,25 +135,25 @@ def _names(case: Case, board: Board) -> None:
     if "open-webui" in image:
         board.note(Sign.APP_OPEN_WEBUI)
     for app, names in _DEPRECATED.items():
-        current = names.get(case.told.variable)
+        current = names.get(case.setting.variable)
         if current and app in image and current not in case.environment:
-            board.note(Sign.NAME_DEPRECATED, f"{image} reads {current}, not {case.told.variable}", current=current)
-    if BROWSER.match(case.told.variable) and case.told.url:
+            board.note(Sign.NAME_DEPRECATED, f"{image} reads {current}, not {case.setting.variable}", current=current)
+    if BROWSER.match(case.setting.variable) and case.setting.url:
         pages = [v for k, v in case.environment.items() if _PAGE.match(k) and v.startswith("https://")]
-        if case.told.url.scheme == "http" and Sign.URL_LOOPBACK not in case.told.marks and pages:
+        if case.setting.url.scheme == "http" and Sign.URL_LOOPBACK not in case.setting.marks and pages:
             board.note(Sign.PAGE_HTTPS, f"the page is {pages[0]}", page=pages[0])
         known = case.scene.named(case.host) or case.host == "host.docker.internal"
-        if known or Sign.URL_SINGLE_LABEL in case.told.marks:
+        if known or Sign.URL_SINGLE_LABEL in case.setting.marks:
             board.note(
                 Sign.BROWSER_CANNOT,
-                f"{case.host} is a name of the containers, and {case.told.variable} goes to browsers",
+                f"{case.host} is a name of the containers, and {case.setting.variable} goes to browsers",
             )
-    if "v1" in case.told.suffix and any(
+    if "v1" in case.setting.suffix and any(
         "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper() for k in case.environment
     ):
         key = next(k for k in case.environment if "NUM_CTX" in k.upper() or "CONTEXT_LENGTH" in k.upper())
         board.note(
             Sign.V1_NUM_CTX,
-            f"{key} is set, and {case.told.variable} ends in /v1, which takes no num_ctx",
+            f"{key} is set, and {case.setting.variable} ends in /v1, which takes no num_ctx",
             ctx_variable=key,
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from stackctl.diagnose import reply as http
+from stackctl.diagnose import http_reply as http
 from stackctl.diagnose.answers import Answered
+from stackctl.diagnose.http_reply import HttpReply
 from stackctl.diagnose.proxyrules import chosen
-from stackctl.diagnose.reply import Reply
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 
@@ -30,7 +30,7 @@ _GATEWAYS = re.compile(
 
 def read(case: Case, board: Board) -> None:
     """The proxy first, then what came back."""
-    if case.told.url is None:
+    if case.setting.url is None:
         return
     _proxy(case, board)
     root, tags, large = case.aim.ask("root"), case.aim.ask("tags"), case.aim.ask("large")
@@ -45,7 +45,7 @@ def read(case: Case, board: Board) -> None:
     reply = http.read((tags or spoken).raw)
     if not reply.status:
         reply = http.read(spoken.raw)
-    first = http.read(root.raw) if root else Reply(0)
+    first = http.read(root.raw) if root else HttpReply(0)
     if GREETING in first.body:
         board.note(Sign.ROOT_OLLAMA, f"GET / answers {GREETING.decode()!r}")
     _status(case, board, reply, first, tags or spoken)
@@ -79,13 +79,13 @@ def _silence(case: Case, board: Board, first: Answered) -> None:
 
 
 def _proxy(case: Case, board: Board) -> None:
-    url = case.told.url
+    url = case.setting.url
     proxy = chosen(case.environment, url, [c.address for c in case.aim.connected]) if url else None
     if proxy is None:
         return
     board.note(
         Sign.PROXY_APPLIES,
-        f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.told.consumer}",
+        f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.setting.consumer}",
         proxy=f"{proxy.host}:{proxy.port}",
         proxy_variable=proxy.variable,
     )
@@ -100,12 +100,12 @@ def _proxy(case: Case, board: Board) -> None:
     wanted = case.service.environment if case.service else {}
     if proxy.variable not in wanted and case.container is not None:
         configured = (case.scene.host.client_config.get("proxies") or {}).get("default") or {}
-        if configured or case.told.source == "container":
+        if configured or case.setting.source == "container":
             board.note(
                 Sign.PROXY_INJECTED,
                 f"no Compose file sets {proxy.variable}: the Docker client's config.json injects it",
             )
-    through = case.aim.ask("proxied") or case.further_aim(case.told.aim).ask("proxied")
+    through = case.aim.ask("proxied") or case.further_aim(case.setting.aim).ask("proxied")
     if through is None:
         return
     answer = http.read(through.raw)
@@ -131,9 +131,9 @@ def _masked(value: str) -> str:
     return re.sub(r"//[^@/]*@", "//***@", value)
 
 
-def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answered) -> None:
+def _status(case: Case, board: Board, reply: HttpReply, root: HttpReply, answer: Answered) -> None:
     server, status = reply.headers.get("server", ""), reply.status
-    line = f"GET {case.told.url.prefix if case.told.url else ''}/api/tags answers {status} {reply.type}".rstrip()
+    line = f"GET {case.setting.url.prefix if case.setting.url else ''}/api/tags answers {status} {reply.type}".rstrip()
 
     if status in _STATUSES:
         board.note(_STATUSES[status], f"{line}, {case.where}")
@@ -151,7 +151,7 @@ def _status(case: Case, board: Board, reply: Reply, root: Reply, answer: Answere
         board.note(Sign.ANSWER_FOREIGN, f"{line}, and it is no list of models: {_short(reply.text)}")
 
 
-def _denied(case: Case, board: Board, reply: Reply, line: str) -> None:
+def _denied(case: Case, board: Board, reply: HttpReply, line: str) -> None:
     """What the request was refused for, as other requests show."""
     if reply.status == 403:
         if not reply.body:
@@ -173,7 +173,7 @@ def _denied(case: Case, board: Board, reply: Reply, line: str) -> None:
             board.note(Sign.HTTP_401_USERINFO_WORKS, "with the user and password of the URL it answers 200")
 
 
-def _from_a_proxy(board: Board, reply: Reply, line: str, answer: Answered) -> None:
+def _from_a_proxy(board: Board, reply: HttpReply, line: str, answer: Answered) -> None:
     """Answers that something in front of Ollama gives in its place."""
     if 300 <= reply.status < 400:
         to = reply.headers.get("location", "")
@@ -191,8 +191,8 @@ def _from_a_proxy(board: Board, reply: Reply, line: str, answer: Answered) -> No
         )
 
 
-def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:
-    told = case.told
+def _paths(case: Case, board: Board, reply: HttpReply, root: HttpReply) -> None:
+    setting = case.setting
     if reply.status == 404:
         if reply.type == "text/plain" and b"404 page not found" in reply.body:
             board.note(Sign.HTTP_404_ROUTE, "404 as text: no such route")
@@ -209,12 +209,12 @@ def _paths(case: Case, board: Board, reply: Reply, root: Reply) -> None:
             Sign.ORIGIN_OLLAMA,
             f"without the path, /api/tags of {case.host}:{case.port} answers 200",
         )
-    slash = case.further_aim(told.aim).ask("slash") or case.aim.ask("slash")
+    slash = case.further_aim(setting.aim).ask("slash") or case.aim.ask("slash")
     if slash is not None:
         answer = http.read(slash.raw)
         if answer.status in (301, 302):
             board.note(Sign.SLASH_REDIRECTS, f"POST //api/show answers {answer.status}, which turns it into a GET")
-    embed = case.further_aim(told.aim).ask("embed")
+    embed = case.further_aim(setting.aim).ask("embed")
     if embed is not None:
         answer = http.read(embed.raw)
         if answer.status == 404 and not answer.error:

@@ -56,14 +56,14 @@ def read(case: Case, board: Board) -> None:
     counted = case.scene.processes.get(case.container.name) if case.container else None
     cramped = any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits)
     if cramped or _pids_full(files) or (counted and counted[0] >= counted[1] - 1):
-        board.note(Sign.PIDS_FULL, f"{case.told.consumer} is at its limit of processes")
+        board.note(Sign.PIDS_FULL, f"{case.setting.consumer} is at its limit of processes")
 
 
 def _pullers(case: Case, board: Board) -> None:
     """Containers that pull models on the server's behalf: it is they who are told why a pull failed."""
-    told = {t.consumer for t in case.scene.told} | set(case.scene.ollama_services)
+    setting = {t.consumer for t in case.scene.settings} | set(case.scene.ollama_services)
     for container in case.scene.containers:
-        if container.service not in told:
+        if container.service not in setting:
             logs.of_puller(case.scene.logs.get(container.name, ""), board, container.name)
 
 

@@ -119,12 +119,12 @@ def read(case: Case, board: Board) -> None:
         return
     text = case.scene.logs.get(case.container.name, "")
     _match(text, _CLIENT, board, case.container.name)
-    if case.told.url is None:
+    if case.setting.url is None:
         return
-    _goes_elsewhere(case, case.told.url.port, text, board)
-    if case.told.url.prefix:
+    _goes_elsewhere(case, case.setting.url.port, text, board)
+    if case.setting.url.prefix:
         lost = _PREFIX_LOST.search(text)
-        if lost and case.told.url.prefix not in _line_of(text, lost.start()):
+        if lost and case.setting.url.prefix not in _line_of(text, lost.start()):
             board.note(Sign.LOG_PREFIX_LOST, f"the log of {case.container.name}: {_line_of(text, lost.start())}")
     if re.search(r"\b403\b", text) and "/api/" in text:
         board.note(Sign.CLIENT_403, f"the log of {case.container.name} holds a 403 of the API")
@@ -137,9 +137,9 @@ def _goes_elsewhere(case: Case, port: int, text: str, board: Board) -> None:
 
     What stands in a script of its command is no setting; what a flag of it says is.
     """
-    mine = [t for t in case.scene.told if t.consumer == case.told.consumer and t.url is not None]
-    told = {t.url.host for t in mine if t.url and (t.variable not in ("command", "entrypoint") or t is case.told)}
-    told |= {c.address for c in case.aim.connected}
+    mine = [t for t in case.scene.settings if t.consumer == case.setting.consumer and t.url is not None]
+    setting = {t.url.host for t in mine if t.url and (t.variable not in ("command", "entrypoint") or t is case.setting)}
+    setting |= {c.address for c in case.aim.connected}
     for line in reversed(text.splitlines()):
         spoken = [(m["host"].strip("[]"), int(m["port"])) for m in _MENTIONED.finditer(line)]
         spoken = [(h, p) for h, p in spoken if p in (port, STANDARD_PORT)]
@@ -151,7 +151,7 @@ def _goes_elsewhere(case: Case, port: int, text: str, board: Board) -> None:
         others = [
             (h, p)
             for h, p in spoken
-            if h not in told and (failed or h not in ("localhost", "127.0.0.1", "0.0.0.0", "::1"))  # noqa: S104
+            if h not in setting and (failed or h not in ("localhost", "127.0.0.1", "0.0.0.0", "::1"))  # noqa: S104
         ]
         if others and case.container is not None:
             host, number = others[0]

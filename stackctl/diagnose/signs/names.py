@@ -13,7 +13,7 @@ from stackctl.ports import Container
 
 def read(case: Case, board: Board) -> None:
     """Whether the name resolves, to what, and who it should have been."""
-    if case.told.url is None:
+    if case.setting.url is None:
         return
     _networks(case, board)
     _resolver(case, board)
@@ -53,10 +53,10 @@ def _networks(case: Case, board: Board) -> None:
     board.words["network"] = names[0] if names else "default"
     if case.container and names == ["bridge"]:
         board.note(
-            Sign.NET_DEFAULT_BRIDGE, f"{case.told.consumer} is on Docker's default bridge, which has no name service"
+            Sign.NET_DEFAULT_BRIDGE, f"{case.setting.consumer} is on Docker's default bridge, which has no name service"
         )
     if mine and all(n.get("Internal") for n in mine):
-        board.note(Sign.NET_INTERNAL, f"every network of {case.told.consumer} is internal: {', '.join(names)}")
+        board.note(Sign.NET_INTERNAL, f"every network of {case.setting.consumer} is internal: {', '.join(names)}")
     for network in mine:
         if network.get("Driver") in ("macvlan", "ipvlan"):
             board.note(
@@ -87,13 +87,13 @@ def _networks(case: Case, board: Board) -> None:
                 "teql0",
             )
         ] == []:
-            board.note(Sign.NET_ONLY_LO, f"{case.told.consumer} has no interface but lo")
+            board.note(Sign.NET_ONLY_LO, f"{case.setting.consumer} has no interface but lo")
         tunnels = [i for i in interfaces if re.match(r"tun|wg|tap|ppp", i)]
         if tunnels:
             board.note(Sign.NET_TUNNEL, f"the network namespace has {tunnels[0]}")
     routes = files.get("/proc/net/route", "")
     if routes and not any(r.split()[1:2] == ["00000000"] for r in routes.splitlines()[1:] if len(r.split()) > 2):
-        board.note(Sign.ROUTE_NONE, f"{case.told.consumer} has no default route")
+        board.note(Sign.ROUTE_NONE, f"{case.setting.consumer} has no default route")
 
 
 def _would_join(case: Case) -> list[str]:
@@ -110,11 +110,11 @@ def _shared(case: Case, board: Board, owner_id: str) -> None:
     if owner is None or owner.state != "running":
         name = owner.name if owner else owner_id[:12]
         board.note(
-            Sign.SHARED_GONE, f"{case.told.consumer} borrows the network of {name}, which is not running", owner=name
+            Sign.SHARED_GONE, f"{case.setting.consumer} borrows the network of {name}, which is not running", owner=name
         )
         return
     board.note(
-        Sign.NET_SHARED, f"{case.told.consumer} uses the network of {owner.name}", owner=owner.service or owner.name
+        Sign.NET_SHARED, f"{case.setting.consumer} uses the network of {owner.name}", owner=owner.service or owner.name
     )
     if case.container and owner.started_at > case.container.started_at:
         board.note(
@@ -186,7 +186,7 @@ def _collision(case: Case, board: Board) -> None:
 def _foreign(case: Case, board: Board) -> None:
     """An address that nobody here can have meant: a search domain's wildcard answered."""
     resolved = case.aim.resolved
-    if resolved is None or Sign.URL_SINGLE_LABEL not in case.told.marks or case.host in case.extra_hosts:
+    if resolved is None or Sign.URL_SINGLE_LABEL not in case.setting.marks or case.host in case.extra_hosts:
         return
     hosts = (case.seen.files if case.seen else {}).get("/etc/hosts", "")
     if re.search(rf"(?m)^[^#\n]*[ \t]{re.escape(case.host)}(?:[ \t]|$)", hosts):
@@ -221,7 +221,7 @@ def _pinned_elsewhere(case: Case, board: Board) -> None:
 
 def _who(case: Case, board: Board) -> None:
     """Who bears the name on this engine, and does the consumer share a network with them?"""
-    if case.told.url is None or case.told.url.ip is not None:
+    if case.setting.url is None or case.setting.url.ip is not None:
         return
     candidates = case.scene.named(case.host)
     service = case.scene.project.services.get(case.host)
@@ -245,7 +245,7 @@ def _who(case: Case, board: Board) -> None:
             board.note(
                 Sign.NAMED_ELSEWHERE,
                 f"{running[0].name} runs, on {', '.join(running[0].networks)}; "
-                f"{case.told.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
+                f"{case.setting.consumer} is on {', '.join(sorted(mine)) or 'no network'}",
                 target_container=running[0].name,
                 target_network=theirs[0] if theirs else "",
             )

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from stackctl.diagnose.answers import Connected, Seen
-from stackctl.diagnose.scene import Listener
+from stackctl.diagnose.answers import Connected, ProbeAnswers
+from stackctl.diagnose.scene import ListeningSocket
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs import engine
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
@@ -42,7 +42,7 @@ _REFUSALS = {
 def read(case: Case, board: Board) -> None:
     """Connect results first, then what the engine and the host say of the same address."""
     tried = case.tried
-    if case.told.url is None:
+    if case.setting.url is None:
         return
     engine.read(case.scene, board)
     if tried is None:
@@ -161,11 +161,11 @@ def _behind(case: Case, board: Board, tried: Connected) -> None:
             )
 
 
-def listeners(seen: Seen) -> Iterator[Listener]:
+def listeners(seen: ProbeAnswers) -> Iterator[ListeningSocket]:
     """Listening sockets of the namespace that a probe stood in."""
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         for socket in parse_proc_net_tcp(seen.files.get(path, "")):
-            yield Listener(socket.address, socket.port)
+            yield ListeningSocket(socket.address, socket.port)
 
 
 def _published(case: Case, port: int) -> list[tuple[Container, dict[str, Any]]]:
@@ -259,7 +259,7 @@ def _unit(case: Case, board: Board) -> None:
         )
     if not dropins and host.unit_time and host.binary_time and abs(host.unit_time - host.binary_time) < 600:
         created = _created(case.container)
-        if not wanted and ((created and created < host.unit_time) or case.scene.verified == str(case.told.url)):
+        if not wanted and ((created and created < host.unit_time) or case.scene.verified == str(case.setting.url)):
             board.note(
                 Sign.UNIT_REWRITTEN,
                 "the unit file is as new as the binary, newer than this container, and has no drop-in",
@@ -350,7 +350,7 @@ def _ownership(case: Case, board: Board, tried: Connected) -> None:
         theirs = [n for n in owner.networks if n not in ("host", "none")]
         board.note(
             Sign.ADDRESS_OTHER_NETWORK,
-            f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.told.consumer} is not",
+            f"{tried.address} belongs to {owner.name} on {', '.join(theirs)}, where {case.setting.consumer} is not",
             target_container=owner.name,
             target_service=owner.service or owner.name,
             target_network=theirs[0] if theirs else "",

@@ -6,7 +6,7 @@ import re
 import ssl
 from datetime import datetime
 
-from stackctl.diagnose import reply as http
+from stackctl.diagnose import http_reply as http
 from stackctl.diagnose import x509
 from stackctl.diagnose.answers import Shaken
 from stackctl.diagnose.sign import Sign
@@ -29,9 +29,9 @@ _REFUSALS = {
 
 def read(case: Case, board: Board) -> None:
     """The verdict of the consumer's own store first, then the certificate."""
-    if case.told.url is None:
+    if case.setting.url is None:
         return
-    if case.told.url.scheme == "http":
+    if case.setting.url.scheme == "http":
         _plain(case, board)
         return
     first = next(iter(case.aim.shaken), None)
@@ -57,13 +57,13 @@ def read(case: Case, board: Board) -> None:
     _certificate(case, board)
     _runtimes(case, board, ok=False)
     given = [s for s in case.further_aim("trust").shaken if s.store == "given"]
-    if given and given[0].ok and not case.told.trust:
+    if given and given[0].ok and not case.setting.trust:
         board.note(
             Sign.TLS_HOST_TRUSTS,
             f"with the CA certificates of the host ({case.scene.host.trust_path}) verification succeeds",
             host_store=case.scene.host.trust_path,
         )
-    elif given and case.told.trust:
+    elif given and case.setting.trust:
         board.note(
             Sign.TLS_TRUSTED_WITH_CA if given[0].ok else Sign.TLS_UNTRUSTED_WITH_CA,
             f"with the CA given to it, verification {'succeeds' if given[0].ok else 'fails all the same'}",
@@ -120,14 +120,14 @@ def _certificate(case: Case, board: Board) -> None:
 def _issuer(case: Case, board: Board, leaf: x509.Certificate) -> None:
     """Is the leaf's issuer itself one of the CAs that this consumer was given, or that the host trusts?"""
     for sign, text, said in (
-        (Sign.ISSUER_GIVEN, case.told.trust, "it was given"),
+        (Sign.ISSUER_GIVEN, case.setting.trust, "it was given"),
         (Sign.ISSUER_HOST, case.scene.host.trust, "the host trusts"),
     ):
         if leaf.issuer_raw in {c.subject_raw for c in certificates_of(text)}:
             board.note(sign, f"its issuer {leaf.issuer} is a CA that {said}")
-    if case.told.trust and Sign.ISSUER_GIVEN not in board.on:
+    if case.setting.trust and Sign.ISSUER_GIVEN not in board.on:
         board.note(
-            Sign.ISSUER_NOT_GIVEN, f"its issuer {leaf.issuer} is none of the CAs that {case.told.consumer} was given"
+            Sign.ISSUER_NOT_GIVEN, f"its issuer {leaf.issuer} is none of the CAs that {case.setting.consumer} was given"
         )
 
 

@@ -12,7 +12,7 @@ MAX_HEADERS = 100
 
 
 @dataclass(frozen=True)
-class Reply:
+class HttpReply:
     """One answer. ``status`` is 0 where the bytes are no HTTP; header names are lower case, first value kept."""
 
     status: int
@@ -54,11 +54,11 @@ class Reply:
         return self.type == "text/html" or self.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
 
 
-def read(raw: bytes) -> Reply:
+def read(raw: bytes) -> HttpReply:
     """Read the bytes of one answer; a body cut by the limit is kept as far as it came."""
     match = _STATUS.match(raw)
     if match is None:
-        return Reply(0, {}, raw)
+        return HttpReply(0, {}, raw)
     head, _, body = raw.partition(b"\r\n\r\n")
     headers: dict[str, str] = {}
     for line in head.split(b"\r\n")[1 : MAX_HEADERS + 1]:
@@ -67,7 +67,7 @@ def read(raw: bytes) -> Reply:
             headers.setdefault(name.decode("latin-1").strip().lower(), value.decode("latin-1").strip()[:2000])
     if "chunked" in headers.get("transfer-encoding", "").lower():
         body = _unchunked(body)
-    return Reply(int(match[1]), headers, body)
+    return HttpReply(int(match[1]), headers, body)
 
 
 def _unchunked(data: bytes) -> bytes:
@@ -87,7 +87,7 @@ def _unchunked(data: bytes) -> bytes:
     return bytes(out)
 
 
-def model_names(reply: Reply) -> list[str] | None:
+def model_names(reply: HttpReply) -> list[str] | None:
     """The models of an ``/api/tags`` answer (``/v1/models`` too), or None where it is neither."""
     document = reply.json
     if reply.status != 200 or not isinstance(document, dict):
@@ -101,7 +101,7 @@ def model_names(reply: Reply) -> list[str] | None:
     return [name for name in names if isinstance(name, str)]
 
 
-def version(reply: Reply) -> str | None:
+def version(reply: HttpReply) -> str | None:
     """The version of an ``/api/version`` answer, or None."""
     document = reply.json
     if reply.status != 200 or not isinstance(document, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.diagnose.told import is_private, read
+from stackctl.diagnose.url_text import is_private, read
 
 CASES = [
     ("OLLAMA_BASE_URL", "http://ollama:11434", "http://ollama:11434", set()),
@@ -30,20 +30,20 @@ CASES = [
 
 @pytest.mark.parametrize(("variable", "value", "url", "marks"), CASES, ids=[f"{c[0]}={c[1]}" for c in CASES])
 def test_value(variable: str, value: str, url: str, marks: set[str]) -> None:
-    (told,) = read("app", variable, value)
-    assert str(told.url) == url
-    assert marks <= told.marks
+    (setting,) = read("app", variable, value)
+    assert str(setting.url) == url
+    assert marks <= setting.marks
 
 
 def test_blank_value_has_no_url() -> None:
-    (told,) = read("app", "OLLAMA_BASE_URL", "  ")
-    assert told.url is None
-    assert "value.blank" in told.marks
+    (setting,) = read("app", "OLLAMA_BASE_URL", "  ")
+    assert setting.url is None
+    assert "value.blank" in setting.marks
 
 
 def test_list_is_split() -> None:
-    told = read("app", "OLLAMA_BASE_URLS", "http://a:11434;http://b:11434")
-    assert [str(t.url) for t in told] == ["http://a:11434", "http://b:11434"]
+    setting = read("app", "OLLAMA_BASE_URLS", "http://a:11434;http://b:11434")
+    assert [str(t.url) for t in setting] == ["http://a:11434", "http://b:11434"]
 
 
 @pytest.mark.parametrize("value", ["http://", "ftp://x", "http://a:99999", "http://[", "://", "\x00"])
@@ -52,8 +52,8 @@ def test_nonsense_is_read_without_raising(value: str) -> None:
 
 
 def test_template_that_copies_the_fault_does_not_excuse_it() -> None:
-    (told,) = read("app", "OLLAMA_BASE_URL", "ollama:11434", template="{host}:{port}")
-    assert "value.no_scheme" in told.marks
+    (setting,) = read("app", "OLLAMA_BASE_URL", "ollama:11434", template="{host}:{port}")
+    assert "value.no_scheme" in setting.marks
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from stackctl.config.url import HOST_ALIAS
-from stackctl.diagnose.repair import Ground, Repair
+from stackctl.diagnose.findings import Finding
+from stackctl.diagnose.repair import Repair, RepairCase
 from stackctl.diagnose.scene import Scene
-from stackctl.diagnose.verdict import Finding
 from stackctl.project.yamltext import Override, Reset, Text
 
 SYSTEM_STORE = "/etc/ssl/certs/ca-certificates.crt"
 EGRESS = "stackctl-egress"
 
 
-def _tells(key: str) -> Callable[[Ground], Repair | None]:
+def _tells(key: str) -> Callable[[RepairCase], Repair | None]:
     return lambda ground: ground.tell(key)
 
 
-def _pin(ground: Ground, address: str, *, replace: bool = False) -> Repair | None:
+def _pin(ground: RepairCase, address: str, *, replace: bool = False) -> Repair | None:
     host = ground.word("host")
     if not host or not address or "<" in address:
         return None
@@ -35,7 +35,7 @@ def _pin(ground: Ground, address: str, *, replace: bool = False) -> Repair | Non
     )
 
 
-def _join(ground: Ground, network: str, *, url: str = "") -> Repair | None:
+def _join(ground: RepairCase, network: str, *, url: str = "") -> Repair | None:
     if not network or network in ("bridge", "host", "none"):
         return None
     project = ground.scene.project
@@ -62,7 +62,7 @@ def _networks_of(scene: Scene, service: str) -> dict[str, None]:
     return dict.fromkeys(found.networks or ["default"]) if found else {"default": None}
 
 
-def _egress(ground: Ground) -> Repair | None:
+def _egress(ground: RepairCase) -> Repair | None:
     own = _networks_of(ground.scene, ground.consumer)
     service: dict[str, Any] = {"networks": {**own, EGRESS: {"gw_priority": 100}}}
     if "macvlan" in ground.finding.cause:
@@ -75,7 +75,7 @@ def _egress(ground: Ground) -> Repair | None:
     return Repair(says, {ground.consumer: service}, {EGRESS: network}, (ground.consumer,))
 
 
-def _give_network(ground: Ground) -> Repair | None:
+def _give_network(ground: RepairCase) -> Repair | None:
     return Repair(
         f"put {ground.consumer} on the project's default network",
         {ground.consumer: {"network_mode": Reset(), "networks": {"default": None}}},
@@ -84,13 +84,13 @@ def _give_network(ground: Ground) -> Repair | None:
     )
 
 
-def _join_and_name(ground: Ground) -> Repair | None:
+def _join_and_name(ground: RepairCase) -> Repair | None:
     if not ground.word("target_url"):
         return None
     return _join(ground, ground.word("target_network"), url=ground.word("target_url"))
 
 
-def _no_proxy(ground: Ground) -> Repair | None:
+def _no_proxy(ground: RepairCase) -> Repair | None:
     host = ground.word("host")
     if "loopback" in ground.finding.cause:
         blank = {
@@ -114,18 +114,18 @@ def _no_proxy(ground: Ground) -> Repair | None:
     )
 
 
-def _start(ground: Ground) -> Repair | None:
+def _start(ground: RepairCase) -> Repair | None:
     return Repair(f"start {ground.server}", recreate=(ground.server,)) if ground.server else None
 
 
-def _profile(ground: Ground) -> Repair | None:
+def _profile(ground: RepairCase) -> Repair | None:
     service = ground.word("target_service")
     if service not in ground.scene.project.services:
         return None
     return Repair(f"switch {service} on", {service: {"profiles": Reset()}}, recreate=(service,))
 
 
-def _trust(ground: Ground) -> Repair | None:
+def _trust(ground: RepairCase) -> Repair | None:
     """The host's own trust store, where the server passes with it."""
     source = ground.word("host_store")
     if not source:
@@ -141,7 +141,7 @@ def _trust(ground: Ground) -> Repair | None:
     )
 
 
-def _trust_system(ground: Ground) -> Repair | None:
+def _trust_system(ground: RepairCase) -> Repair | None:
     variables = {n: Text(SYSTEM_STORE) for n in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")}
     return Repair(
         f"point {ground.consumer} at its system store",
@@ -150,7 +150,7 @@ def _trust_system(ground: Ground) -> Repair | None:
     )
 
 
-def _health(ground: Ground) -> Repair | None:
+def _health(ground: RepairCase) -> Repair | None:
     test = ["CMD", "ollama", "list"]
     return ground.change(
         ground.server,
@@ -159,7 +159,7 @@ def _health(ground: Ground) -> Repair | None:
     )
 
 
-def _wait(ground: Ground) -> Repair | None:
+def _wait(ground: RepairCase) -> Repair | None:
     server = ground.word("target_service")
     if server not in ground.scene.project.services:
         return None
@@ -171,7 +171,7 @@ def _wait(ground: Ground) -> Repair | None:
     return Repair(f"let {ground.consumer} wait until {server} is healthy", services, recreate=(server, ground.consumer))
 
 
-def _gpu(ground: Ground) -> Repair | None:
+def _gpu(ground: RepairCase) -> Repair | None:
     info = ground.scene.info
     cdi = [d for d in info.cdi_devices if "nvidia" in d] if info else []
     device = (
@@ -183,7 +183,7 @@ def _gpu(ground: Ground) -> Repair | None:
     return ground.change(ground.server, f"reserve the GPU for {ground.server}", deploy=reserve)
 
 
-def _no_gpu(ground: Ground) -> Repair | None:
+def _no_gpu(ground: RepairCase) -> Repair | None:
     return ground.change(
         _named(ground),
         f"take the GPU reservation out of {_named(ground)}",
@@ -194,18 +194,18 @@ def _no_gpu(ground: Ground) -> Repair | None:
     )
 
 
-def _named(ground: Ground) -> str:
+def _named(ground: RepairCase) -> str:
     """The service that cannot be made or started."""
     if ground.finding.consumer is None:
         return ground.word("service")
     return ground.server
 
 
-def _drop_dead(ground: Ground) -> Repair | None:
+def _drop_dead(ground: RepairCase) -> Repair | None:
     return ground.tell("alive")
 
 
-def _model_name(ground: Ground) -> Repair | None:
+def _model_name(ground: RepairCase) -> Repair | None:
     model, near = ground.word("model"), ground.word("near")
     service = ground.scene.project.services.get(ground.consumer)
     container = ground.scene.container(ground.consumer)
@@ -220,31 +220,31 @@ def _model_name(ground: Ground) -> Repair | None:
     )
 
 
-def _pull(ground: Ground) -> Repair | None:
+def _pull(ground: RepairCase) -> Repair | None:
     container = ground.scene.by_id(ground.word("target_container"))
     if container is None or container.service not in ground.scene.ollama_services:
         return None
     return Repair(f"pull {ground.word('model')} on {container.service}", model=(container.id, ground.word("model")))
 
 
-def _restart_policy(ground: Ground) -> Repair | None:
+def _restart_policy(ground: RepairCase) -> Repair | None:
     return ground.change(
         ground.server, f"start {ground.server}, and again after each start of the machine", restart="unless-stopped"
     )
 
 
-def _unique(ground: Ground) -> Repair | None:
+def _unique(ground: RepairCase) -> Repair | None:
     return ground.tell("unique_url")
 
 
-def _hostnet(ground: Ground) -> Repair | None:
+def _hostnet(ground: RepairCase) -> Repair | None:
     service = ground.scene.project.services.get(ground.word("target_service"))
     if service is None or not service.ports:
         return None
     return ground.tell("host_net_url")
 
 
-MAKERS: dict[str, Callable[[Ground], Repair | None]] = {
+MAKERS: dict[str, Callable[[RepairCase], Repair | None]] = {
     "set-url": _tells("bare"),
     "set-good": _tells("good"),
     "set-port": _tells("with_port"),
@@ -334,7 +334,7 @@ MAKERS: dict[str, Callable[[Ground], Repair | None]] = {
 }
 
 
-def _own_key(ground: Ground) -> str:
+def _own_key(ground: RepairCase) -> str:
     key, _ = _network_key(ground.scene, ground.word("network"))
     return key
 
@@ -342,4 +342,4 @@ def _own_key(ground: Ground) -> str:
 def plan(finding: Finding, scene: Scene) -> Repair | None:
     """The repair for a finding, or None where this project cannot be repaired this way."""
     maker = MAKERS.get(finding.remedy.fix)
-    return maker(Ground(finding, scene)) if maker else None
+    return maker(RepairCase(finding, scene)) if maker else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackctl.diagnose import told
-from stackctl.diagnose.answers import AimSeen, Answered, Connected, Resolved, Seen
+from stackctl.diagnose import url_text
+from stackctl.diagnose.answers import AimAnswers, Answered, Connected, ProbeAnswers, Resolved
 from stackctl.diagnose.scene import Scene
 from stackctl.ports import Container, EngineInfo
 from stackctl.project.compose import ComposeProject
@@ -30,8 +30,8 @@ def healthy(
     **more: Any,
 ) -> Scene:
     """A consumer ``app`` that reaches its Ollama, and what its log says."""
-    (one,) = told.read("app", variable, value)
-    aim = AimSeen(
+    (one,) = url_text.read("app", variable, value)
+    aim = AimAnswers(
         Resolved("ollama", ("10.78.0.2",), "", 1.0),
         (Connected("10.78.0.2", 11434, "", 1.0),),
         (),
@@ -46,7 +46,7 @@ def healthy(
         (),
         info,
         (one,),
-        seen={"app": Seen("exec:python3", {one.aim: aim})},
+        seen={"app": ProbeAnswers("exec:python3", {one.aim: aim})},
         logs={"shop-app-1": log},
         ollama_services=("ollama",),
         **more,

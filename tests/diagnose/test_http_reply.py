@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.diagnose import reply as http
+from stackctl.diagnose import http_reply as http
 
 
 def test_ollama_answer() -> None:

@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from stackctl.config.url import DEFAULT_PORT, OllamaUrl
-from stackctl.diagnose.scene import Told
+from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.sign import Sign
 
 _ENDPOINT = re.compile(
@@ -27,7 +27,7 @@ def read(
     source: str = "container",
     template: str = "",
     port: tuple[str, int] | None = None,
-) -> list[Told]:
+) -> list[UrlSetting]:
     """Every address in one value (lists are split at ``;`` and ``,``), each with the marks of its text.
 
     ``port`` is another variable that says the port, and what it says.
@@ -45,7 +45,7 @@ def read(
     text = re.sub(r"[\s\x00-\x1f\x7f]+", "", text)
     if not text:
         return [
-            Told(
+            UrlSetting(
                 consumer,
                 variable,
                 value,
@@ -74,7 +74,7 @@ def _one(
     source: str,
     template: str,
     partner: tuple[str, int] | None,
-) -> Told:
+) -> UrlSetting:
     marks = set(shared)
     openai = bool(OPENAI.search(variable))
     marks.add(Sign.CLIENT_OPENAI if openai else Sign.CLIENT_NATIVE)
@@ -91,11 +91,15 @@ def _one(
         split = urlsplit(part)
         port, host = split.port, split.hostname or ""
     except ValueError:
-        return Told(consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source)
+        return UrlSetting(
+            consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source
+        )
     scheme = split.scheme.lower()
     if scheme not in ("http", "https") or not host:
         marks.add(Sign.VALUE_NO_HOST if scheme in ("http", "https") else Sign.VALUE_OTHER_SCHEME)
-        return Told(consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source)
+        return UrlSetting(
+            consumer, variable, value, None, marks=frozenset({*marks, Sign.VALUE_UNREADABLE}), source=source
+        )
     if port is None:
         port = _port(scheme, partner, marks)
     path, suffix = _path(split.path, marks)
@@ -109,7 +113,7 @@ def _one(
         marks.add(Sign.URL_USERINFO)
     if template.endswith("/v1") or "{url}/v1" in template:
         marks.add(Sign.TEMPLATE_V1)
-    return Told(
+    return UrlSetting(
         consumer,
         variable,
         value,
