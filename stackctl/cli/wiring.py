@@ -30,9 +30,9 @@ def explained(here: Session, run: Callable[[], Outcome]) -> Outcome:
         return run()
     except TargetUnfit as error:
         from stackctl.adapters.hostview import look  # noqa: PLC0415  (loaded only where something was refused)
-        from stackctl.commands.diagnosing.explain_refusal import against  # noqa: PLC0415
+        from stackctl.commands.diagnosing.explain_refusal import explain_refusal  # noqa: PLC0415
 
-        error.findings = against(here, look, error.target)
+        error.findings = explain_refusal(here, look, error.target)
         raise
 
 

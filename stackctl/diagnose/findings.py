@@ -157,3 +157,10 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
         seen.add(key)
         kept.append(finding)
     return kept
+
+
+def against(found: Sequence[Finding], *, target: bool) -> list[Finding]:
+    """The errors that speak against what is in force, or with ``target`` against the one that was asked about."""
+    errors = [f for f in found if f.severity == "error"]
+    mine = [f for f in errors if f.words.get("source") == "profile"] if target else errors
+    return mine or [f for f in errors if f.consumer is None]

@@ -15,6 +15,7 @@ from stackctl.diagnose.proxyrules import chosen
 from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Case
+from stackctl.ports import Container
 from stackctl.project.discovery.images import is_ollama
 from stackctl.project.discovery.pullers import bind_port
 
@@ -222,3 +223,22 @@ def _servers(scene: Scene) -> Iterable[tuple[str, int]]:
         if container.state == "running" and is_ollama(str((container.raw.get("Config") or {}).get("Image"))):
             port = bind_port(container.environment.get("OLLAMA_HOST", "")) or STANDARD_PORT
             yield from ((str(e["IPAddress"]), port) for e in container.networks.values() if e.get("IPAddress"))
+
+
+def bridge_plan(scene: Scene, consumer: str) -> ProbePlan | None:
+    """The same host address from Docker's default bridge, where the consumer's own network is dropped."""
+    for setting in scene.settings:
+        if setting.consumer != consumer or setting.url is None:
+            continue
+        tried = Case.of(scene, setting).tried
+        if tried is not None and tried.error == "TIMEOUT" and tried.address in scene.gateways():
+            aim = Aim("bridge", setting.url, addresses=(tried.address,))
+            return ProbePlan((aim,), facts=False, budget=FOLLOW_BUDGET)
+    return None
+
+
+def store_plan(container: Container) -> ProbePlan:
+    """Where the models are kept: what is mounted, and what OLLAMA_MODELS says."""
+    mounted = [str(m.get("Destination")) for m in container.raw.get("Mounts") or []]
+    named = [container.environment.get("OLLAMA_MODELS", ""), "/root/.ollama"]
+    return ProbePlan((), paths=tuple(dict.fromkeys(p for p in [*named, *mounted] if p.startswith("/")))[:4], budget=3.0)

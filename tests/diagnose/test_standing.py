@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from stackctl.commands.context.prober import Prober, Standpoint
+from stackctl.commands.context.prober import Prober
 from stackctl.diagnose.plan import ProbePlan
+from stackctl.diagnose.standpoint import Standpoint
 from stackctl.ports import Completed, Container, Engine, EngineInfo
 
 GOOD = Completed(0, b'{"k":"facts","tool":"python3 3.11","files":{}}\n{"k":"end","complete":true}\n')

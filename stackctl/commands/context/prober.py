@@ -21,6 +21,7 @@ from typing import Self
 from stackctl.diagnose.answers import ProbeAnswers, parse
 from stackctl.diagnose.plan import ProbePlan
 from stackctl.diagnose.render import for_python, for_shell
+from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import EngineUnusable, StackctlError
 from stackctl.ports import Completed, Engine
 from stackctl.waiting import until
@@ -32,26 +33,6 @@ _PASSING = re.compile(r"OCI runtime exec failed(?!.*executable file not found)|i
 """What an exec ends with while its container starts again; an image without a shell says so otherwise."""
 STORE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 """By which the clients of an image are told a trust store."""
-
-
-@dataclass(frozen=True)
-class Standpoint:
-    """Where a consumer is, or would be.
-
-    ``container`` is the ID of its running container, empty where there is none;
-    then ``network`` is what a probe container joins (an engine network,
-    ``host``, ``none``, ``container:ID``; empty where it does not exist yet) and
-    ``extra_hosts`` (``name:address``) what it is told. ``image`` helps to find
-    one that is there.
-    """
-
-    consumer: str
-    container: str = ""
-    network: str = ""
-    extra_hosts: tuple[str, ...] = ()
-    image: str = ""
-    fresh: bool = False
-    """Stand in the namespace from a container of our own even where exec would do."""
 
 
 @dataclass

@@ -7,54 +7,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from stackctl.commands.context.prober import STORE_VARIABLES, Prober, Standpoint
+from stackctl.commands.context.prober import STORE_VARIABLES, Prober
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.scene_reader import DiagnosedProject
-from stackctl.diagnose import http_reply as http
 from stackctl.diagnose import questions
-from stackctl.diagnose.answers import AimAnswers, ProbeAnswers
-from stackctl.diagnose.plan import Aim, ProbePlan
+from stackctl.diagnose.answers import ProbeAnswers
+from stackctl.diagnose.consumer_urls import is_other_service
+from stackctl.diagnose.plan import ProbePlan
 from stackctl.diagnose.scene import HostFacts, Scene, UrlSetting
-from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Case
+from stackctl.diagnose.standpoint import Standpoint, standpoint
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
 
 FEW = 20
 """Certificates. A trust store with more is a system's; CAs of one's own are fewer."""
 HostLook = Callable[[Sequence[str], Sequence[tuple[str, int]], Sequence[tuple[str, int]]], HostFacts]
-
-
-def standpoint(scene: Scene, consumer: str) -> Standpoint:
-    """Where a consumer is: in its running container, else in the network that it would join."""
-    container = scene.container(consumer)
-    service = scene.project.services.get(consumer)
-    case = Case(scene, UrlSetting(consumer, "", "", None), container, service, None, AimAnswers(), None)
-    hosts = tuple(f"{name}:{address}" for name, address in case.extra_hosts.items())
-    if container is not None and container.state in ("running", "paused"):
-        attached = next((n for n in container.networks if n not in ("host", "none")), "")
-        image, paused = str(container.raw.get("Image")), container.state == "paused"
-        return Standpoint(consumer, container.id, attached, hosts, image, fresh=paused)
-    if case.network_mode in ("host", "none"):
-        return Standpoint(consumer, network=case.network_mode)
-    if case.network_mode.startswith(("container:", "service:")):
-        owner = scene.by_id(case.network_mode.partition(":")[2]) or scene.container(case.network_mode.partition(":")[2])
-        running = owner is not None and owner.state == "running"
-        return Standpoint(consumer, network=f"container:{owner.id}" if owner and running else "")
-    there = {str(n.get("Name")): n for n in scene.networks}
-    wanted = list(container.networks) if container else []
-    if service is not None:
-        wanted += [
-            str((scene.project.networks.get(k) or {}).get("name") or f"{scene.project.name}_{k}")
-            for k in service.networks
-        ]
-    open_first = sorted((n for n in dict.fromkeys(wanted) if n in there), key=lambda n: bool(there[n].get("Internal")))
-    network = open_first[0] if open_first else ""
-    setting = [t.url.host for t in scene.settings if t.consumer == consumer and t.url]
-    if not network and "bridge" in there and not any(h in scene.project.services for h in setting):
-        # Its network is yet to be made; what lies outside Docker is reached from the default bridge the same way.
-        network = "bridge"
-    return Standpoint(consumer, network=network, extra_hosts=hosts)
 
 
 def first(prober: Prober, stage: DiagnosedProject) -> Scene:
@@ -69,15 +37,8 @@ def first(prober: Prober, stage: DiagnosedProject) -> Scene:
         scene,
         seen=seen,
         processes=processes,
-        settings=tuple(t for t in scene.settings if not _is_another(t, seen.get(t.consumer))),
+        settings=tuple(t for t in scene.settings if not is_other_service(t, seen.get(t.consumer))),
     )
-
-
-def _is_another(setting: UrlSetting, seen: ProbeAnswers | None) -> bool:
-    """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
-    found = seen.aims.get(setting.aim) if seen and Sign.VALUE_GUESS in setting.marks else None
-    replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
-    return any(r.status for r in replies) and not any(http.version(r) for r in replies)
 
 
 def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:
@@ -153,7 +114,7 @@ def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str
         if plan is not None:
             jobs.append((standpoint(scene, consumer), plan))
             names.append((consumer, "own"))
-        if bridge := _bridge_plan(scene, consumer):
+        if bridge := questions.bridge_plan(scene, consumer):
             jobs.append((Standpoint(consumer, network="bridge"), bridge))
             names.append((consumer, "bridge"))
     found: dict[str, ProbeAnswers] = {}
@@ -161,18 +122,6 @@ def _further(prober: Prober, scene: Scene, consumers: Sequence[str]) -> dict[str
         before = found.get(consumer)
         found[consumer] = seen if before is None else replace(before, aims={**before.aims, **seen.aims})
     return found
-
-
-def _bridge_plan(scene: Scene, consumer: str) -> ProbePlan | None:
-    """The same host address from Docker's default bridge, where the consumer's own network is dropped."""
-    for setting in scene.settings:
-        if setting.consumer != consumer or setting.url is None:
-            continue
-        tried = Case.of(scene, setting).tried
-        if tried is not None and tried.error == "TIMEOUT" and tried.address in scene.gateways():
-            aim = Aim("bridge", setting.url, addresses=(tried.address,))
-            return ProbePlan((aim,), facts=False, budget=questions.FOLLOW_BUDGET)
-    return None
 
 
 def _servers(prober: Prober, scene: Scene) -> dict[str, ProbeAnswers]:
@@ -186,15 +135,8 @@ def _servers(prober: Prober, scene: Scene) -> dict[str, ProbeAnswers]:
         container = scene.container(name)
         if container is not None and container.state == "running":
             targets[container.name] = container
-    seen = prober.probe([(Standpoint(n, c.id), _store_plan(c)) for n, c in targets.items()])
+    seen = prober.probe([(Standpoint(n, c.id), questions.store_plan(c)) for n, c in targets.items()])
     return dict(zip(targets, seen, strict=True))
-
-
-def _store_plan(container: Container) -> ProbePlan:
-    """Where the models are kept: what is mounted, and what OLLAMA_MODELS says."""
-    mounted = [str(m.get("Destination")) for m in container.raw.get("Mounts") or []]
-    named = [container.environment.get("OLLAMA_MODELS", ""), "/root/.ollama"]
-    return ProbePlan((), paths=tuple(dict.fromkeys(p for p in [*named, *mounted] if p.startswith("/")))[:4], budget=3.0)
 
 
 def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:

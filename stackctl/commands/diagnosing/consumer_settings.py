@@ -1,9 +1,8 @@
-"""What every consumer is told: by its container, else by the files, else by the target that is asked about."""
+"""Fetch what only the session knows of consumers' URLs: ``.env``, credentials, the target asked for."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,26 +11,17 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import how_to_ask
 from stackctl.config.target import Target
-from stackctl.diagnose import url_text as reading
+from stackctl.diagnose.consumer_urls import url_settings
 from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
-from stackctl.project.compose import ComposeProject, Service
-from stackctl.project.discovery import images
+from stackctl.project.compose import ComposeProject
 from stackctl.project.discovery.findings import Findings
-from stackctl.project.discovery.names import is_address, is_host, is_openai, partner_ports, says_ollama
 from stackctl.project.location import read_env_file
 
-_MODEL = re.compile(r"OLLAMA.*MODEL|^LLM_MODEL$|^MODEL_NAME$", re.IGNORECASE)
-_KEYS = ("API_KEY", "API_TOKEN", "AUTH_TOKEN", "BEARER_TOKEN", "TOKEN", "KEY")
-_ANY_MODEL = re.compile(r"(?:^|_)MODEL(?:_NAME|_ID)?$", re.IGNORECASE)
-_TAGGED = re.compile(
-    r"(?!ft:|(?:anthropic|amazon|meta|mistral|cohere|ai21)\.)[A-Za-z0-9][A-Za-z0-9_.-]*:[A-Za-z0-9_.-]+"
-)
 
-
-def told_of(
+def settings_of_consumers(
     session: Session,
     stack: Stack | None,
     project: ComposeProject,
@@ -40,177 +30,21 @@ def told_of(
     prepared: Prepared | None,
     profile: str | None,
 ) -> list[UrlSetting]:
-    """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too.
-
-    The localhost of a browser is the machine that it runs on: nothing here can tell what answers there.
-    """
-    told: list[UrlSetting] = []
-    dotenv = _dotenv(session, project)
-    for name, templates in _variables(stack, project, found).items():
-        environment, source = _environment(project, containers, name)
-        models = _models(stack, prepared, templates, environment)
-        consumer = found.consumer(name) if found else None
-        known = {s.name for s in consumer.settings} if consumer else set()
-        for variable, template in templates.items():
-            if not re.search(r"\{(?:url|host)\}", template):
-                continue
-            if variable not in environment:
-                continue
-            # What discovery reads off the value only copies its faults; a configuration is somebody's word.
-            meant = template if found is None else ""
-            port = _partner(variable, template, templates, environment)
-            value = environment[variable] or ""
-            for one in reading.read(name, variable, value, source=source, template=meant, port=port):
-                guess = {Sign.VALUE_GUESS} if found and variable not in known and is_openai(variable) else set()
-                keyed = replace(one, models=models, marks=one.marks | guess, headers=_key(variable, environment))
-                told.append(_with_instance(session, stack, keyed))
-        told += _fixed(name, found, models)
-        told += _not_injected(name, templates, environment, dotenv)
-    if found is not None:
-        told += _never_told(project, found, {t.consumer for t in told}, dotenv)
-    told = [t for t in told if not _no_provider(t, told) and not {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK} <= t.marks]
+    """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too."""
+    configured = stack.config if stack is not None else None
+    settings = url_settings(
+        project,
+        containers,
+        found,
+        named={name: consumer.env for name, consumer in configured.consumers.items()} if configured else {},
+        models=prepared.target.models if prepared else configured.models if configured else (),
+        dotenv=_dotenv(session, project),
+    )
+    # What stands in a command or a file is asked as it stands there, without credentials of ours.
+    settings = [one if one.place else _with_instance(session, stack, one) for one in settings]
     if profile and prepared is not None:
-        told += _would_be(session, stack, prepared)
-    return told
-
-
-def _variables(stack: Stack | None, project: ComposeProject, found: Findings | None) -> dict[str, dict[str, str]]:
-    if stack is not None and stack.config.consumers:
-        return {name: dict(c.env) for name, c in stack.config.consumers.items() if name in project.services}
-    if found is None:
-        return {}
-    out: dict[str, dict[str, str]] = {}
-    for consumer in found.consumers:
-        if consumer.role in ("app", "gateway"):
-            out[consumer.service] = {
-                s.name: s.template or "{url}" for s in consumer.settings if s.name and s.kind in ("env", "env_file")
-            }
-    for service in project:
-        if images.is_ollama(service.image):
-            continue
-        for variable, value in service.environment.items():
-            if variable in out.get(service.name, {}):
-                continue
-            named = re.search(r"OLLAMA", variable) and reading.URLISH.search(variable) and not _MODEL.search(variable)
-            if named or _may_be_ollama(project, variable, value or ""):
-                out.setdefault(service.name, {}).update(_template(service, variable, value or ""))
-    return out
-
-
-def _template(service: Service, variable: str, value: str) -> dict[str, str]:
-    """The form of a variable that discovery passed over: with the one of its port, where it names a host alone."""
-    ports = [v for v in partner_ports(variable) if (service.environment.get(v) or "").strip().isdigit()]
-    alone = is_host(variable) and value.strip() and not re.search(r"[:/]", value)
-    return {variable: "{host}", ports[0]: "{port}"} if alone and ports else {variable: "{url}"}
-
-
-def _may_be_ollama(project: ComposeProject, variable: str, value: str) -> bool:
-    """An OpenAI base that is no public one and no service here: whether it is an Ollama, its answer will tell."""
-    match = re.match(r"https?://([^/:@\s]+)", value.strip().strip("'\""))
-    if match is None or not is_openai(variable) or match[1] in project.services:
-        return False
-    return reading.is_private(match[1])
-
-
-def _key(variable: str, environment: Mapping[str, str | None]) -> dict[str, str]:
-    """The credentials that go with an address: ``OLLAMA_API_KEY`` beside ``OLLAMA_BASE_URL``."""
-    family = variable.partition("_")[0]
-    values = (environment.get(f"{family}_{end}") or "" for end in _KEYS)
-    value = next((v for v in values if re.fullmatch(r"[\x21-\x7e]+", v)), "")
-    return {"Authorization": f"Bearer {value}"} if value else {}
-
-
-def _no_provider(one: UrlSetting, told: Sequence[UrlSetting]) -> bool:
-    """A blank address of another provider (OpenAI's), beside one of an Ollama: that provider is just not used."""
-    others = [t for t in told if t.consumer == one.consumer and t.url is not None]
-    return Sign.VALUE_BLANK in one.marks and not says_ollama(one.variable) and bool(others)
-
-
-def _partner(
-    variable: str, template: str, templates: Mapping[str, str], environment: Mapping[str, str | None]
-) -> tuple[str, int] | None:
-    """The variable that holds the port of a host told without one, and the port that it says."""
-    if not template.endswith("{host}"):
-        return None
-    ports = [v for v, t in templates.items() if t == "{port}" and (environment.get(v) or "").strip().isdigit()]
-    near = [v for v in partner_ports(variable) if v in ports] or ports
-    return (near[0], int((environment[near[0]] or "").strip())) if near else None
-
-
-def _environment(
-    project: ComposeProject, containers: Sequence[Container], name: str
-) -> tuple[Mapping[str, str | None], str]:
-    mine = [c for c in containers if c.service == name]
-    container = next((c for c in mine if c.state == "running"), mine[0] if mine else None)
-    if container is not None:
-        return container.environment, "container"
-    service = project.services.get(name)
-    return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
-
-
-def _models(
-    stack: Stack | None, prepared: Prepared | None, templates: Mapping[str, str], environment: Mapping[str, str | None]
-) -> tuple[str, ...]:
-    own = [environment.get(v) or "" for v, t in templates.items() if t == "{model}"]
-    own += [v or "" for k, v in environment.items() if _names_a_model(k, v or "") and k not in templates]
-    wanted = list(prepared.target.models) if prepared else list(stack.config.models) if stack else []
-    return tuple(dict.fromkeys(m for m in [*own, *wanted] if m and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*", m)))
-
-
-def _names_a_model(variable: str, value: str) -> bool:
-    """A model of an Ollama: by the variable's name, or by a tag, which the models of others do not have."""
-    if len(value) > 120:
-        return False
-    tagged = _ANY_MODEL.search(variable) and _TAGGED.fullmatch(value)
-    return bool(_MODEL.search(variable) or tagged)
-
-
-def _with_instance(session: Session, stack: Stack | None, told: UrlSetting) -> UrlSetting:
-    """Credentials, TLS and own paths of the instance that this URL is."""
-    if stack is None or told.url is None:
-        return told
-    for name, instance in stack.config.instances.items():
-        if (instance.url.host, instance.url.port) == (told.url.host, told.url.port):
-            try:
-                how = how_to_ask(session, stack, Target("instance", name, instance.url, instances=(name,)))
-            except StackctlError:  # a secret that is not there: what it opens will say so
-                return told
-            return replace(
-                told,
-                headers=how.headers or told.headers,
-                trust=how.trust,
-                server_name=how.server_name,
-                verify=how.check_certificate,
-                paths=how.paths,
-            )
-    return told
-
-
-def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[UrlSetting]:
-    """Addresses in commands and files, which an override cannot reach and a probe can."""
-    consumer = found.consumer(name) if found else None
-    out: list[UrlSetting] = []
-    for setting in consumer.settings if consumer else ():
-        if (
-            setting.kind in ("command", "entrypoint", "config_file", "hardcoded")
-            and setting.value
-            and "://" in setting.value
-        ):
-            match = re.search(r"https?://[^\s\"',;]+", setting.value)
-            inline = setting.kind in ("command", "entrypoint")
-            place = f"{setting.kind} of {name}" if inline else setting.name or setting.kind
-            if match:
-                out += [
-                    # Whoever writes a whole endpoint into a command means it.
-                    replace(
-                        t,
-                        models=models,
-                        place=place,
-                        marks=t.marks - {Sign.URL_ENDPOINT, Sign.URL_V1, Sign.URL_API, Sign.URL_OPENAI_BARE},
-                    )
-                    for t in reading.read(name, setting.name or setting.kind, match[0], source="compose")
-                ]
-    return out
+        settings += _would_be(session, stack, prepared)
+    return settings
 
 
 def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:
@@ -218,42 +52,29 @@ def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:
     return read_env_file(data.decode("utf-8", "replace")) if data else {}
 
 
-def _not_injected(
-    name: str, templates: Mapping[str, str], environment: Mapping[str, str | None], dotenv: Mapping[str, str]
-) -> list[UrlSetting]:
-    """A variable that ``.env`` holds and nobody passes on."""
-    return [_absent(name, variable) for variable in templates if variable in dotenv and variable not in environment]
-
-
-def _never_told(
-    project: ComposeProject, found: Findings, told: set[str], dotenv: Mapping[str, str]
-) -> list[UrlSetting]:
-    """Services that are told no Ollama, where ``.env`` names one that no service is given.
-
-    Those that wait for an Ollama of the project; where nobody is told anything, every app.
-    """
-    given = {v for service in project for v in service.environment}
-    names = [v for v in dotenv if says_ollama(v) and is_address(v) and v not in given and dotenv[v].strip()]
-    if not names:
-        return []
-    servers = {s.service for s in found.ollama_services}
-    known = told | servers | {c.service for c in found.consumers}
-    others = [
-        s
-        for s in project
-        if s.name in project.active
-        and s.name not in known
-        and not (images.is_ollama(s.image) or images.is_infrastructure(s.image) or images.is_gateway(s.image))
-    ]
-    waiting = [s for s in others if servers & set(s.depends_on)]
-    return [_absent(s.name, v) for s in (waiting if waiting or told else others) for v in names[:1]]
-
-
-def _absent(name: str, variable: str) -> UrlSetting:
-    return UrlSetting(name, variable, "", None, source="compose")
+def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting) -> UrlSetting:
+    """Credentials, TLS and own paths of the instance that this URL is."""
+    if stack is None or setting.url is None:
+        return setting
+    for name, instance in stack.config.instances.items():
+        if (instance.url.host, instance.url.port) == (setting.url.host, setting.url.port):
+            try:
+                how = how_to_ask(session, stack, Target("instance", name, instance.url, instances=(name,)))
+            except StackctlError:  # a secret that is not there: what it opens will say so
+                return setting
+            return replace(
+                setting,
+                headers=how.headers or setting.headers,
+                trust=how.trust,
+                server_name=how.server_name,
+                verify=how.check_certificate,
+                paths=how.paths,
+            )
+    return setting
 
 
 def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[UrlSetting]:
+    """What each consumer would be told if the target asked about were in force."""
     out = []
     pinned = pinned_addresses(session, prepared.target)
     for consumer, url in prepared.override.told.items():

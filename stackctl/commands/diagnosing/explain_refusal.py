@@ -7,15 +7,14 @@ from typing import Any
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.collect import HostLook
 from stackctl.commands.diagnosing.diagnose import diagnose
+from stackctl.diagnose.findings import against
 from stackctl.errors import StackctlError
 
 
-def against(session: Session, look: HostLook, target: str) -> tuple[dict[str, Any], ...]:
+def explain_refusal(session: Session, look: HostLook, target: str) -> tuple[dict[str, Any], ...]:
     """The errors that ``diagnose`` finds for ``target``, or for what is in force; none where it cannot be had."""
     try:
         found = diagnose(session, look, profile=target or None)
     except StackctlError:
         return ()
-    errors = [f for f in found.findings if f.severity == "error"]
-    mine = [f for f in errors if f.words.get("source") == "profile"] if target else errors
-    return tuple(f.as_json() for f in mine or [f for f in errors if f.consumer is None])
+    return tuple(f.as_json() for f in against(found.findings, target=bool(target)))

@@ -12,7 +12,7 @@ from stackctl.commands.context.compose_files import FileReader, compose_files
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.consumer_settings import told_of
+from stackctl.commands.diagnosing.consumer_settings import settings_of_consumers
 from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
 from stackctl.config.target import passed_over
@@ -67,8 +67,8 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         logs = pool.submit(_logs, session, mine)
         prepared, name = preparing.result()
         found = _findings(session, call, project, stack)
-        setting = told_of(session, stack, project, mine, found, prepared, profile)
-        consumers = _chosen(services, setting, project)
+        settings = settings_of_consumers(session, stack, project, mine, found, prepared, profile)
+        consumers = _chosen(services, settings, project)
         running = {c.service for c in mine if c.state == "running"}
         scene = Scene(
             project=project,
@@ -77,7 +77,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             # Where all consumers run, networks say nothing that is needed before something fails.
             networks=() if set(consumers) <= running else tuple(session.engine.networks(None)),
             info=info.result(),
-            settings=tuple(number(t for t in setting if t.consumer in consumers)),
+            settings=tuple(number(t for t in settings if t.consumer in consumers)),
             compose=_spoken(session, stack, call),
             logs=logs.result(),
             warnings=warnings,
@@ -175,8 +175,8 @@ def _servers(project: ComposeProject, stack: Stack | None, found: Findings | Non
     return tuple(dict.fromkeys(names))
 
 
-def _chosen(services: Sequence[str], setting: Sequence[UrlSetting], project: ComposeProject) -> tuple[str, ...]:
-    known = tuple(dict.fromkeys(t.consumer for t in setting))
+def _chosen(services: Sequence[str], settings: Sequence[UrlSetting], project: ComposeProject) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(s.consumer for s in settings))
     for service in services:
         if service not in project.services:
             raise UsageError(

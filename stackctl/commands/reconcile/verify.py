@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stackctl.commands.context.prober import Prober, Standpoint
+from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import own_check
@@ -18,6 +18,7 @@ from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import ProbeAnswers
 from stackctl.diagnose.checks import Reach, judge
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
+from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject

@@ -16,9 +16,10 @@ from typing import Any
 
 import httpcore
 
-from stackctl.commands.context.prober import Prober, Standpoint
+from stackctl.commands.context.prober import Prober
 from stackctl.diagnose.answers import AimAnswers, Answered
 from stackctl.diagnose.plan import CONNECT_TIMEOUT, RESOLVE_TIMEOUT, Aim, Ask, ProbePlan
+from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import ExpectedFailure, StackctlError
 from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.health import Health, check

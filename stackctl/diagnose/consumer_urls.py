@@ -1,0 +1,225 @@
+"""The URLs that the consumers of a project are told: by their containers, else by the files. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from stackctl.diagnose import http_reply as http
+from stackctl.diagnose import url_text
+from stackctl.diagnose.answers import ProbeAnswers
+from stackctl.diagnose.scene import UrlSetting
+from stackctl.diagnose.sign import Sign
+from stackctl.ports import Container
+from stackctl.project.compose import ComposeProject, Service
+from stackctl.project.discovery import images
+from stackctl.project.discovery.findings import Findings
+from stackctl.project.discovery.names import is_address, is_host, is_openai, partner_ports, says_ollama
+
+_MODEL = re.compile(r"OLLAMA.*MODEL|^LLM_MODEL$|^MODEL_NAME$", re.IGNORECASE)
+_KEYS = ("API_KEY", "API_TOKEN", "AUTH_TOKEN", "BEARER_TOKEN", "TOKEN", "KEY")
+_ANY_MODEL = re.compile(r"(?:^|_)MODEL(?:_NAME|_ID)?$", re.IGNORECASE)
+_TAGGED = re.compile(
+    r"(?!ft:|(?:anthropic|amazon|meta|mistral|cohere|ai21)\.)[A-Za-z0-9][A-Za-z0-9_.-]*:[A-Za-z0-9_.-]+"
+)
+
+
+def url_settings(
+    project: ComposeProject,
+    containers: Sequence[Container],
+    found: Findings | None,
+    *,
+    named: Mapping[str, Mapping[str, str]],
+    models: Sequence[str],
+    dotenv: Mapping[str, str],
+) -> list[UrlSetting]:
+    """What every consumer is told, by its container or by the files.
+
+    ``named`` are the variables and templates of the configured consumers;
+    where it is empty, ``found`` says who the consumers are. ``models`` are
+    those that the target is to have. The localhost of a browser is the machine
+    that it runs on: nothing here can tell what answers there.
+    """
+    out: list[UrlSetting] = []
+    for name, templates in _variables(named, project, found).items():
+        environment, source = _environment(project, containers, name)
+        wanted = _models(models, templates, environment)
+        consumer = found.consumer(name) if found else None
+        known = {s.name for s in consumer.settings} if consumer else set()
+        for variable, template in templates.items():
+            if variable not in environment or not re.search(r"\{(?:url|host)\}", template):
+                continue
+            # What discovery reads off the value only copies its faults; a configuration is somebody's word.
+            meant = template if found is None else ""
+            port = _partner(variable, template, templates, environment)
+            value = environment[variable] or ""
+            for one in url_text.read(name, variable, value, source=source, template=meant, port=port):
+                guess = {Sign.VALUE_GUESS} if found and variable not in known and is_openai(variable) else set()
+                out.append(replace(one, models=wanted, marks=one.marks | guess, headers=_key(variable, environment)))
+        out += _fixed(name, found, wanted)
+        out += _not_injected(name, templates, environment, dotenv)
+    if found is not None:
+        out += _never_told(project, found, {s.consumer for s in out}, dotenv)
+    return [s for s in out if not _no_provider(s, out) and not {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK} <= s.marks]
+
+
+def _variables(
+    named: Mapping[str, Mapping[str, str]], project: ComposeProject, found: Findings | None
+) -> dict[str, dict[str, str]]:
+    if named:
+        return {name: dict(env) for name, env in named.items() if name in project.services}
+    if found is None:
+        return {}
+    out: dict[str, dict[str, str]] = {}
+    for consumer in found.consumers:
+        if consumer.role in ("app", "gateway"):
+            out[consumer.service] = {
+                s.name: s.template or "{url}" for s in consumer.settings if s.name and s.kind in ("env", "env_file")
+            }
+    for service in project:
+        if images.is_ollama(service.image):
+            continue
+        for variable, value in service.environment.items():
+            if variable in out.get(service.name, {}):
+                continue
+            spoken = re.search(r"OLLAMA", variable) and url_text.URLISH.search(variable) and not _MODEL.search(variable)
+            if spoken or _may_be_ollama(project, variable, value or ""):
+                out.setdefault(service.name, {}).update(_template(service, variable, value or ""))
+    return out
+
+
+def _template(service: Service, variable: str, value: str) -> dict[str, str]:
+    """The form of a variable that discovery passed over: with the one of its port, where it names a host alone."""
+    ports = [v for v in partner_ports(variable) if (service.environment.get(v) or "").strip().isdigit()]
+    alone = is_host(variable) and value.strip() and not re.search(r"[:/]", value)
+    return {variable: "{host}", ports[0]: "{port}"} if alone and ports else {variable: "{url}"}
+
+
+def _may_be_ollama(project: ComposeProject, variable: str, value: str) -> bool:
+    """An OpenAI base that is no public one and no service here: whether it is an Ollama, its answer will tell."""
+    match = re.match(r"https?://([^/:@\s]+)", value.strip().strip("'\""))
+    if match is None or not is_openai(variable) or match[1] in project.services:
+        return False
+    return url_text.is_private(match[1])
+
+
+def _key(variable: str, environment: Mapping[str, str | None]) -> dict[str, str]:
+    """The credentials that go with an address: ``OLLAMA_API_KEY`` beside ``OLLAMA_BASE_URL``."""
+    family = variable.partition("_")[0]
+    values = (environment.get(f"{family}_{end}") or "" for end in _KEYS)
+    value = next((v for v in values if re.fullmatch(r"[\x21-\x7e]+", v)), "")
+    return {"Authorization": f"Bearer {value}"} if value else {}
+
+
+def _no_provider(one: UrlSetting, settings: Sequence[UrlSetting]) -> bool:
+    """A blank address of another provider (OpenAI's), beside one of an Ollama: that provider is just not used."""
+    others = [t for t in settings if t.consumer == one.consumer and t.url is not None]
+    return Sign.VALUE_BLANK in one.marks and not says_ollama(one.variable) and bool(others)
+
+
+def _partner(
+    variable: str, template: str, templates: Mapping[str, str], environment: Mapping[str, str | None]
+) -> tuple[str, int] | None:
+    """The variable that holds the port of a host told without one, and the port that it says."""
+    if not template.endswith("{host}"):
+        return None
+    ports = [v for v, t in templates.items() if t == "{port}" and (environment.get(v) or "").strip().isdigit()]
+    near = [v for v in partner_ports(variable) if v in ports] or ports
+    return (near[0], int((environment[near[0]] or "").strip())) if near else None
+
+
+def _environment(
+    project: ComposeProject, containers: Sequence[Container], name: str
+) -> tuple[Mapping[str, str | None], str]:
+    mine = [c for c in containers if c.service == name]
+    container = next((c for c in mine if c.state == "running"), mine[0] if mine else None)
+    if container is not None:
+        return container.environment, "container"
+    service = project.services.get(name)
+    return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
+
+
+def _models(
+    wanted: Sequence[str], templates: Mapping[str, str], environment: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    own = [environment.get(v) or "" for v, t in templates.items() if t == "{model}"]
+    own += [v or "" for k, v in environment.items() if _names_a_model(k, v or "") and k not in templates]
+    return tuple(dict.fromkeys(m for m in [*own, *wanted] if m and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*", m)))
+
+
+def _names_a_model(variable: str, value: str) -> bool:
+    """A model of an Ollama: by the variable's name, or by a tag, which the models of others do not have."""
+    if len(value) > 120:
+        return False
+    tagged = _ANY_MODEL.search(variable) and _TAGGED.fullmatch(value)
+    return bool(_MODEL.search(variable) or tagged)
+
+
+def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[UrlSetting]:
+    """Addresses in commands and files, which an override cannot reach and a probe can."""
+    consumer = found.consumer(name) if found else None
+    out: list[UrlSetting] = []
+    for setting in consumer.settings if consumer else ():
+        if (
+            setting.kind in ("command", "entrypoint", "config_file", "hardcoded")
+            and setting.value
+            and "://" in setting.value
+        ):
+            match = re.search(r"https?://[^\s\"',;]+", setting.value)
+            inline = setting.kind in ("command", "entrypoint")
+            place = f"{setting.kind} of {name}" if inline else setting.name or setting.kind
+            if match:
+                out += [
+                    # Whoever writes a whole endpoint into a command means it.
+                    replace(
+                        t,
+                        models=models,
+                        place=place,
+                        marks=t.marks - {Sign.URL_ENDPOINT, Sign.URL_V1, Sign.URL_API, Sign.URL_OPENAI_BARE},
+                    )
+                    for t in url_text.read(name, setting.name or setting.kind, match[0], source="compose")
+                ]
+    return out
+
+
+def _not_injected(
+    name: str, templates: Mapping[str, str], environment: Mapping[str, str | None], dotenv: Mapping[str, str]
+) -> list[UrlSetting]:
+    """A variable that ``.env`` holds and nobody passes on."""
+    return [_absent(name, variable) for variable in templates if variable in dotenv and variable not in environment]
+
+
+def _never_told(
+    project: ComposeProject, found: Findings, told: set[str], dotenv: Mapping[str, str]
+) -> list[UrlSetting]:
+    """Services that are told no Ollama, where ``.env`` names one that no service is given.
+
+    Those that wait for an Ollama of the project; where nobody is told anything, every app.
+    """
+    given = {v for service in project for v in service.environment}
+    names = [v for v in dotenv if says_ollama(v) and is_address(v) and v not in given and dotenv[v].strip()]
+    if not names:
+        return []
+    servers = {s.service for s in found.ollama_services}
+    known = told | servers | {c.service for c in found.consumers}
+    others = [
+        s
+        for s in project
+        if s.name in project.active
+        and s.name not in known
+        and not (images.is_ollama(s.image) or images.is_infrastructure(s.image) or images.is_gateway(s.image))
+    ]
+    waiting = [s for s in others if servers & set(s.depends_on)]
+    return [_absent(s.name, v) for s in (waiting if waiting or told else others) for v in names[:1]]
+
+
+def _absent(name: str, variable: str) -> UrlSetting:
+    return UrlSetting(name, variable, "", None, source="compose")
+
+
+def is_other_service(setting: UrlSetting, seen: ProbeAnswers | None) -> bool:
+    """An OpenAI base that was only taken for an Ollama's, where something else speaks."""
+    found = seen.aims.get(setting.aim) if seen and Sign.VALUE_GUESS in setting.marks else None
+    replies = [http.read(a.raw) for a in found.answered if a.ask in ("root", "version", "tags")] if found else []
+    return any(r.status for r in replies) and not any(http.version(r) for r in replies)
