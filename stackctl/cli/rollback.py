@@ -14,6 +14,6 @@ def rollback(
     ctx: typer.Context, timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1)
 ) -> None:
     """Undo what a killed stackctl left half done, or go back to the verified target before this one."""
-    from stackctl.commands.reconcile.switch import rollback as command  # noqa: PLC0415
+    from stackctl.commands.reconcile.rollback import rollback as command  # noqa: PLC0415
 
     present(ctx, command(session(ctx), timeout=timeout))

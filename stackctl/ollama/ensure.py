@@ -102,6 +102,27 @@ def _all_ended(
     return ended
 
 
+def wait_for_answer(client: OllamaClient, *, within: float, every: float) -> None:
+    """Wait until the server answers; raises its :class:`OllamaError` where it does not within so many seconds.
+
+    One that waiting does not mend is raised at once.
+    """
+    failures: list[OllamaError] = []
+
+    def answers() -> bool:
+        failures.clear()
+        try:
+            client.version()
+        except OllamaError as error:
+            if not error.passing:
+                raise
+            failures.append(error)
+        return not failures
+
+    if not until(answers, within=within, every=every):
+        raise failures[0]
+
+
 def _shown(running: Mapping[str, PullProgress]) -> Progress:
     """One line for all pulls under way."""
     parts = [f"{model}: {progress.text}" if progress.text else model for model, progress in running.items()]

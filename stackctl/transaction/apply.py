@@ -15,7 +15,7 @@ from stackctl.errors import Interrupted, RollbackFailed, StackctlError
 from stackctl.ports import Clock, Files
 from stackctl.transaction import journal
 from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.plan import Plan, Step
+from stackctl.transaction.steps import Plan, Step
 
 
 class Executor(Protocol):

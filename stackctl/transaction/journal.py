@@ -15,7 +15,7 @@ from typing import Any
 from stackctl.errors import WrongInput
 from stackctl.ports import Container
 from stackctl.transaction.observed import Observed
-from stackctl.transaction.plan import Plan
+from stackctl.transaction.steps import Plan
 
 SCHEMA = "stackctl.journal/1"
 
@@ -61,7 +61,6 @@ class Pending:
     begun: tuple[str, ...]
     saved: bool
     """Whether the state was saved already: then only the end line is missing, and nothing is undone."""
-    models: Mapping[str, Any] = field(default_factory=dict)
 
 
 def begin_line(purpose: str, pid: int, now: float, environment: str | None, snapshot: Snapshot, plan: Plan) -> str:

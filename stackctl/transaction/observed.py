@@ -30,6 +30,8 @@ class Observed:
     networks: frozenset[str] = frozenset()
     gateway: tuple[str, str] | None = None
     """Digest and text of the configuration that the gateway runs; None without a running gateway."""
+    attached: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each network that Compose must recreate, by its key: the ID and name of every container on it."""
 
     def of(self, service: str) -> list[Container]:
         """Containers of one service."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from stackctl.config.url import OllamaUrl
@@ -45,6 +45,19 @@ class State:
     def to_json(self) -> str:
         """The file's text."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def completed(draft: State, labels: Mapping[str, str], moment: str) -> State:
+    """The state to write once all is up: ``labels`` are the hashes that the containers carry now.
+
+    ``moment`` is when it was verified, as an RFC 3339 time; a degraded one was not.
+    """
+    return replace(
+        draft,
+        verified=None if draft.degraded else moment,
+        labels=labels,
+        environments={s: d for s, d in draft.environments.items() if labels.get(s) != draft.computed.get(s)},
+    )
 
 
 def parse(data: bytes | None, where: str) -> State | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackctl.config.target import GATEWAY_SERVICE
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
-from stackctl.transaction.plan import (
+from stackctl.transaction.steps import (
     ComposeDown,
     ComposeUp,
     CreateNetwork,
@@ -22,20 +22,16 @@ from stackctl.transaction.plan import (
 CAUSE = "as it was before"
 
 
-def plan_undo(snapshot: Snapshot, observed: Observed, *, off_before: frozenset[str] = frozenset()) -> Plan:
-    """The steps back to ``snapshot``; empty where nothing has moved.
-
-    ``off_before`` are services that the old override switched off: a stale
-    container of theirs is put back as it was found or left gone, never created.
-    """
+def plan_undo(snapshot: Snapshot, observed: Observed) -> Plan:
+    """The steps back to ``snapshot``; empty where nothing has moved."""
     steps: list[Step] = []
     if observed.override != snapshot.override:
         steps.append(WriteOverride(CAUSE, snapshot.override, ""))
     gone, stopped = [], []
     for service, remembered in snapshot.containers.items():
         now = {c.id: c for c in observed.of(service)}
-        if (service not in off_before and any(c["id"] not in now for c in remembered)) or any(
-            c["state"] == "running" and now[c["id"]].state != "running" for c in remembered if c["id"] in now
+        if any(c["id"] not in now for c in remembered) or any(
+            c["state"] == "running" and now[c["id"]].state != "running" for c in remembered
         ):
             gone.append(service)
         if all(c["state"] != "running" for c in remembered):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.commands.reconcile.executor import compose_reason
+from stackctl.commands.reconcile.compose_failure import compose_reason
 
 DENIED = "Error response from daemon: pull access denied for nobody/nothing"
 

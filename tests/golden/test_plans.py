@@ -11,14 +11,16 @@ import pytest
 
 from stackctl.config.models import StackConfig
 from stackctl.config.target import resolve
+from stackctl.errors import StepFailed
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed, environment_digests, network_digests
-from stackctl.transaction.plan import Plan, Wanted, plan_apply
+from stackctl.transaction.planning import Wanted, plan_apply, plan_models
 from stackctl.transaction.state import State
+from stackctl.transaction.steps import Plan
 from stackctl.transaction.undo import plan_undo
 
 PROJECT = ComposeProject.from_config(
@@ -134,6 +136,56 @@ def test_switch_away_from_local() -> None:
     )
 
 
+def test_where_consumers_may_be_asked_first_their_health_is_waited_for_last() -> None:
+    goal = replace(wanted("local", everything=True), verify_first=True)
+    check(
+        plan_apply(PROJECT, goal, observed(None)),
+        """
+        1. write override LOCAL  # no override yet
+        2. compose up ollama backend web seed  # no container yet
+        3. wait for ollama  # consumers need it to answer
+        4. ensure models qwen3:8b in ollama  # required by the target
+        5. verify backend  # what was changed is proved before it is kept
+        6. wait for backend web seed  # started or replaced
+        7. save state  # verified
+        """,
+    )
+    check(
+        plan_apply(PROJECT, replace(wanted("box", everything=False), verify_first=True), observed("local")),
+        """
+        1. write override BOX  # the target or the project differs
+        2. compose up backend  # its configuration differs
+        3. verify backend  # what was changed is proved before it is kept
+        4. wait for backend  # started or replaced
+        5. stop and remove container shop-ollama-1  # ollama is switched off by this target
+        6. save state  # verified
+        """,
+    )
+
+
+def test_a_degraded_stack_is_asked_and_kept_whatever_it_answers() -> None:
+    goal = replace(wanted("box", everything=True), degraded=True)
+    assert "ask backend  # what was changed is proved" in text(plan_apply(PROJECT, goal, observed(None)))
+
+
+def test_a_server_behind_the_gateway_goes_once_it_is_idle() -> None:
+    goal = replace(wanted("box", everything=False), gateway_service="stackctl-gateway", gateway_text="")
+    plan = text(plan_apply(PROJECT, goal, observed("local")))
+    assert "stop and remove container shop-ollama-1 once it is idle  # ollama is switched off by this target" in plan
+
+
+def test_a_missing_model_where_nothing_else_differs() -> None:
+    check(
+        plan_models(wanted("local", everything=True)),
+        """
+        1. ensure models qwen3:8b in ollama  # one of them is not there
+        2. verify backend  # the models have changed
+        3. save state  # verified
+        """,
+    )
+    assert not plan_models(wanted("box", everything=True))
+
+
 def test_switch_back_to_local_starts_the_server_before_the_consumer_lets_go() -> None:
     check(
         plan_apply(PROJECT, wanted("local", everything=False), observed("box")),
@@ -205,17 +257,13 @@ def snapshot(profile: str | None, **changes: Container | None) -> Snapshot:
     return Snapshot.of(observed(profile, **changes), "state")
 
 
-def undo(before: Snapshot, now: Observed, **options: Any) -> Plan:
-    return plan_undo(before, now, **options)
-
-
 def test_undo_where_nothing_moved() -> None:
-    assert not undo(snapshot("local"), observed("local"))
+    assert not plan_undo(snapshot("local"), observed("local"))
 
 
 def test_undo_a_first_up() -> None:
     check(
-        undo(snapshot(None), observed("local")),
+        plan_undo(snapshot(None), observed("local")),
         """
         1. compose down  # nothing ran before
         2. remove override  # as it was before
@@ -225,7 +273,7 @@ def test_undo_a_first_up() -> None:
 
 def test_undo_a_switch_away_from_local() -> None:
     check(
-        undo(snapshot("local"), observed("box")),
+        plan_undo(snapshot("local"), observed("box")),
         """
         1. write override  # as it was before
         2. compose up ollama backend  # as it was before
@@ -236,7 +284,7 @@ def test_undo_a_switch_away_from_local() -> None:
 
 def test_undo_a_switch_to_local() -> None:
     check(
-        undo(snapshot("box"), observed("local")),
+        plan_undo(snapshot("box"), observed("local")),
         """
         1. write override  # as it was before
         2. compose up backend  # as it was before
@@ -249,7 +297,7 @@ def test_undo_a_switch_to_local() -> None:
 def test_undo_only_the_file_was_written() -> None:
     now = observed("local")
     check(
-        undo(snapshot("local"), Observed(now.containers, BOX.text, None)),
+        plan_undo(snapshot("local"), Observed(now.containers, BOX.text, None)),
         """
         1. write override  # as it was before
         """,
@@ -259,7 +307,7 @@ def test_undo_only_the_file_was_written() -> None:
 def test_undo_puts_a_stopped_container_back_as_stopped() -> None:
     stopped = container("backend", "b-local", state="exited")
     check(
-        undo(snapshot("local", backend=stopped), observed("box", ollama=container("ollama", "o"))),
+        plan_undo(snapshot("local", backend=stopped), observed("box", ollama=container("ollama", "o"))),
         """
         1. write override  # as it was before
         2. compose up backend  # as it was before
@@ -271,8 +319,8 @@ def test_undo_puts_a_stopped_container_back_as_stopped() -> None:
 def test_undo_networks() -> None:
     before = Snapshot({}, None, None, ("kept",))
     now = Observed((), None, None, networks=frozenset({"kept", "ours"}))
-    assert "remove network ours  # it was not there before" in text(undo(before, now))
-    assert "create network kept  # as it was before" in text(undo(before, Observed((), None, None)))
+    assert "remove network ours  # it was not there before" in text(plan_undo(before, now))
+    assert "create network kept  # as it was before" in text(plan_undo(before, Observed((), None, None)))
 
 
 def test_steps_as_data() -> None:
@@ -330,5 +378,8 @@ def test_a_network_that_differs_is_made_anew_with_all_who_are_on_it() -> None:
     assert "compose up --force-recreate backend web  # " in plan
     assert plan.index("stop and remove container shop-ollama-1") < plan.index("compose up")
     assert "seed" not in plan
+    held = replace(there, attached={"default": {"backend-b-local": "shop-backend-1", "x": "other-1"}})
+    with pytest.raises(StepFailed, match=r"the network default differs .* still on it: other-1"):
+        plan_apply(NETWORKED, wanted("local", everything=True), held)
     same = replace(there, state=replace(state, attached=network_digests(NETWORKED)))
     assert not plan_apply(NETWORKED, wanted("local", everything=True), same)

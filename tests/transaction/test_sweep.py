@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from stackctl.commands.reconcile import executor as executing
-from stackctl.commands.reconcile import pipeline as bringing
-from stackctl.commands.reconcile import preflight
-from stackctl.commands.reconcile.switch import rollback, switch
+from stackctl.commands.reconcile import pipeline, preflight, situation
+from stackctl.commands.reconcile.rollback import rollback
+from stackctl.commands.reconcile.switch import switch
 from stackctl.commands.reconcile.up import up
 from stackctl.commands.reconcile.verify import Verified
 from stackctl.config.url import OllamaUrl
@@ -52,9 +52,10 @@ def _consumers_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(_session: Any, _stack: Any, told: dict[str, OllamaUrl], *_a: Any, **_k: Any) -> list[Verified]:
         return [Verified(c, u, Reach(ok=True, checks=())) for c, u in told.items()]
 
-    monkeypatch.setattr(bringing, "verify", answer)
+    monkeypatch.setattr(pipeline, "verify", answer)
+    monkeypatch.setattr(situation, "verify", answer)
     monkeypatch.setattr(executing, "verify", answer)
-    monkeypatch.setattr(preflight, "preflight", lambda *_a, **_k: [])
+    monkeypatch.setattr(preflight, "probe_target", lambda *_a, **_k: [])
 
 
 class Stage:

@@ -15,7 +15,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.consumer_settings import settings_of_consumers
 from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
-from stackctl.config.target import passed_over
+from stackctl.config.target import passed_over, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.questions import number
 from stackctl.diagnose.scene import Scene, UrlSetting
@@ -150,7 +150,9 @@ def _prepared(
     name = choose_profile(stack, own, state, profile)
     try:
         before = passed_over(stack.config, name, state.url) if state and not profile else ()
-        return prepare(session, stack, own, name, pins=state.pins if state else {}, without=before), name
+        return prepare(
+            session, stack, own, resolve(stack.config, name, without=before), pins=state.pins if state else {}
+        ), name
     except StackctlError:
         if profile:
             raise

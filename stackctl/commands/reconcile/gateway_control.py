@@ -16,9 +16,13 @@ from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import GatewayPart
 from stackctl.project.localollama import server_port
+from stackctl.waiting import until
 
 if TYPE_CHECKING:
     from stackctl.gateway.credentials import GatewaySecret
+
+DRAIN = 10.0
+"""Seconds that a server which is to go may take to finish what the gateway has under way there."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,21 @@ def under_way(session: Session, containers: Sequence[Container], server: Contain
         return 0
     done = session.engine.exec(gateway.id, control.requests_argv(addresses, port), timeout=10.0)
     return int(done.text) if done.code == 0 and done.text.strip().isdigit() else 0
+
+
+def drain(session: Session, project: str, name: str, port: int) -> int:
+    """Wait a while until the gateway has no request under way at the container ``name``; how many are left."""
+    left = 0
+
+    def idle() -> bool:
+        nonlocal left
+        containers = session.engine.containers(project)
+        server = next((c for c in containers if c.name == name and c.state == "running"), None)
+        left = under_way(session, containers, server, port) if server else 0
+        return not left
+
+    until(idle, within=DRAIN, every=0.15)
+    return left
 
 
 def secrets_moved(session: Session, stack: Stack, containers: Sequence[Container]) -> bool:

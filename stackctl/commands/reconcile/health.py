@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from stackctl.commands.context.session import Session
 from stackctl.errors import StepFailed
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
+from stackctl.waiting import until
 
 LOOK = 0.05
-"""Seconds between two looks at the containers; longer where a look itself takes long, so that it never costs more
-than a quarter of a core."""
+"""Seconds between two looks at the containers."""
 
 
-def wait_healthy(
-    session: Session,
-    project: ComposeProject,
-    services: Sequence[str],
-    timeout: float,
-    on_look: Callable[[Sequence[Container], Sequence[Container]], None] = lambda _all, _waiting: None,
-) -> None:
+def wait_healthy(session: Session, project: ComposeProject, services: Sequence[str], timeout: float) -> None:
     """Wait until each service runs, and is healthy where it has a healthcheck, or has ended well.
 
-    ``on_look`` is given all containers of the project and those waited for, at each look while there are any.
     Raises :class:`StepFailed` with the end of its log where one cannot get there.
     """
-    end, said = time.monotonic() + timeout, ""
+    waiting: list[Container] = []
+    said = ""
+
+    def healthy() -> bool:
+        nonlocal waiting, said
+        containers = [c for c in session.engine.containers(project.name) if c.service in services]
+        refuse_lost(session, containers)
+        waiting = [c for c in containers if not _ready(c)]
+        if waiting and (states := ", ".join(f"{c.service}: {c.health or c.state}" for c in waiting)) != said:
+            said = states
+            session.reporter.detail(said)
+        return not waiting
+
     with session.reporter.step(f"waiting for {', '.join(services)}"):
-        while True:
-            begun = time.monotonic()
-            everything = session.engine.containers(project.name)
-            containers = [c for c in everything if c.service in services]
-            took = time.monotonic() - begun
-            lost = next((c for c in containers if _hopeless(c)), None)
-            if lost is not None:
-                raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
-            waiting = [c for c in containers if not _ready(c)]
-            if not waiting:
-                return
-            if time.monotonic() >= end:
-                slow = waiting[0]
-                state = slow.health or slow.state
-                raise StepFailed(
-                    f"{slow.service} is still {state} after {timeout:.0f} s{_last_health(slow)}",
-                    hint=f"stackctl logs {slow.service}",
-                )
-            on_look(everything, waiting)
-            if (states := ", ".join(f"{c.service}: {c.health or c.state}" for c in waiting)) != said:
-                said = states
-                session.reporter.detail(said)
-            time.sleep(max(LOOK, 3 * took))
+        # A look never costs more than a quarter of a core.
+        if not until(healthy, within=timeout, every=LOOK, rest=3):
+            slow = waiting[0]
+            raise StepFailed(
+                f"{slow.service} is still {slow.health or slow.state} after {timeout:.0f} s{_last_health(slow)}",
+                hint=f"stackctl logs {slow.service}",
+            )
+
+
+def refuse_lost(session: Session, containers: Sequence[Container]) -> None:
+    """Raise :class:`StepFailed` where one of the containers will not come up by waiting."""
+    lost = next((c for c in containers if _hopeless(c)), None)
+    if lost is not None:
+        raise StepFailed(_why_lost(session, lost), hint=f"stackctl logs {lost.service}")
 
 
 def _ready(container: Container) -> bool:

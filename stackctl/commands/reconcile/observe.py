@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.project.compose import ComposeProject
-from stackctl.transaction.observed import Observed
+from stackctl.transaction.held_networks import network_name
+from stackctl.transaction.observed import Observed, moved_networks
 from stackctl.transaction.state import State, parse
 
 STATE, OVERRIDE, JOURNAL, AUDIT = "state.json", "override.yaml", "journal.jsonl", "audit.log"
@@ -21,6 +23,11 @@ def read_state(session: Session) -> State | None:
     """The last verified state; raises :class:`WrongInput` for a damaged one."""
     path = session.state_directory / STATE
     return parse(session.files.read(path), str(path))
+
+
+def write_state(session: Session, state: State) -> None:
+    """Make ``state`` the one in force."""
+    session.files.write(session.state_directory / STATE, state.to_json().encode())
 
 
 def read_text(session: Session, name: str) -> str | None:
@@ -37,14 +44,19 @@ def observe(
     networks: Sequence[str] = (),
     services: Sequence[str] = (),
 ) -> Observed:
-    """Containers of the project, images of its services, and which of ``networks`` exist."""
+    """Containers of the project, images of its services, and which of ``networks`` exist.
+
+    Of networks that differ from what ``state`` recorded, it is asked who is on them.
+    """
     images = sorted(
         {project.services[s].image for s in services if s in project.services and project.services[s].image}
     )
-    with together() as start:
+    with in_parallel() as start:
         containers = start(lambda: session.engine.containers(project.name))
         found = start(lambda: _image_ids(session, images))
         present = [start(partial(session.engine.network, name)) for name in networks]
+        moved = sorted(k for k in moved_networks(project, state) if not project.networks[k].get("external"))
+        recreated = [start(partial(session.engine.network, network_name(project, key))) for key in moved]
         return Observed(
             containers=tuple(containers.result()),
             override=read_text(session, OVERRIDE),
@@ -52,7 +64,18 @@ def observe(
             images=found.result(),
             gateway=gateway_control.running(session, containers.result()),
             networks=frozenset(n for n, f in zip(networks, present, strict=True) if f.result() is not None),
+            attached={key: _attached(future.result()) for key, future in zip(moved, recreated, strict=True)},
         )
+
+
+def _attached(network: Mapping[str, Any] | None) -> dict[str, str]:
+    """ID and name of each container on a network."""
+    return {str(number): str(end.get("Name")) for number, end in ((network or {}).get("Containers") or {}).items()}
+
+
+def rfc3339(seconds: float) -> str:
+    """A moment since the epoch as ``state.json`` and ``audit.log`` have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
@@ -65,7 +88,7 @@ def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def together() -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
+def in_parallel() -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
     """Start functions side by side; their results are the futures'."""
     pool = ThreadPoolExecutor(max_workers=8)
     wait = True

@@ -1,55 +1,31 @@
-"""The road that ``up``, ``switch`` and ``rollback`` share: observe, plan, apply, verify, keep or undo."""
+"""The road that ``up``, ``switch`` and ``rollback`` share.
+
+The candidates are resolved to a list first. For each of them: prepare and
+observe → plan → preflight (where the plan changes something) → apply, which
+verifies and keeps or undoes. The first candidate that can serve ends it.
+"""
 
 from __future__ import annotations
 
-import getpass
-import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from stackctl.commands.context.made_from import refuse_other_files
-from stackctl.commands.context.project_loader import Stack, with_override
+from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import candidate
-from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.executor import StackExecutor, Work, verify_message
-from stackctl.commands.reconcile.held_networks import refuse_held
-from stackctl.commands.reconcile.observe import (
-    AUDIT,
-    JOURNAL,
-    OVERRIDE,
-    STATE,
-    observe,
-    read_state,
-    read_text,
-    together,
-)
-from stackctl.commands.reconcile.preflight import try_target
-from stackctl.commands.reconcile.prepare import Prepared, prepare
-from stackctl.commands.reconcile.request_settings import How, how_to_ask
-from stackctl.commands.reconcile.verify import Verified, containers_of, verify
-from stackctl.config.target import further
-from stackctl.config.url import OllamaUrl
-from stackctl.errors import StackctlError, TargetUnfit
-from stackctl.ports import Container
+from stackctl.commands.reconcile.candidates import candidates
+from stackctl.commands.reconcile.observe import read_state, rfc3339, write_state
+from stackctl.commands.reconcile.preflight import Fitness, preflight
+from stackctl.commands.reconcile.situation import Situation, is_own_server, prepare_and_observe, wanted
+from stackctl.commands.reconcile.transact import draft_state, transact
+from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, verify, verify_message
+from stackctl.config.target import Target
+from stackctl.errors import TargetUnfit
 from stackctl.project.compose import ComposeProject
-from stackctl.project.localollama import server_port
-from stackctl.transaction.apply import Transaction, apply
-from stackctl.transaction.journal import Snapshot
-from stackctl.transaction.observed import Observed, recorded
-from stackctl.transaction.plan import (
-    ComposeUp,
-    CreateNetwork,
-    EnsureModels,
-    Plan,
-    RemoveContainer,
-    SaveState,
-    VerifyConsumers,
-    Wanted,
-    plan_apply,
-)
-from stackctl.transaction.state import State
+from stackctl.transaction.planning import Wanted, plan_apply, plan_models
+from stackctl.transaction.state import State, completed
+from stackctl.transaction.steps import Plan
 
 
 @dataclass(frozen=True)
@@ -66,331 +42,105 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Brought:
-    """What came of it."""
+class Reconciled:
+    """What came of it: the target, the plan, what each consumer answered, the state that is in force now."""
 
-    prepared: Prepared
+    target: Target
     plan: Plan
     verified: Sequence[Verified]
     state: State | None
     degraded: str | None = None
     applied: bool = True
-    warnings: Sequence[str] = field(default=())
-    ground: Ground | None = None
+    warnings: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for.
+def reconcile(
+    session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, options: Options
+) -> Reconciled:
+    """Bring the stack to the profile or URL ``name``. The caller holds the lock and has recovered.
 
-    ``state`` is that of the last run, ``without`` are members of the profile ``name`` that
-    proved unfit, and ``degraded`` is why the stack is to come up although its target cannot serve it.
+    ``state`` is that of the last run. Raises :class:`TargetUnfit` with nothing
+    touched where no candidate can serve, or what :func:`transact` raises.
     """
-
-    session: Session
-    stack: Stack
-    project: ComposeProject
-    name: str
-    state: State | None
-    options: Options
-    without: tuple[str, ...] = ()
-    degraded: str | None = None
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a request means here and now: its target, Compose's hashes with its override, what is there."""
-
-    prepared: Prepared
-    how: How
-    hashes: Mapping[str, str]
-    observed: Observed
-
-    @property
-    def told(self) -> dict[str, OllamaUrl]:
-        """What each consumer is told that Compose would start."""
-        return {c: url for c, url in self.prepared.override.told.items() if c in self.hashes}
-
-
-def hashes_of(session: Session, stack: Stack, prepared: Prepared) -> dict[str, str]:
-    """Compose's hashes with the new override, from a temporary file: this validates it before anything is touched."""
-    call = with_override(session, stack)
-    if read_text(session, OVERRIDE) == prepared.override.text:
-        return session.engine.hashes(replace(call, variables=prepared.variables))
-    with candidate(session, prepared.override.text) as path:
-        return session.engine.hashes(replace(with_override(session, stack, path), variables=prepared.variables))
-
-
-def bring(request: Request) -> Brought:
-    """Bring the stack to a target. The caller holds the lock and has recovered.
-
-    Raises :class:`TargetUnfit` with nothing touched, or what :func:`apply` raises.
-    """
-    session, stack, state, options = request.session, request.stack, request.state, request.options
     session.engine.compose_version()
-    ground, early = _survey(request)
-    prepared, observed = ground.prepared, ground.observed
-    refuse_other_files(session, stack, observed.containers)
-    if _is_own_server(request, ground):
-        session.reporter.note(f"{prepared.target.url} is this stack's own Ollama container: the profile `local`")
-        return bring(replace(request, name="local", without=()))
-    moved = prepared.gateway is not None and gateway_control.secrets_moved(session, stack, observed.containers)
-    wanted = _wanted(request, ground, secrets_moved=moved)
-    plan = plan_apply(request.project, wanted, observed)
-    if options.dry_run:
-        return Brought(prepared, plan, (), state, applied=False, warnings=prepared.warnings)
-    for warning in prepared.warnings if plan else ():
-        session.reporter.warn(warning)
+    waiting = deque(candidates(stack.config, name, options.on_unreachable))
+    pins = dict(state.pins) if state else {}
+    reason = ""
+    while True:
+        candidate = waiting.popleft()
+        situation = prepare_and_observe(session, stack, project, candidate, state, pins)
+        refuse_other_files(session, stack, situation.observed.containers)
+        target, warnings = situation.prepared.target, situation.prepared.warnings
+        if is_own_server(stack, project, situation):
+            session.reporter.note(f"{target.url} is this stack's own Ollama container: the profile `local`")
+            waiting = deque(candidates(stack.config, "local", options.on_unreachable))
+            continue
+        goal = wanted(stack, project, situation, everything=options.everything, degraded=candidate.degraded)
+        plan = plan_apply(project, goal, situation.observed)
+        if options.dry_run:
+            return Reconciled(target, plan, (), state, applied=False, warnings=warnings)
+        for warning in warnings if plan else ():
+            session.reporter.warn(warning)
+        if not plan:
+            plan, fitness = _ask_in_place(session, stack, situation, goal)
+        elif candidate.degraded:
+            fitness = Fitness()
+        else:
+            fitness = preflight(session, stack, project, situation, deep=options.deep, assume_yes=options.assume_yes)
+        if fitness.pins:
+            pins |= fitness.pins
+            waiting.appendleft(candidate)
+        elif fitness.refusal is None or candidate.degraded:
+            break
+        elif waiting:
+            reason = fitness.reason
+            session.reporter.warn(waiting[0].announce(reason))
+        else:
+            raise fitness.refusal
     if not plan:
-        return _unchanged(request, ground, wanted, early)
-    refuse_held(session, request.project, plan, observed)
-    if prepared.target.kind in ("instance", "gateway") and request.degraded is None:
-        verdict = try_target(
-            session,
-            stack,
-            request.project,
-            prepared,
-            ground.how,
-            observed.containers,
-            ground.told,
-            deep=options.deep,
-            assume_yes=options.assume_yes,
-        )
-        if verdict.pins and not _same_pins(prepared, verdict.pins):
-            return bring(replace(request, state=_pinned(request, verdict.pins)))
-        if verdict.reason:
-            hint = verdict.hint or f"stackctl diagnose --profile {request.name}"
-            refusal = TargetUnfit(verdict.reason, hint=hint, target=request.name)
-            return _otherwise(request, prepared, verdict.reason, refusal)
-    work = _work(request, ground, plan)
-    _apply(work, plan, observed, options)
-    state = read_state(session)
-    return Brought(prepared, plan, work.verified, state, request.degraded, warnings=prepared.warnings, ground=ground)
-
-
-def _survey(request: Request) -> tuple[Ground, list[Verified] | None]:
-    """Look at everything at once; with it what the consumers said, where nothing seemed to differ."""
-    session, stack, project, state = request.session, request.stack, request.project, request.state
-    pins = state.pins if state else {}
-    prepared = prepare(session, stack, project, request.name, pins=pins, without=request.without)
-    how = how_to_ask(session, stack, prepared.target)
-    shared = stack.config.network.shared
-    networks = [shared] if shared else []
-    with together() as start:
-        # Where nothing seems to differ, the consumers are asked while Compose still computes its hashes.
-        guess = _likely_unchanged(session, prepared, state)
-        seen = start(lambda: observe(session, project, state, networks=networks, services=list(project.services)))
-        asked = start(lambda: _ask_now(session, stack, prepared, how, seen.result())) if guess else None
-        hashes = hashes_of(session, stack, prepared)
-        early: list[Verified] | None = asked.result() if asked else None
-        return Ground(prepared, how, hashes, seen.result()), early
-
-
-def _others(request: Request, prepared: Prepared) -> list[str]:
-    """Members of the profile, without a gateway, that were not tried yet."""
-    if request.stack.config.gateway or prepared.target.kind != "instance":
-        return []
-    return further(request.stack.config, prepared.target.name, (*request.without, *prepared.target.instances))
-
-
-def _otherwise(request: Request, prepared: Prepared, reason: str, refusal: TargetUnfit) -> Brought:
-    """What the user chose for a target that cannot serve: another member, the local server, degraded, or a refusal."""
-    session, policy, name = request.session, request.options.on_unreachable, prepared.target.name
-    if others := _others(request, prepared):
-        session.reporter.warn(f"{reason}; {others[0]} takes its place in {name}")
-        return bring(replace(request, without=(*request.without, *prepared.target.instances)))
-    if policy == "local" and not prepared.target.is_local:
-        session.reporter.warn(f"{reason}; on_unreachable: local takes over")
-        return bring(replace(request, name="local", without=()))
-    if policy == "degrade":
-        session.reporter.warn(f"coming up degraded: {reason}")
-        # Of several that cannot serve, the one that is wanted first is waited for.
-        return bring(replace(request, without=(), degraded=reason))
-    raise refusal
-
-
-def _is_own_server(request: Request, ground: Ground) -> bool:
-    """Whether an address elsewhere is answered by the container that this very target would switch off."""
-    config, target = request.stack.config, ground.prepared.target
-    local = config.local.service
-    if target.kind != "instance" or config.network.shared or not ground.observed.of(local):
-        return False
-    own = request.project.services.get(local)
-    return target.url.host in ({local} | (own.answers_to() if own else set()))
-
-
-def _likely_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:
-    return (
-        state is not None
-        and state.verified is not None
-        and state.override == prepared.override.digest
-        and read_text(session, OVERRIDE) == prepared.override.text
+        kept = _keep(session, stack, project, situation, state, fitness.reason or None)
+        return Reconciled(target, plan, fitness.answers, kept, fitness.reason or None, warnings=warnings)
+    degraded = reason if candidate.degraded else None
+    draft = draft_state(stack, project, situation, plan, state, degraded)
+    answers = transact(
+        session, stack, project, situation, plan, draft, verb=options.verb, health_timeout=options.health_timeout
     )
+    return Reconciled(target, plan, answers, read_state(session), degraded, warnings=warnings)
 
 
-def _ask_now(session: Session, stack: Stack, prepared: Prepared, how: How, observed: Observed) -> list[Verified]:
-    running = containers_of(stack.config, observed.containers)
-    return verify(session, stack, {c: u for c, u in prepared.override.told.items() if c in running}, how, running)
-
-
-def _pinned(request: Request, pins: Mapping[str, str]) -> State:
-    """The state with pins that turned out to be needed."""
-    if request.state is None:
-        return State(request.project.name, None, "", "", None, "", pins=pins)
-    return replace(request.state, pins={**request.state.pins, **pins})
-
-
-def _same_pins(prepared: Prepared, pins: Mapping[str, str]) -> bool:
-    return all(prepared.target.pins.get(k) == v for k, v in pins.items())
-
-
-def _wanted(request: Request, ground: Ground, *, secrets_moved: bool = False) -> Wanted:
-    stack, prepared = request.stack, ground.prepared
-    target, gateway = prepared.target, prepared.gateway
-    return Wanted(
-        override=prepared.override,
-        hashes=ground.hashes,
-        models=target.models if target.needs_local else (),
-        consumers=tuple(c for c in stack.config.told if c in ground.hashes),
-        local_service=stack.config.local.service if target.needs_local else None,
-        local_off=_off_services(stack, prepared),
-        everything=request.options.everything,
-        gateway_service=gateway.part.name if gateway else None,
-        gateway_text=gateway.text if gateway else None,
-        gateway_digest=gateway.digest if gateway else "",
-        gateway_secrets_moved=secrets_moved,
-    )
-
-
-def _off_services(stack: Stack, prepared: Prepared) -> tuple[str, ...]:
-    if prepared.target.needs_local:
-        return ()
-    return prepared.override.off or (stack.config.local.service,)
-
-
-def _unchanged(request: Request, ground: Ground, wanted: Wanted, early: list[Verified] | None) -> Brought:
-    """Nothing is to be done, if every consumer says so too."""
-    session, stack, state = request.session, request.stack, request.state
-    prepared, told = ground.prepared, ground.told
-    running = containers_of(stack.config, ground.observed.containers)
-    complete = early is not None and {v.consumer for v in early} == set(told) and all(v.ok for v in early)
-    verified = early if early is not None and complete else verify(session, stack, told, ground.how, running)
-    bad = [v for v in verified if not v.ok]
+def _ask_in_place(session: Session, stack: Stack, situation: Situation, goal: Wanted) -> tuple[Plan, Fitness]:
+    """Where nothing seems to differ: whether every consumer says so too, and the plan where a model is missing."""
+    urls, answers = situation.urls, situation.answers
+    if answers is None or {a.consumer for a in answers} != set(urls) or not all(a.ok for a in answers):
+        running = containers_of(stack.config, situation.observed.containers)
+        answers = verify(session, stack, urls, situation.how, running)
+    bad = [answer for answer in answers if not answer.ok]
     if not bad:
-        stale = state is None or state.verified is None or state.profile != prepared.target.name
-        if state is None or stale:
-            work = _work(replace(request, degraded=None), ground, Plan())
-            state = work.make_state(session.engine.containers(request.project.name))
-            session.files.write(session.state_directory / STATE, state.to_json().encode())
-        return Brought(prepared, Plan(), verified, state, ground=ground)
-    if wanted.local_service and wanted.models and all(v.reach.failed and v.reach.failed.id == "model" for v in bad):
-        models = EnsureModels("one of them is not there", wanted.local_service, wanted.models)
-        plan = Plan((models, VerifyConsumers("the models have changed", tuple(told)), SaveState("verified")))
-        work = _work(request, ground, plan)
-        _apply(work, plan, ground.observed, request.options)
-        return Brought(prepared, plan, work.verified, read_state(session))
+        return Plan(), Fitness(answers=answers)
+    if lacks_models_only(bad) and (models := plan_models(goal)):
+        return models, Fitness(answers=answers)
     reason = verify_message(bad)
-    alone = not request.without and not _others(request, prepared)
-    if request.degraded is None and not (alone and request.options.on_unreachable == "degrade"):
-        refusal = TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
-        return _otherwise(request, prepared, reason, refusal)
-    if state is not None:
-        state = replace(state, verified=None, degraded=reason)
-        session.files.write(session.state_directory / STATE, state.to_json().encode())
-    return Brought(prepared, Plan(), verified, state, degraded=reason)
+    refusal = TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
+    return Plan(), Fitness(reason, refusal, answers=answers)
 
 
-def _work(request: Request, ground: Ground, plan: Plan) -> Work:
-    session, stack, project, state = request.session, request.stack, request.project, request.state
-    target, override = ground.prepared.target, ground.prepared.override
-    brought = {s for step in plan.steps if isinstance(step, ComposeUp) for s in step.services}
-    record = recorded(project, ground.hashes, ground.observed, stack.config.local.service, brought)
-
-    def make_state(containers: Sequence[Container]) -> State:
-        labels = {c.service: c.config_hash for c in containers}
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(session.clock()))
-        previous = state.previous if state else None
-        if state and state.profile and state.profile != target.name and state.verified:
-            previous = state.profile
-        return State(
-            project=project.name,
-            environment=stack.environment,
-            profile=target.name,
-            url=str(target.url),
-            verified=None if request.degraded else moment,
-            override=override.digest,
-            degraded=request.degraded,
-            pins=dict(target.pins),
-            computed=record.computed,
-            labels=labels,
-            environments={s: d for s, d in record.environments.items() if labels.get(s) != record.computed.get(s)},
-            previous=previous,
-            attached=record.attached,
-            networks=(stack.config.network.shared,) if stack.config.network.shared else (),
-        )
-
-    own = project.services.get(stack.config.local.service)
-    return Work(
-        session=session,
-        stack=stack,
-        project=project,
-        variables=ground.prepared.variables,
-        told=override.told,
-        how=ground.how,
-        make_state=make_state,
-        health_timeout=request.options.health_timeout,
-        tolerate_unreachable=request.degraded is not None,
-        local_port=server_port(own),
-    )
-
-
-def _apply(work: Work, plan: Plan, observed: Observed, options: Options) -> None:
-    session = work.session
-    state_text = read_text(session, STATE)
-    before = observed.state.profile if observed.state and observed.state.profile else None
-    purpose = f"{options.verb} {work.make_state(()).profile}"
-    transaction = Transaction(
-        plan=plan,
-        purpose=purpose,
-        environment=work.stack.environment,
-        snapshot=Snapshot.of(observed, state_text),
-        journal_path=session.state_directory / JOURNAL,
-    )
-    outcome = "failed"
-    begun = session.clock()
-    if any(isinstance(step, RemoveContainer | CreateNetwork) for step in plan.steps):
-        session.engine.get_ready()
-    try:
-        apply(transaction, StackExecutor(work), session.files, session.clock)
-        outcome = "degraded" if work.tolerate_unreachable else "verified"
-    except BaseException as error:
-        outcome = "rollback failed" if getattr(error, "code", 0) == 4 else "undone"
-        raise
-    finally:
-        audit(session, options.verb, before, work.make_state(()), outcome, begun)
-
-
-def audit(session: Session, verb: str, before: str | None, state: State, outcome: str, begun: float) -> None:
-    """One line to ``audit.log``; a full disk must not turn a good switch into a failed one."""
-    entry = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)),
-        "user": _user(),
-        "verb": verb,
-        "environment": state.environment,
-        "from": before,
-        "to": state.profile,
-        "url": state.url,
-        "outcome": outcome,
-        "seconds": round(session.clock() - begun, 2),
-    }
-    try:
-        session.files.append(session.state_directory / AUDIT, json.dumps(entry))
-    except StackctlError as error:
-        session.reporter.warn(f"the audit line was not written: {error.message}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+def _keep(
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    situation: Situation,
+    state: State | None,
+    degraded: str | None,
+) -> State | None:
+    """Bring ``state.json`` up to date where nothing had to be done; what is in force then."""
+    if degraded is not None:
+        kept = replace(state, verified=None, degraded=degraded) if state else None
+    elif state and state.verified and state.profile == situation.prepared.target.name:
+        return state
+    else:
+        draft = draft_state(stack, project, situation, Plan(), state, None)
+        labels = {c.service: c.config_hash for c in session.engine.containers(project.name)}
+        kept = completed(draft, labels, rfc3339(session.clock()))
+    if kept is not None:
+        write_state(session, kept)
+    return kept

@@ -8,63 +8,71 @@ from dataclasses import dataclass, field, replace
 from stackctl.commands.context.project_loader import Stack, secret_reader
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.prepare import Prepared
-from stackctl.commands.reconcile.request_settings import How, how_to_ask
-from stackctl.commands.reconcile.verify import Verified, containers_of, preflight
+from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.situation import Situation
+from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, probe_target
 from stackctl.config.target import Target, resolve
-from stackctl.config.url import OllamaUrl
+from stackctl.errors import TargetUnfit
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """``reason`` is empty where the target is fit; ``pins`` are names that turned out to need an address."""
+class Fitness:
+    """Whether a target can serve: ``refusal`` is None where it can, else ``reason`` says in a line why it cannot.
+
+    ``pins`` are names that turned out to need an address: with them it is to be tried again.
+    ``answers`` are the consumers' own, where they were asked in place.
+    """
 
     reason: str = ""
-    hint: str = ""
+    refusal: TargetUnfit | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    answers: Sequence[Verified] = ()
 
 
-def try_target(
-    session: Session,
-    stack: Stack,
-    project: ComposeProject,
-    prepared: Prepared,
-    how: How,
-    containers: Sequence[Container],
-    told: Mapping[str, OllamaUrl],
-    *,
-    deep: bool = False,
-    assume_yes: bool = False,
-) -> Verdict:
+def preflight(
+    session: Session, stack: Stack, project: ComposeProject, situation: Situation, *, deep: bool, assume_yes: bool
+) -> Fitness:
     """Try the target from where each consumer is, or will be.
 
-    A name that only the host resolves comes back as a pin. Missing models are
-    pulled where the user agrees (``assume_yes``, or asked in a terminal).
+    The local server is started rather than tried. A name that only the host
+    resolves comes back as a pin. Missing models are pulled where the user
+    agrees (``assume_yes``, or asked in a terminal).
     """
-    target = prepared.target
+    target, how, containers = situation.prepared.target, situation.how, situation.observed.containers
+    if target.kind == "local":
+        return Fitness()
     if target.kind == "gateway":
-        return Verdict(reason=_try_members(session, stack, project, target, containers))
+        return _unfit(target, _try_members(session, stack, project, target, containers))
     running = containers_of(stack.config, containers)
-    with session.reporter.step(f"trying {target.url} from inside the stack"):
-        results = preflight(session, stack, project, target, told, how, running, deep=deep)
+
+    def probe(again: str = "") -> list[Verified]:
+        with session.reporter.step(f"trying {target.url} {again or 'from inside the stack'}"):
+            return probe_target(session, stack, project, target, situation.urls, how, running, deep=deep)
+
+    results = probe()
     bad = [r for r in results if not r.ok]
     if pins := _needed_pins(session, target, bad):
-        return Verdict(pins=pins)
+        return Fitness(pins=pins)
     missing = _only_models_missing(bad)
     if missing and _pull(session, stack, target, missing, assume_yes=assume_yes):
-        with session.reporter.step(f"trying {target.url} again"):
-            results = preflight(session, stack, project, target, told, how, running, deep=deep)
+        results = probe("again")
         bad = [r for r in results if not r.ok]
         missing = _only_models_missing(bad)
     if not bad:
         _compare_digests(session, target, how.models, results)
-        return Verdict()
+        return Fitness()
     reasons = dict.fromkeys(r.reason for r in bad)
     who = ", ".join(r.consumer for r in bad)
     hint = f"stackctl switch {target.name} --yes   (pulls what is missing)" if missing else ""
-    return Verdict(f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
+    return _unfit(target, f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
+
+
+def _unfit(target: Target, reason: str, hint: str = "") -> Fitness:
+    """``reason`` is empty where it is fit after all."""
+    hint = hint or f"stackctl diagnose --profile {target.name}"
+    return Fitness(reason, TargetUnfit(reason, hint=hint, target=target.name)) if reason else Fitness()
 
 
 def _try_members(
@@ -86,7 +94,7 @@ def _try_members(
         member = resolve(plain.config, name)
         how = how_to_ask(session, plain, member)
         with session.reporter.step(f"trying {member.url} from inside the stack"):
-            results = preflight(session, plain, project, member, {consumer: member.url}, how, stand, anywhere=True)
+            results = probe_target(session, plain, project, member, {consumer: member.url}, how, stand, anywhere=True)
         bad = [r for r in results if not r.ok]
         if not bad:
             return ""
@@ -107,9 +115,7 @@ def _needed_pins(session: Session, target: Target, bad: Sequence[Verified]) -> d
 
 def _only_models_missing(bad: Sequence[Verified]) -> list[str]:
     """Models that every unfit consumer lacks nothing but; empty where something else fails too."""
-    if any(r.reach.failed is None or r.reach.failed.id != "model" for r in bad):
-        return []
-    return list(dict.fromkeys(m for r in bad for m in r.reach.missing))
+    return list(dict.fromkeys(m for r in bad for m in r.reach.missing)) if lacks_models_only(bad) else []
 
 
 def _pull(session: Session, stack: Stack, target: Target, missing: Sequence[str], *, assume_yes: bool) -> bool:

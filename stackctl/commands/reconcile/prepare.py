@@ -1,8 +1,8 @@
-"""From a loaded stack and a name to the override that points the one at the other, validated by nobody yet."""
+"""From a loaded stack and a target to the override that points the one at the other; Compose has not read it yet."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from stackctl.commands.context.project_loader import Stack, secret_reader
@@ -10,7 +10,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.gpu_choice import choose
 from stackctl.config.interpolate import names_in
-from stackctl.config.target import HOST_GATEWAY, Target, default_profile, resolve
+from stackctl.config.target import HOST_GATEWAY, Target, default_profile
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError
 from stackctl.project.compose import ComposeProject
@@ -50,17 +50,14 @@ def prepare(
     session: Session,
     stack: Stack,
     project: ComposeProject,
-    name: str,
+    target: Target,
     *,
     pins: Mapping[str, str] | None = None,
-    without: Collection[str] = (),
 ) -> Prepared:
-    """Resolve and render. Raises :class:`UsageError`, :class:`GpuUnavailable` or :class:`WrongInput`.
+    """Render the override for ``target``. Raises :class:`GpuUnavailable` or :class:`WrongInput`.
 
-    ``pins`` are names that earlier proved to need an address of the host's
-    resolver, ``without`` members of the profile that proved unfit.
+    ``pins`` are names that earlier proved to need an address of the host's resolver.
     """
-    target = resolve(stack.config, name, without=without)
     target = target.with_pins(host_pins(session, target, pins or {}))
     gateway = gateway_control.build(session, stack, project, target) if stack.config.gateway else None
     part = gateway.part if gateway else None

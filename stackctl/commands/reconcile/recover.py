@@ -8,10 +8,9 @@ from dataclasses import replace
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import LOCK
-from stackctl.commands.reconcile.executor import StackExecutor, Work
+from stackctl.commands.reconcile.executor import ExecutorInput, StackExecutor
 from stackctl.commands.reconcile.observe import JOURNAL, read_text
-from stackctl.commands.reconcile.request_settings import How
-from stackctl.errors import ExpectedFailure, RollbackFailed, StackctlError
+from stackctl.errors import EngineUnusable, ExpectedFailure, RollbackFailed, StackctlError
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held
 from stackctl.transaction.journal import Pending, pending
@@ -60,29 +59,20 @@ def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run:
         session.reporter.note("it was verified and kept; only its end was not written down")
         session.files.remove(journal)
         return True
-    executor = StackExecutor(undo_work(session, stack, project))
+    named = replace(stack, call=replace(stack.call, project=project.name))
+    executor = StackExecutor(ExecutorInput(session, named, project))
     try:
         with signals_held():
             executor.undo(found.snapshot)
+    except EngineUnusable:
+        raise
     except StackctlError as error:
-        if error.code == 5:
-            raise
         raise RollbackFailed(
             f"undoing the unfinished {found.purpose} failed: {error.message}", steps=by_hand(), hint=error.hint
         ) from error
     session.files.remove(journal)
     session.reporter.note("undone: the stack is as it was before it")
     return True
-
-
-def undo_work(session: Session, stack: Stack, project: ComposeProject) -> Work:
-    """Just enough to take steps back: no target, nothing to verify."""
-
-    def nothing(_containers: object) -> object:
-        raise ExpectedFailure("an undo saves no new state")
-
-    named = replace(stack, call=replace(stack.call, project=project.name))
-    return Work(session, named, project, {}, {}, How(), nothing)  # type: ignore[arg-type]
 
 
 def _alive(pid: int) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 if TYPE_CHECKING:
-    from stackctl.commands.reconcile.pipeline import Brought
+    from stackctl.commands.reconcile.pipeline import Reconciled
 
 UP = "stackctl.up/1"
 TARGET_WORDS = {"local": "the Ollama container", "instance": "external", "gateway": "gateway"}
 
 
-def brought(result: Brought, schema: str, *, changed: str, unchanged: str, next_steps: list[str]) -> Outcome:
+def reconciled(result: Reconciled, schema: str, *, changed: str, unchanged: str, next_steps: list[str]) -> Outcome:
     """The outcome of bringing a stack to a target."""
     if not result.applied:
         return dry_run(result, schema)
@@ -35,16 +34,6 @@ def brought(result: Brought, schema: str, *, changed: str, unchanged: str, next_
     return Outcome(schema, data_of(result), blocks, next_steps, 0)
 
 
-def nothing_to_do(title: str, data: Mapping[str, Any], reached: Mapping[str, tuple[str, str, float]]) -> Outcome:
-    """The outcome of an ``up`` that found nothing to do: what it said last time, with the answers of this time.
-
-    ``reached`` is consumer to the URL that it is told, the version that answers there, and after how many ms.
-    """
-    versions = [{**row, "version": reached[row["service"]][1]} for row in data["consumers"]]
-    rows = [_row(name, *told) for name, told in reached.items()]
-    return Outcome(UP, {**data, "consumers": versions}, [Line(title, "ok"), *_table(rows)])
-
-
 def _row(consumer: str, url: str, version: str | None, took: float, reason: str = "") -> list[str | tuple[str, Tone]]:
     verdict: tuple[str, Tone] = (f"✗ {reason}", "bad") if reason else ("✓ verified", "ok")
     return [consumer, url, f"Ollama {version}" if version else "", f"{took:.0f} ms" if took else "", verdict]
@@ -54,7 +43,7 @@ def _table(rows: list[list[str | tuple[str, Tone]]]) -> list[Block]:
     return [Line(""), Table(["consumer", "target", "answers", "took", "verified"], rows)] if rows else []
 
 
-def dry_run(result: Brought, schema: str) -> Outcome:
+def dry_run(result: Reconciled, schema: str) -> Outcome:
     """The plan, with causes; nothing was touched."""
     text = str(result.plan).splitlines()
     lines: list[Block] = [Line(t) for t in text] or [Line("nothing to do", "ok")]
@@ -62,9 +51,9 @@ def dry_run(result: Brought, schema: str) -> Outcome:
     return Outcome(schema, data_of(result), lines)
 
 
-def data_of(result: Brought) -> dict[str, Any]:
+def data_of(result: Reconciled) -> dict[str, Any]:
     """The JSON document, ``schema`` apart."""
-    target = result.prepared.target
+    target = result.target
     return {
         "profile": target.name,
         "target": str(target.url),

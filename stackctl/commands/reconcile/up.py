@@ -7,7 +7,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import workspace
 from stackctl.commands.reconcile import report
 from stackctl.commands.reconcile.observe import read_state
-from stackctl.commands.reconcile.pipeline import Options, Request, bring
+from stackctl.commands.reconcile.pipeline import Options, reconcile
 from stackctl.commands.reconcile.prepare import choose_profile
 from stackctl.commands.reconcile.recover import recover
 from stackctl.config.target import resolve
@@ -34,10 +34,10 @@ def up(session: Session, profile: str | None, *, timeout: float = 300.0, dry_run
         # Another stackctl may have come and gone before the lock was ours.
         state = read_state(session)
         name = choose_profile(stack, project, state, profile)
-        result = bring(Request(session, stack, project, name, state, options))
-        target = result.prepared.target
+        result = reconcile(session, stack, project, name, state, options)
+        target = result.target
         where = f"{project.name} is up on {target.name}"
-    return report.brought(
+    return report.reconciled(
         result,
         report.UP,
         changed=f"{where} ({report.TARGET_WORDS[target.kind]})",

@@ -37,7 +37,7 @@ class Verified:
     own: str | None = None
     """Why the consumer's own ``verify`` failed, or None."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Full model name to digest, as the target lists them; filled by :func:`preflight`."""
+    """Full model name to digest, as the target lists them; filled by :func:`probe_target`."""
     present: Mapping[str, str] = field(default_factory=dict)
     """The same of the Ollama that the consumer uses until now."""
 
@@ -129,7 +129,7 @@ def _own_reason(
     return own_check.failure(own.http or "", seen)
 
 
-def preflight(
+def probe_target(
     session: Session,
     stack: Stack,
     project: ComposeProject,
@@ -172,6 +172,18 @@ def preflight(
         )
         for name, (_, plan), view in zip(told, jobs, seen, strict=True)
     ]
+
+
+def lacks_models_only(bad: Sequence[Verified]) -> bool:
+    """Whether every one of these fails for a model that is not there, and for nothing else."""
+    return all(answer.reach.failed is not None and answer.reach.failed.id == "model" for answer in bad)
+
+
+def verify_message(bad: Sequence[Verified], absent: Sequence[str] = ()) -> str:
+    """What failed, a consumer a line."""
+    lines = [f"{answer.consumer} does not reach {answer.url}: {answer.reason}" for answer in bad]
+    lines += [f"{name} has no running container" for name in absent]
+    return "\n".join(lines)
 
 
 def _present(session: Session, stack: Stack, name: str, url: OllamaUrl, container: Container | None) -> list[Aim]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import remove_directory, workspace
-from stackctl.commands.reconcile.executor import NETWORK_LABELS, compose_reason
+from stackctl.commands.reconcile.compose_failure import compose_reason
+from stackctl.commands.reconcile.executor import NETWORK_LABELS
 from stackctl.commands.reconcile.observe import OVERRIDE, read_state
 from stackctl.commands.reconcile.prepare import prepare
 from stackctl.commands.reconcile.recover import recover, unfinished
+from stackctl.config.target import resolve
 from stackctl.errors import StackctlError, StepFailed, WrongInput
 from stackctl.outcome import Line, Outcome
 from stackctl.ports import Container
@@ -67,7 +69,7 @@ def _switched_off(session: Session, stack: Stack, project: ComposeProject, state
     if state is None:
         return ()
     try:
-        return prepare(session, stack, project, state.profile, pins=state.pins).override.off
+        return prepare(session, stack, project, resolve(stack.config, state.profile), pins=state.pins).override.off
     except StackctlError as error:
         session.reporter.warn(
             f"{state.profile} cannot be prepared any more ({error.message}); "

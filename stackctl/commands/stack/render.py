@@ -9,6 +9,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import candidate
 from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.prepare import choose_profile, prepare, secret_values
+from stackctl.config.target import resolve
 from stackctl.outcome import Outcome, Verbatim
 
 
@@ -19,7 +20,7 @@ def render(session: Session, profile: str | None, *, merged: bool = False) -> Ou
     session.engine.compose_version()
     project, stack = resolve_project(session, stack)
     name = choose_profile(stack, project, state, profile)
-    prepared = prepare(session, stack, project, name, pins=state.pins if state else {})
+    prepared = prepare(session, stack, project, resolve(stack.config, name), pins=state.pins if state else {})
     for warning in prepared.warnings:
         session.reporter.warn(warning)
     data = {"profile": name, "target": str(prepared.target.url), "digest": prepared.override.digest}

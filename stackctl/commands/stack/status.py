@@ -10,11 +10,11 @@ from stackctl.commands.context.made_from import other_files
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.observe import OVERRIDE, observe, read_state, read_text, together
-from stackctl.commands.reconcile.pipeline import hashes_of
+from stackctl.commands.reconcile.observe import OVERRIDE, in_parallel, observe, read_state, read_text
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
 from stackctl.commands.reconcile.recover import notice, unfinished
 from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.situation import hashes_of
 from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify
 from stackctl.config.target import Target, passed_over, resolve
@@ -52,7 +52,7 @@ def status(session: Session) -> Outcome:
     observed = observe(
         session, project, state, networks=list(state.networks) if state else [], services=list(project.services)
     )
-    with together() as start:
+    with in_parallel() as start:
         asked = start(lambda: consumers(session, stack, observed.containers, state))
         drift, told = _drift(session, stack, project, observed, state, name)
         if (
@@ -184,7 +184,7 @@ def _drift(
     text = read_text(session, OVERRIDE)
     try:
         before = passed_over(stack.config, name, state.url)
-        prepared = prepare(session, stack, project, name, pins=state.pins, without=before)
+        prepared = prepare(session, stack, project, resolve(stack.config, name, without=before), pins=state.pins)
     except StackctlError as error:
         return [*found, f"{name} cannot be prepared any more: {error.message}"], {}
     if text is None:
