@@ -107,7 +107,7 @@ def networks_of(project: ComposeProject, name: str) -> set[str]:
 
 
 def moved_networks(project: ComposeProject, state: State | None) -> set[str]:
-    """Networks whose definition is not that of the last time: Compose makes them anew, for which all on them stop."""
+    """Networks whose definition is not that of the last time: Compose recreates them, for which all on them stop."""
     known = state.attached if state else {}
     return {key for key, digest in network_digests(project).items() if known.get(key, digest) != digest}
 
@@ -163,13 +163,17 @@ class Recorded:
 
 
 def recorded(
-    project: ComposeProject, hashes: Mapping[str, str], observed: Observed, local: str | None, brought: AbstractSet[str]
+    project: ComposeProject,
+    hashes: Mapping[str, str],
+    observed: Observed,
+    local: str | None,
+    started: AbstractSet[str],
 ) -> Recorded:
-    """What is in force once the services ``brought`` are up.
+    """What is in force once the services ``started`` are up.
 
     What differs and is left alone (by a switch) still differs afterwards: of it the old record stays.
     """
-    left = set(changes(project, hashes, observed, local)) - brought
+    left = set(changes(project, hashes, observed, local)) - started
     state = observed.state
     before, known, attached = (state.computed, state.environments, state.attached) if state else ({}, {}, {})
     stay = {key for name in left for key in networks_of(project, name)} & moved_networks(project, state)

@@ -71,17 +71,17 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
         todo = {name: cause for name, cause in todo.items() if name in concerned}
     stale = _stale(wanted, observed)
     refuse_held_networks(project, observed, {*todo, *(step.service for step in stale)})
-    at_once = any(moved & networks_of(project, name) for name in todo)
-    if at_once:
+    network_recreated = any(moved & networks_of(project, name) for name in todo)
+    if network_recreated:
         # Compose recreates a network only when no container is left on it.
         steps += stale
-    start, wait_last = _bring_up(todo, wanted, observed, at_once=at_once)
+    start, wait_last = _bring_up(todo, wanted, observed, network_recreated=network_recreated)
     steps += start
     if (steps or stale) and wanted.consumers:
         cause = "what was changed is proved before it is kept"
         steps.append(VerifyConsumers(cause, wanted.consumers, required=not wanted.degraded))
     steps += wait_last
-    last = () if at_once else stale
+    last = () if network_recreated else stale
     return Plan((*steps, *last, SaveState("verified"))) if steps or stale else Plan()
 
 
@@ -125,7 +125,7 @@ def _reload(todo: Mapping[str, str], wanted: Wanted, observed: Observed) -> Relo
 def _concerned(project: ComposeProject, wanted: Wanted, moved: set[str]) -> set[str]:
     """Services that a switch may touch: those that are told, what carries their network, the server itself.
 
-    Where Compose is to make one of their networks anew, all who are on it: it cannot while one is left.
+    Where Compose is to recreate one of their networks, all who are on it: it cannot while one is left.
     """
     names = set(wanted.consumers) | {project.network_owner(c) for c in wanted.consumers}
     names |= {s.name for s in project if project.network_owner(s.name) in names}
@@ -135,11 +135,11 @@ def _concerned(project: ComposeProject, wanted: Wanted, moved: set[str]) -> set[
 
 
 def _bring_up(
-    todo: Mapping[str, str], wanted: Wanted, observed: Observed, *, at_once: bool
+    todo: Mapping[str, str], wanted: Wanted, observed: Observed, *, network_recreated: bool
 ) -> tuple[list[Step], list[Step]]:
     """The steps that bring up what is to be, and those that only wait for it and may come after the verification.
 
-    ``at_once``: a network is recreated, for which all who are on it stop.
+    ``network_recreated``: a network is recreated, for which all who are on it stop.
     """
     reload = _reload(todo, wanted, observed)
     if not todo:
@@ -151,16 +151,20 @@ def _bring_up(
     # until then the consumer is served by what it has.
     running = [n for n in wanted.consumers if n in todo and any(c.state == "running" for c in observed.of(n))]
     ensure = [EnsureModels("required by the target", local, wanted.models)] if local and wanted.models else []
-    if local is not None and local in todo and running and not at_once:
+    if local is not None and local in todo and running and not network_recreated:
         first = (local,)
-        steps += [ComposeUp(todo[local], first, alone=True), WaitHealthy("consumers need it to answer", first), *ensure]
+        steps += [
+            ComposeUp(todo[local], first, no_deps=True),
+            WaitHealthy("consumers need it to answer", first),
+            *ensure,
+        ]
         names = tuple(n for n in names if n != local)
         ensure = []
     if reload and reload.service in todo:
         # A consumer that asks as it starts must not meet a gateway that leads nowhere yet.
         gateway = (reload.service,)
         steps += [
-            ComposeUp(todo[reload.service], gateway, alone=True),
+            ComposeUp(todo[reload.service], gateway, no_deps=True),
             WaitHealthy("consumers need it to answer", gateway),
             reload,
         ]
@@ -168,8 +172,10 @@ def _bring_up(
         reload = None
     wait_last: list[Step] = []
     if names:
-        rest = wanted.everything and not at_once
-        steps.append(ComposeUp(_causes(todo, names), names, rest=rest, anew=at_once))
+        all_services = wanted.everything and not network_recreated
+        steps.append(
+            ComposeUp(_causes(todo, names), names, all_services=all_services, force_recreate=network_recreated)
+        )
         others = tuple(n for n in names if n != local)
         if not wanted.verify_first or not others:
             steps.append(WaitHealthy("started or replaced", names))

@@ -5,8 +5,7 @@ The text form (``str(plan)``) is stable, and golden tests compare it whole.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,10 +18,6 @@ class Step:
     def kind(self) -> str:
         """The step's name in the journal."""
         return type(self).__name__
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the journal and ``--dry-run --json``."""
-        return {"kind": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -48,18 +43,18 @@ class WriteOverride(Step):
 
 @dataclass(frozen=True)
 class ComposeUp(Step):
-    """``docker compose up -d`` for these services; ``alone`` leaves their dependencies as they are."""
+    """``docker compose up -d`` for these services; ``no_deps`` leaves their dependencies as they are."""
 
     services: tuple[str, ...]
-    alone: bool = False
-    rest: bool = False
+    no_deps: bool = False
+    all_services: bool = False
     """Every active service of the project: Compose is given no names, so that it orders all of them."""
-    anew: bool = False
+    force_recreate: bool = False
     """Replace containers that are as wanted too: to a network that it has recreated, Compose (2.40) connects such a
     container again without the name of its service."""
 
     def __str__(self) -> str:
-        return f"compose up {'--force-recreate ' if self.anew else ''}{' '.join(self.services)}"
+        return f"compose up {'--force-recreate ' if self.force_recreate else ''}{' '.join(self.services)}"
 
 
 @dataclass(frozen=True)

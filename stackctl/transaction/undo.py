@@ -37,7 +37,7 @@ def plan_undo(snapshot: Snapshot, observed: Observed) -> Plan:
         if all(c["state"] != "running" for c in remembered):
             stopped.append(service)
     if gone:
-        steps.append(ComposeUp(CAUSE, tuple(gone), alone=True))
+        steps.append(ComposeUp(CAUSE, tuple(gone), no_deps=True))
         alive = tuple(s for s in gone if s not in stopped)
         if alive:
             steps.append(WaitHealthy(CAUSE, alive))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -323,10 +322,9 @@ def test_undo_networks() -> None:
     assert "create network kept  # as it was before" in text(plan_undo(before, Observed((), None, None)))
 
 
-def test_steps_as_data() -> None:
+def test_steps_as_the_journal_names_them() -> None:
     plan = plan_apply(PROJECT, wanted("box", everything=False), observed("local"))
-    kinds: list[Mapping[str, Any]] = [step.to_dict() for step in plan.steps]
-    assert [k["kind"] for k in kinds] == [
+    assert [step.kind for step in plan.steps] == [
         "WriteOverride", "ComposeUp", "WaitHealthy", "VerifyConsumers", "RemoveContainer", "SaveState",
     ]  # fmt: skip
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.referenced_files import env_variables, missing_files
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import read_state
 from stackctl.config import loading
 from stackctl.config.interpolate import is_secret_place, names_in
 from stackctl.config.models import StackConfig
@@ -21,6 +22,7 @@ from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
 from stackctl.project.location import default_files, env_files_of_shell
 from stackctl.project.override import not_a_service
+from stackctl.transaction.state import State
 
 FIXES = "fixes.yaml"
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL")
@@ -120,6 +122,12 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
         if _is_secret(str(place[-1])):
             session.hide([variables[name] for name in names_in(text) if len(variables.get(name, "")) >= 8])
     return Stack(config, tree, chosen, call, variables, session.config_name)
+
+
+def load_in_force(session: Session) -> tuple[State | None, Stack]:
+    """The last verified state, and everything of the user's in the environment that is in force."""
+    state = read_state(session)
+    return state, load(session, environment=state.environment if state else None)
 
 
 def _tell_shell(session: Session, config: StackConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,11 +11,35 @@ from pathlib import Path
 from stackctl.commands.context.project_state import DIRECTORY, NAME, OTHERS
 from stackctl.commands.context.session import Session
 from stackctl.errors import ProjectLocked
+from stackctl.transaction.state import State, parse
 from stackctl.waiting import until
 
 PATIENCE = 10.0
 """Seconds that a change of a moment waits for the lock."""
 IGNORE, LOCK = ".gitignore", "lock"
+STATE, OVERRIDE, JOURNAL, AUDIT = "state.json", "override.yaml", "journal.jsonl", "audit.log"
+
+
+def read_state(session: Session) -> State | None:
+    """The last verified state; raises :class:`WrongInput` for a damaged one."""
+    path = session.state_directory / STATE
+    return parse(session.files.read(path), str(path))
+
+
+def write_state(session: Session, state: State) -> None:
+    """Make ``state`` the one in force."""
+    session.files.write(session.state_directory / STATE, state.to_json().encode())
+
+
+def read_text(session: Session, name: str) -> str | None:
+    """A file of ``.stackctl/`` as text, or None."""
+    data = session.files.read(session.state_directory / name)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def rfc3339(seconds: float) -> str:
+    """A moment since the epoch as ``state.json`` and ``audit.log`` have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def ensure_directory(session: Session) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
-from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.config.target import Target
 from stackctl.diagnose.consumer_urls import url_settings
 from stackctl.diagnose.scene import UrlSetting
@@ -59,16 +59,17 @@ def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting) -
     for name, instance in stack.config.instances.items():
         if (instance.url.host, instance.url.port) == (setting.url.host, setting.url.port):
             try:
-                how = how_to_ask(session, stack, Target("instance", name, instance.url, instances=(name,)))
+                target = Target("instance", name, instance.url, instances=(name,))
+                settings = request_settings_of(session, stack, target)
             except StackctlError:  # a secret that is not there: what it opens will say so
                 return setting
             return replace(
                 setting,
-                headers=how.headers or setting.headers,
-                trust=how.trust,
-                server_name=how.server_name,
-                verify=how.check_certificate,
-                paths=how.paths,
+                headers=settings.headers or setting.headers,
+                trust=settings.trust,
+                server_name=settings.server_name,
+                verify=settings.check_certificate,
+                paths=settings.paths,
             )
     return setting
 

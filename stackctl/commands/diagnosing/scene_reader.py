@@ -10,10 +10,9 @@ from typing import Any
 
 from stackctl.commands.context.compose_files import FileReader, compose_files
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
-from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project
 from stackctl.commands.context.session import Session
 from stackctl.commands.diagnosing.consumer_settings import settings_of_consumers
-from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
 from stackctl.config.target import passed_over, resolve
 from stackctl.config.url import OllamaUrl
@@ -102,8 +101,7 @@ def _which(session: Session) -> tuple[Stack | None, ComposeCall, Any]:
         named = session.variables.get("COMPOSE_PROFILES", "")
         profiles = tuple(p.strip() for p in named.split(",") if p.strip())
         return None, ComposeCall(paths[0].parent, _ours(session, tuple(str(p) for p in paths)), profiles=profiles), None
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     return stack, replace(stack.call, files=_ours(session, stack.call.files)), state
 
 

@@ -6,7 +6,7 @@ import getpass
 import json
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.reconcile.observe import AUDIT, rfc3339
+from stackctl.commands.context.state_directory import AUDIT, rfc3339
 from stackctl.errors import StackctlError
 from stackctl.transaction.state import State
 

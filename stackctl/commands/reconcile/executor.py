@@ -9,13 +9,14 @@ from typing import Any
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import OVERRIDE, STATE, rfc3339, write_state
 from stackctl.commands.reconcile.compose_failure import compose_reason, pull_hint
 from stackctl.commands.reconcile.evidence import keep_evidence
 from stackctl.commands.reconcile.gateway_control import drain, reload
 from stackctl.commands.reconcile.health import refuse_lost, wait_healthy
-from stackctl.commands.reconcile.observe import OVERRIDE, STATE, observe, rfc3339, write_state
+from stackctl.commands.reconcile.observe import observe
 from stackctl.commands.reconcile.prepare import compose_environment
-from stackctl.commands.reconcile.request_settings import How
+from stackctl.commands.reconcile.request_settings import RequestSettings
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify, verify_message
 from stackctl.config.url import DEFAULT_PORT, OllamaUrl
 from stackctl.errors import StepFailed, VerifyFailed
@@ -50,7 +51,7 @@ class ExecutorInput:
     project: ComposeProject
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     urls: Mapping[str, OllamaUrl] = field(default_factory=dict)
-    how: How = field(default_factory=How)
+    settings: RequestSettings = field(default_factory=RequestSettings)
     state: State | None = None
     health_timeout: float = 300.0
     local_port: int = DEFAULT_PORT
@@ -153,9 +154,9 @@ class StackExecutor:
     def _compose_up(self, step: steps.ComposeUp) -> None:
         session = self._session
         arguments = ["--progress", "plain", "up", "--detach"]
-        arguments += ["--no-deps"] if step.alone else []
-        arguments += ["--force-recreate"] if step.anew else []
-        arguments += [] if step.rest and not step.alone else list(step.services)
+        arguments += ["--no-deps"] if step.no_deps else []
+        arguments += ["--force-recreate"] if step.force_recreate else []
+        arguments += [] if step.all_services and not step.no_deps else list(step.services)
         with session.reporter.step(f"starting {', '.join(step.services)}"):
             done = session.engine.compose(self._call(), arguments, on_line=session.reporter.detail)
         if done.code:
@@ -197,7 +198,7 @@ class StackExecutor:
             """Whether each reaches its Ollama, or one lacks a model there, which no waiting brings."""
             containers = session.engine.containers(given.project.name)
             running = containers_of(given.stack.config, containers)
-            self.verified = verify(session, given.stack, urls, given.how, running)
+            self.verified = verify(session, given.stack, urls, given.settings, running)
             bad[:] = [v for v in self.verified if not v.ok]
             absent[:] = [consumer for consumer in step.consumers if consumer not in running]
             refuse_lost(session, [c for c in containers if c.service in absent])

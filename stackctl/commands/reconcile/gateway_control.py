@@ -26,7 +26,7 @@ DRAIN = 10.0
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltGateway:
     """The gateway for one target: its part of the override, and the configuration that it is to run."""
 
     part: GatewayPart
@@ -35,7 +35,7 @@ class Built:
     warnings: tuple[str, ...] = ()
 
 
-def build(session: Session, stack: Stack, project: ComposeProject, target: Target) -> Built:
+def build(session: Session, stack: Stack, project: ComposeProject, target: Target) -> BuiltGateway:
     """Render the gateway; raises :class:`WrongInput` where a CA file cannot be read."""
     from stackctl.gateway import control, haproxy, service, upstream  # noqa: PLC0415
     from stackctl.gateway.names import IMAGE_HOME, IMAGE_PUBLIC, LOCAL_ALIAS  # noqa: PLC0415
@@ -59,7 +59,7 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
         config, target, local=OllamaUrl("http", LOCAL_ALIAS, server_port(own)), ca=_ca_files(session, stack, target)
     )
     rendered = haproxy.render(group)
-    return Built(
+    return BuiltGateway(
         part=GatewayPart(
             name=GATEWAY_SERVICE,
             service=part.service,

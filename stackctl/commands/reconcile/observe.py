@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,30 +9,12 @@ from functools import partial
 from typing import Any
 
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import OVERRIDE, read_text
 from stackctl.commands.reconcile import gateway_control
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.held_networks import network_name
 from stackctl.transaction.observed import Observed, moved_networks
-from stackctl.transaction.state import State, parse
-
-STATE, OVERRIDE, JOURNAL, AUDIT = "state.json", "override.yaml", "journal.jsonl", "audit.log"
-
-
-def read_state(session: Session) -> State | None:
-    """The last verified state; raises :class:`WrongInput` for a damaged one."""
-    path = session.state_directory / STATE
-    return parse(session.files.read(path), str(path))
-
-
-def write_state(session: Session, state: State) -> None:
-    """Make ``state`` the one in force."""
-    session.files.write(session.state_directory / STATE, state.to_json().encode())
-
-
-def read_text(session: Session, name: str) -> str | None:
-    """A file of ``.stackctl/`` as text, or None."""
-    data = session.files.read(session.state_directory / name)
-    return None if data is None else data.decode("utf-8", "replace")
+from stackctl.transaction.state import State
 
 
 def observe(
@@ -71,11 +52,6 @@ def observe(
 def _attached(network: Mapping[str, Any] | None) -> dict[str, str]:
     """ID and name of each container on a network."""
     return {str(number): str(end.get("Name")) for number, end in ((network or {}).get("Containers") or {}).items()}
-
-
-def rfc3339(seconds: float) -> str:
-    """A moment since the epoch as ``state.json`` and ``audit.log`` have it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:

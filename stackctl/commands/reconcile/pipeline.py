@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from stackctl.commands.context.made_from import refuse_other_files
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import read_state, rfc3339, write_state
 from stackctl.commands.reconcile.candidates import candidates
-from stackctl.commands.reconcile.observe import read_state, rfc3339, write_state
 from stackctl.commands.reconcile.preflight import Fitness, preflight
 from stackctl.commands.reconcile.situation import Situation, is_own_server, prepare_and_observe, wanted
 from stackctl.commands.reconcile.transact import draft_state, transact
@@ -113,7 +113,7 @@ def _ask_in_place(session: Session, stack: Stack, situation: Situation, goal: Wa
     urls, answers = situation.urls, situation.answers
     if answers is None or {a.consumer for a in answers} != set(urls) or not all(a.ok for a in answers):
         running = containers_of(stack.config, situation.observed.containers)
-        answers = verify(session, stack, urls, situation.how, running)
+        answers = verify(session, stack, urls, situation.settings, running)
     bad = [answer for answer in answers if not answer.ok]
     if not bad:
         return Plan(), Fitness(answers=answers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from stackctl.commands.context.project_loader import Stack, secret_reader
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.commands.reconcile.situation import Situation
 from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, probe_target
 from stackctl.config.target import Target, resolve
@@ -40,7 +40,7 @@ def preflight(
     resolves comes back as a pin. Missing models are pulled where the user
     agrees (``assume_yes``, or asked in a terminal).
     """
-    target, how, containers = situation.prepared.target, situation.how, situation.observed.containers
+    target, settings, containers = situation.prepared.target, situation.settings, situation.observed.containers
     if target.kind == "local":
         return Fitness()
     if target.kind == "gateway":
@@ -49,7 +49,7 @@ def preflight(
 
     def probe(again: str = "") -> list[Verified]:
         with session.reporter.step(f"trying {target.url} {again or 'from inside the stack'}"):
-            return probe_target(session, stack, project, target, situation.urls, how, running, deep=deep)
+            return probe_target(session, stack, project, target, situation.urls, settings, running, deep=deep)
 
     results = probe()
     bad = [r for r in results if not r.ok]
@@ -61,7 +61,7 @@ def preflight(
         bad = [r for r in results if not r.ok]
         missing = _only_models_missing(bad)
     if not bad:
-        _compare_digests(session, target, how.models, results)
+        _compare_digests(session, target, settings.models, results)
         return Fitness()
     reasons = dict.fromkeys(r.reason for r in bad)
     who = ", ".join(r.consumer for r in bad)
@@ -92,9 +92,11 @@ def _try_members(
     reasons: list[str] = []
     for name in remote:
         member = resolve(plain.config, name)
-        how = how_to_ask(session, plain, member)
+        settings = request_settings_of(session, plain, member)
         with session.reporter.step(f"trying {member.url} from inside the stack"):
-            results = probe_target(session, plain, project, member, {consumer: member.url}, how, stand, anywhere=True)
+            results = probe_target(
+                session, plain, project, member, {consumer: member.url}, settings, stand, anywhere=True
+            )
         bad = [r for r in results if not r.ok]
         if not bad:
             return ""

@@ -29,7 +29,7 @@ class Prepared:
     override: OverrideFile
     variables: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
-    gateway: gateway_control.Built | None = None
+    gateway: gateway_control.BuiltGateway | None = None
 
 
 def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:

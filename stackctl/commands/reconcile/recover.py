@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import LOCK
+from stackctl.commands.context.state_directory import JOURNAL, LOCK, read_text
 from stackctl.commands.reconcile.executor import ExecutorInput, StackExecutor
-from stackctl.commands.reconcile.observe import JOURNAL, read_text
 from stackctl.errors import EngineUnusable, ExpectedFailure, RollbackFailed, StackctlError
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held

@@ -14,7 +14,7 @@ from stackctl.config.target import Target
 
 
 @dataclass(frozen=True)
-class How:
+class RequestSettings:
     """How an instance wants to be asked: headers with their secrets, TLS, own paths, models expected."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -25,12 +25,12 @@ class How:
     models: tuple[str, ...] = ()
 
 
-def how_to_ask(session: Session, stack: Stack, target: Target) -> How:
+def request_settings_of(session: Session, stack: Stack, target: Target) -> RequestSettings:
     """Read the secrets and files that asking ``target`` needs; raises :class:`WrongInput` where one is missing."""
     if target.kind != "instance" or not target.instances or target.instances[0] not in stack.config.instances:
-        return How(models=target.models)
+        return RequestSettings(models=target.models)
     instance = stack.config.instances[target.instances[0]]
-    return How(
+    return RequestSettings(
         headers=_headers(session, stack, instance),
         trust=trust_text(session, instance.tls.ca_file, session.config_path.parent),
         server_name=instance.tls.server_name or "",

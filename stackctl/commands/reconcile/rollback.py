@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from stackctl.commands.context.project_loader import load, resolve_project
+from stackctl.commands.context.project_loader import load_in_force, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import workspace
-from stackctl.commands.reconcile.observe import read_state
+from stackctl.commands.context.state_directory import read_state, workspace
 from stackctl.commands.reconcile.pipeline import Options
 from stackctl.commands.reconcile.prepare import choose_profile
 from stackctl.commands.reconcile.recover import recover, unfinished
@@ -16,8 +15,7 @@ from stackctl.outcome import Line, Outcome
 
 def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
     """Undo an unfinished transaction, or go back to the verified target before this one."""
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     with workspace(session, "rollback"):

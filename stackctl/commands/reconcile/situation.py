@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from stackctl.commands.context.project_loader import Stack, with_override
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import OVERRIDE, read_text
 from stackctl.commands.context.state_directory import candidate as candidate_file
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.candidates import Candidate
-from stackctl.commands.reconcile.observe import OVERRIDE, in_parallel, observe, read_text
+from stackctl.commands.reconcile.observe import in_parallel, observe
 from stackctl.commands.reconcile.prepare import Prepared, prepare
-from stackctl.commands.reconcile.request_settings import How, how_to_ask
+from stackctl.commands.reconcile.request_settings import RequestSettings, request_settings_of
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify
 from stackctl.config.url import OllamaUrl
 from stackctl.project.compose import ComposeProject
@@ -30,7 +31,7 @@ class Situation:
     """
 
     prepared: Prepared
-    how: How
+    settings: RequestSettings
     hashes: Mapping[str, str]
     observed: Observed
     gateway_secrets_moved: bool
@@ -64,13 +65,13 @@ def prepare_and_observe(
     Raises :class:`ComposeFileError` where Compose refuses the project with the override.
     """
     prepared = prepare(session, stack, project, candidate.target, pins=pins)
-    how = how_to_ask(session, stack, prepared.target)
+    settings = request_settings_of(session, stack, prepared.target)
     networks = [stack.config.network.shared] if stack.config.network.shared else []
 
     def ask_consumers(observed: Observed) -> list[Verified]:
         running = containers_of(stack.config, observed.containers)
         urls = {c: url for c, url in prepared.override.told.items() if c in running}
-        return verify(session, stack, urls, how, running)
+        return verify(session, stack, urls, settings, running)
 
     with in_parallel() as start:
         seen = start(lambda: observe(session, project, state, networks=networks, services=list(project.services)))
@@ -80,7 +81,7 @@ def prepare_and_observe(
         answers: list[Verified] | None = asked.result() if asked else None
         observed = seen.result()
     moved = prepared.gateway is not None and gateway_control.secrets_moved(session, stack, observed.containers)
-    return Situation(prepared, how, hashes, observed, moved, answers)
+    return Situation(prepared, settings, hashes, observed, moved, answers)
 
 
 def _seems_unchanged(session: Session, prepared: Prepared, state: State | None) -> bool:

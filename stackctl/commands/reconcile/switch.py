@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import workspace
+from stackctl.commands.context.state_directory import read_state, workspace
 from stackctl.commands.reconcile import report
-from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.pipeline import Options, reconcile
 from stackctl.commands.reconcile.recover import recover
 from stackctl.config.target import resolve
@@ -27,8 +26,7 @@ def switch(
     deep: bool = False,
 ) -> Outcome:
     """Point the consumers at ``name``, a profile or a URL; ``timeout`` in seconds bounds the wait for health."""
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     # Before the lock says what it is held for: a URL that is refused may hold a password.
     resolve(stack.config, name)
     session.engine.connect_meanwhile()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import JOURNAL, STATE, read_text
 from stackctl.commands.reconcile.audit import audit
 from stackctl.commands.reconcile.executor import ExecutorInput, StackExecutor
-from stackctl.commands.reconcile.observe import JOURNAL, STATE, read_text
 from stackctl.commands.reconcile.situation import Situation
 from stackctl.commands.reconcile.verify import Verified
 from stackctl.errors import RollbackFailed
@@ -69,7 +69,7 @@ def transact(
             project=project,
             variables=situation.prepared.variables,
             urls=situation.prepared.override.told,
-            how=situation.how,
+            settings=situation.settings,
             state=draft,
             health_timeout=health_timeout,
             local_port=server_port(project.services.get(stack.config.local.service)),

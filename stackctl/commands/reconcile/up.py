@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from stackctl.commands.context.project_loader import load, resolve_project
+from stackctl.commands.context.project_loader import load_in_force, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import workspace
+from stackctl.commands.context.state_directory import read_state, workspace
 from stackctl.commands.reconcile import report
-from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.pipeline import Options, reconcile
 from stackctl.commands.reconcile.prepare import choose_profile
 from stackctl.commands.reconcile.recover import recover
@@ -19,8 +18,7 @@ def up(session: Session, profile: str | None, *, timeout: float = 300.0, dry_run
 
     ``timeout`` is in seconds and bounds the wait for health.
     """
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     if profile:
         # Before the lock says what it is held for: a URL that is refused may hold a password.
         resolve(stack.config, profile)

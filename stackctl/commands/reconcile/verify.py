@@ -10,7 +10,7 @@ from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import own_check
 from stackctl.commands.reconcile.prepare import pinned_addresses
-from stackctl.commands.reconcile.request_settings import How, how_to_ask
+from stackctl.commands.reconcile.request_settings import RequestSettings, request_settings_of
 from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.config.models import StackConfig
 from stackctl.config.target import Target, resolve
@@ -52,17 +52,17 @@ class Verified:
         return self.own or self.reach.reason
 
 
-def aim_at(url: OllamaUrl, how: How, *, addresses: Sequence[str] = ()) -> Aim:
+def aim_at(url: OllamaUrl, settings: RequestSettings, *, addresses: Sequence[str] = ()) -> Aim:
     """The ladder for one URL."""
     return ladder(
         url,
-        headers=how.headers,
-        models=how.models,
+        headers=settings.headers,
+        models=settings.models,
         addresses=addresses,
-        trust=how.trust,
-        server_name=how.server_name,
-        verify=how.check_certificate,
-        paths=how.paths,
+        trust=settings.trust,
+        server_name=settings.server_name,
+        verify=settings.check_certificate,
+        paths=settings.paths,
     )
 
 
@@ -79,7 +79,7 @@ def verify(
     session: Session,
     stack: Stack,
     told: Mapping[str, OllamaUrl],
-    how: How,
+    settings: RequestSettings,
     containers: Mapping[str, Container],
     *,
     images: Sequence[str] = (),
@@ -88,7 +88,7 @@ def verify(
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     names = [name for name in told if name in containers]
     for name in names:
-        aims = [aim_at(told[name], how)]
+        aims = [aim_at(told[name], settings)]
         if own := own_http(stack.config, name):
             aims.append(own_check.aim(own))
         container = containers[name]
@@ -102,7 +102,7 @@ def verify(
         seen = prober.probe(jobs)
     results = []
     for name, (_, plan), view in zip(names, jobs, seen, strict=True):
-        reach = judge(view, plan.aims[0], name, models=how.models)
+        reach = judge(view, plan.aims[0], name, models=settings.models)
         own_reason = _own_reason(session, stack.config, name, view, containers[name])
         results.append(Verified(name, told[name], reach, own_reason))
     return results
@@ -135,7 +135,7 @@ def probe_target(
     project: ComposeProject,
     target: Target,
     told: Mapping[str, OllamaUrl],
-    how: How,
+    settings: RequestSettings,
     containers: Mapping[str, Container],
     *,
     deep: bool = False,
@@ -150,9 +150,9 @@ def probe_target(
     addresses = pinned_addresses(session, target)
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     for name, url in told.items():
-        aim = aim_at(url, how, addresses=addresses.get(url.host, ()))
-        if deep and how.models:
-            aim = generate(aim, how.models[0], seconds=DEEP_SECONDS, headers=how.headers)
+        aim = aim_at(url, settings, addresses=addresses.get(url.host, ()))
+        if deep and settings.models:
+            aim = generate(aim, settings.models[0], seconds=DEEP_SECONDS, headers=settings.headers)
         aims = [aim, *_present(session, stack, name, url, containers.get(name))]
         budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
         stand = containers.get(name)
@@ -165,8 +165,8 @@ def probe_target(
         Verified(
             name,
             told[name],
-            judge(view, plan.aims[0], name, models=how.models),
-            _no_token(view, plan.aims[0]) if deep and how.models else None,
+            judge(view, plan.aims[0], name, models=settings.models),
+            _no_token(view, plan.aims[0]) if deep and settings.models else None,
             _digests(view, plan.aims[0].id),
             _digests(view, PRESENT_AIM),
         )
@@ -192,12 +192,21 @@ def _present(session: Session, stack: Stack, name: str, url: OllamaUrl, containe
     if now is None or now == url:
         return []
     try:
-        how = how_to_ask(session, stack, resolve(stack.config, name_of(stack.config, now)))
+        settings = request_settings_of(session, stack, resolve(stack.config, name_of(stack.config, now)))
     except StackctlError:
-        how = How()
-    path = now.prefix + how.paths.get("list_models", "/api/tags")
-    ask = Ask("tags", "GET", path, how.headers, limit=1_048_576)
-    return [Aim(PRESENT_AIM, now, (ask,), verify=how.check_certificate, trust=how.trust, server_name=how.server_name)]
+        settings = RequestSettings()
+    path = now.prefix + settings.paths.get("list_models", "/api/tags")
+    ask = Ask("tags", "GET", path, settings.headers, limit=1_048_576)
+    return [
+        Aim(
+            PRESENT_AIM,
+            now,
+            (ask,),
+            verify=settings.check_certificate,
+            trust=settings.trust,
+            server_name=settings.server_name,
+        )
+    ]
 
 
 def _digests(seen: ProbeAnswers, aim: str) -> dict[str, str]:

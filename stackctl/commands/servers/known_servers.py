@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from stackctl.commands.context.project_loader import Stack, load, resolve_project, secret_reader
+from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project, secret_reader
 from stackctl.commands.context.session import Session
-from stackctl.commands.reconcile.observe import read_state
 from stackctl.config.target import default_profile, resolve
 from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError, without_credentials
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
@@ -124,8 +123,7 @@ class Fleet:
 
 def gather(session: Session, *, with_local: bool = True) -> Fleet:
     """Load the configuration and find the local container; its absence is no error."""
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     base = session.config_path.parent
     resolver = secret_reader(session, stack)
 

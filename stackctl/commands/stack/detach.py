@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from stackctl.commands.context.project_loader import Stack, load, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import remove_directory, workspace
+from stackctl.commands.context.state_directory import OVERRIDE, read_state, remove_directory, workspace
 from stackctl.commands.reconcile.compose_failure import compose_reason
 from stackctl.commands.reconcile.executor import NETWORK_LABELS
-from stackctl.commands.reconcile.observe import OVERRIDE, read_state
 from stackctl.commands.reconcile.prepare import prepare
 from stackctl.commands.reconcile.recover import recover, unfinished
 from stackctl.config.target import resolve

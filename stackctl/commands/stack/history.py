@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.reconcile.observe import AUDIT, read_text
+from stackctl.commands.context.state_directory import AUDIT, read_text
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 TONES: dict[str, Tone] = {"verified": "ok", "degraded": "warn", "undone": "warn", "rollback failed": "bad"}

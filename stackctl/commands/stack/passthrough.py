@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stackctl.commands.context.compose_reading import blame
-from stackctl.commands.context.project_loader import Stack, load, resolve_project, with_override
+from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project, with_override
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import workspace
-from stackctl.commands.reconcile.observe import OVERRIDE, read_state
+from stackctl.commands.context.state_directory import OVERRIDE, workspace
 from stackctl.commands.reconcile.prepare import compose_environment, every_token, secret_values
 from stackctl.commands.reconcile.recover import notice, recover, unfinished
 from stackctl.errors import ComposeFileError, ExpectedFailure
@@ -30,8 +29,7 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     What changes the stack holds the project's lock and undoes an unfinished
     transaction first; what only looks says that there is one.
     """
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     verb = next((a for a in arguments if not a.startswith("-")), "")
     project = state.project if state else None
     stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))

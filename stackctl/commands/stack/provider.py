@@ -17,7 +17,7 @@ from typing import Any
 
 from stackctl.commands.context.project_loader import load
 from stackctl.commands.context.session import Session
-from stackctl.commands.reconcile.observe import read_state
+from stackctl.commands.context.state_directory import read_state
 from stackctl.config.models import StackConfig
 from stackctl.config.target import Target, default_profile, passed_over, resolve
 from stackctl.errors import StackctlError, UsageError

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackctl.commands.context.project_loader import load, resolve_project, with_override
+from stackctl.commands.context.project_loader import load_in_force, resolve_project, with_override
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import candidate
-from stackctl.commands.reconcile.observe import read_state
 from stackctl.commands.reconcile.prepare import choose_profile, prepare, secret_values
 from stackctl.config.target import resolve
 from stackctl.outcome import Outcome, Verbatim
@@ -15,8 +14,7 @@ from stackctl.outcome import Outcome, Verbatim
 
 def render(session: Session, profile: str | None, *, merged: bool = False) -> Outcome:
     """Print what ``up PROFILE`` would use; touches nothing of the stack."""
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     session.engine.compose_version()
     project, stack = resolve_project(session, stack)
     name = choose_profile(stack, project, state, profile)

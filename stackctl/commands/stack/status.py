@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackctl.commands.context.made_from import other_files
-from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import OVERRIDE, read_text
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.observe import OVERRIDE, in_parallel, observe, read_state, read_text
+from stackctl.commands.reconcile.observe import in_parallel, observe
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
 from stackctl.commands.reconcile.recover import notice, unfinished
-from stackctl.commands.reconcile.request_settings import how_to_ask
+from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.commands.reconcile.situation import hashes_of
 from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify
@@ -30,7 +31,7 @@ NOT_RUNNING = "not running"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ConsumerStatus:
     """One consumer: what its container is told, and what answers there."""
 
     service: str
@@ -44,8 +45,7 @@ class Seen:
 
 def status(session: Session) -> Outcome:
     """Look, and touch nothing."""
-    state = read_state(session)
-    stack = load(session, environment=state.environment if state else None)
+    state, stack = load_in_force(session)
     session.engine.connect_meanwhile()
     project, stack = resolve_project(session, stack)
     name = choose_profile(stack, project, state, None)
@@ -61,7 +61,7 @@ def status(session: Session) -> Outcome:
             and (notice := gateway_control.serving(session, observed.containers)[1])
         ):
             drift.append(notice)
-        seen: list[Seen] = [_off(s, project) for s in asked.result()]
+        seen: list[ConsumerStatus] = [_off(s, project) for s in asked.result()]
     if not stack.config.gateway and name not in stack.config.profiles:
         seen = [replace(s, reaches=name) if s.reaches and _as_told(s, told) else s for s in seen]
     drift += (
@@ -84,13 +84,15 @@ def status(session: Session) -> Outcome:
     return _outcome(stack, project, observed, state, name, seen, drift)
 
 
-def _as_told(seen: Seen, told: Mapping[str, OllamaUrl]) -> bool:
+def _as_told(seen: ConsumerStatus, told: Mapping[str, OllamaUrl]) -> bool:
     """Whether it is told what the override says; a consumer on the host's network has an address of its own."""
     wanted, found = told.get(seen.service), seen.configured
     return bool(wanted and found and (wanted.host, wanted.port) == (found.host, found.port))
 
 
-def consumers(session: Session, stack: Stack, containers: Sequence[Container], state: State | None) -> list[Seen]:
+def consumers(
+    session: Session, stack: Stack, containers: Sequence[Container], state: State | None
+) -> list[ConsumerStatus]:
     """Every consumer of the file, asked from inside where it runs."""
     running = containers_of(stack.config, containers)
     told: dict[str, OllamaUrl] = {}
@@ -105,8 +107,8 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
     answers: dict[str, Verified] = {}
     for group in _by_name(stack, told).items():
         name, members = group
-        how = how_to_ask(session, stack, _target(stack, name))
-        for result in verify(session, stack, members, replace(how, models=()), running):
+        settings = request_settings_of(session, stack, _target(stack, name))
+        for result in verify(session, stack, members, replace(settings, models=()), running):
             answers[result.consumer] = result
     seen = [_seen(stack, service, running, told, answers) for service in stack.config.told]
     seen += _fixed(stack, containers, running)
@@ -116,7 +118,7 @@ def consumers(session: Session, stack: Stack, containers: Sequence[Container], s
     return seen
 
 
-def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, Container]) -> list[Seen]:
+def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, Container]) -> list[ConsumerStatus]:
     """Consumers that cannot be told otherwise: they are well while the local server runs."""
     local = stack.config.local.service
     there = any(c.service == local and c.state == "running" for c in containers)
@@ -125,16 +127,16 @@ def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, 
         if consumer.fixed is None:
             continue
         if service not in running:
-            found.append(Seen(service, None, None, ok=False, reason=NOT_RUNNING))
+            found.append(ConsumerStatus(service, None, None, ok=False, reason=NOT_RUNNING))
         elif there:
-            found.append(Seen(service, None, "local", ok=True, reason=f"fixed: {consumer.fixed}"))
+            found.append(ConsumerStatus(service, None, "local", ok=True, reason=f"fixed: {consumer.fixed}"))
         else:
             reason = f"{consumer.fixed} sends it to {local}, which does not run"
-            found.append(Seen(service, None, None, ok=False, reason=reason))
+            found.append(ConsumerStatus(service, None, None, ok=False, reason=reason))
     return found
 
 
-def _off(seen: Seen, project: ComposeProject) -> Seen:
+def _off(seen: ConsumerStatus, project: ComposeProject) -> ConsumerStatus:
     """A consumer that no active profile switches on is off, and that is as it should be."""
     service = project.services.get(seen.service)
     if seen.reason != NOT_RUNNING or service is None or seen.service in project.active:
@@ -162,15 +164,15 @@ def _seen(
     running: Mapping[str, Container],
     told: Mapping[str, OllamaUrl],
     answers: Mapping[str, Verified],
-) -> Seen:
+) -> ConsumerStatus:
     url = told.get(service)
     if service not in running:
-        return Seen(service, None, None, ok=False, reason=NOT_RUNNING)
+        return ConsumerStatus(service, None, None, ok=False, reason=NOT_RUNNING)
     if url is None:
-        return Seen(service, None, None, ok=False, reason="its variables name no Ollama")
+        return ConsumerStatus(service, None, None, ok=False, reason="its variables name no Ollama")
     answer = answers[service]
     reaches = name_of(stack.config, url) if answer.reach.ok else None
-    return Seen(service, url, reaches, ok=answer.ok, reason=answer.reason)
+    return ConsumerStatus(service, url, reaches, ok=answer.ok, reason=answer.reason)
 
 
 def _drift(
@@ -230,7 +232,7 @@ def _outcome(
     observed: Observed,
     state: State | None,
     name: str,
-    seen: Sequence[Seen],
+    seen: Sequence[ConsumerStatus],
     drift: Sequence[str],
 ) -> Outcome:
     services = [
@@ -293,7 +295,7 @@ def _outcome(
     return Outcome("stackctl.status/1", data, blocks, nxt)
 
 
-def _verdict(seen: Seen) -> tuple[str, Tone]:
+def _verdict(seen: ConsumerStatus) -> tuple[str, Tone]:
     if seen.ok:
         return f"✓ {seen.reason}".rstrip(), "ok"
     return (seen.reason, "dim") if seen.off else (f"✗ {seen.reason}", "bad")
