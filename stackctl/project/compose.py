@@ -126,7 +126,3 @@ class ComposeProject:
                 break
             service = mode.removeprefix("service:")
         return service
-
-    def dependents(self, target: str) -> list[str]:
-        """Services with a direct ``depends_on`` edge to ``target``, in file order."""
-        return [s.name for s in self if target in s.depends_on]

@@ -21,7 +21,6 @@ STORE = "/root/.ollama"
 DEFAULT_VOLUME = "ollama_data"
 OFFICIAL = re.compile(r"(?:^|/)ollama/ollama(?::|@|$)")
 OFF_PROFILE = "stackctl-off"
-ROLE_LABEL = "io.stackctl.role"
 _GPU_KEYS = ("gpus", "runtime")
 _NEEDS_ABSENT_TOOL = re.compile(r"\b(?:curl|wget|python3?|nc)\b")
 

@@ -58,7 +58,6 @@ class Pending:
     since: float
     environment: str | None
     snapshot: Snapshot
-    begun: tuple[str, ...]
     saved: bool
     """Whether the state was saved already: then only the end line is missing, and nothing is undone."""
 
@@ -103,7 +102,6 @@ def pending(text: str, where: str = "journal.jsonl") -> Pending | None:
     undoing from half of a snapshot would take down what was there.
     """
     begin: dict[str, Any] | None = None
-    begun: list[str] = []
     saved = False
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
@@ -121,20 +119,18 @@ def pending(text: str, where: str = "journal.jsonl") -> Pending | None:
                     hint="finish with that version: stackctl rollback",
                     where=where,
                 )
-            begin, begun, saved = entry, [], False
-        elif event == "start":
-            begun.append(str(entry.get("kind")))
+            begin, saved = entry, False
         elif event == "done" and entry.get("kind") == "SaveState":
             saved = True
         elif event == "end":
             begin = None
     try:
-        return None if begin is None else _pending(begin, tuple(begun), saved=saved)
+        return None if begin is None else _pending(begin, saved=saved)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise _unreadable(where) from None
 
 
-def _pending(begin: dict[str, Any], begun: tuple[str, ...], *, saved: bool) -> Pending:
+def _pending(begin: dict[str, Any], *, saved: bool) -> Pending:
     shot = begin["snapshot"]
     containers = {
         str(service): [{key: str(c[key]) for key in ("id", "name", "state")} for c in found]
@@ -156,7 +152,6 @@ def _pending(begin: dict[str, Any], begun: tuple[str, ...], *, saved: bool) -> P
             tuple(str(n) for n in shot["networks"]),
             (str(ran[0]), str(ran[1])) if ran else None,
         ),
-        begun=begun,
         saved=saved,
     )
 
