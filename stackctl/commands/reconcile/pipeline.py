@@ -79,24 +79,26 @@ def reconcile(
         plan = plan_apply(project, goal, situation.observed)
         if options.dry_run:
             return Reconciled(target, plan, (), state, applied=False, warnings=warnings)
-        for warning in warnings if plan else ():
-            session.reporter.warn(warning)
-        if not plan:
-            plan, fitness = _ask_in_place(session, stack, situation, goal)
-        elif candidate.degraded:
-            fitness = Fitness()
+        if plan:
+            for warning in warnings:
+                session.reporter.warn(warning)
+            fitness = (
+                Fitness()
+                if candidate.degraded
+                else preflight(session, stack, project, situation, deep=options.deep, assume_yes=options.assume_yes)
+            )
         else:
-            fitness = preflight(session, stack, project, situation, deep=options.deep, assume_yes=options.assume_yes)
+            plan, fitness = _ask_in_place(session, stack, situation, goal)
         if fitness.pins:
             pins |= fitness.pins
             waiting.appendleft(candidate)
-        elif fitness.refusal is None or candidate.degraded:
+        elif not fitness.reason or candidate.degraded:
             break
         elif waiting:
             reason = fitness.reason
             session.reporter.warn(waiting[0].announce(reason))
         else:
-            raise fitness.refusal
+            raise _refusal(target, plan, fitness)
     if not plan:
         kept = _keep(session, stack, project, situation, state, fitness.reason or None)
         return Reconciled(target, plan, fitness.answers, kept, fitness.reason or None, warnings=warnings)
@@ -106,6 +108,14 @@ def reconcile(
         session, stack, project, situation, plan, draft, verb=options.verb, health_timeout=options.health_timeout
     )
     return Reconciled(target, plan, answers, read_state(session), degraded, warnings=warnings)
+
+
+def _refusal(target: Target, plan: Plan, fitness: Fitness) -> TargetUnfit:
+    """The error where no candidate is left: the last one, ``target``, is not changed to, or is in force already."""
+    if not plan:
+        return TargetUnfit(f"nothing was changed, and {fitness.reason}", hint="stackctl diagnose")
+    hint = fitness.hint or f"stackctl diagnose --profile {target.name}"
+    return TargetUnfit(fitness.reason, hint=hint, target=target.name)
 
 
 def _ask_in_place(session: Session, stack: Stack, situation: Situation, goal: Wanted) -> tuple[Plan, Fitness]:
@@ -119,9 +129,7 @@ def _ask_in_place(session: Session, stack: Stack, situation: Situation, goal: Wa
         return Plan(), Fitness(answers=answers)
     if lacks_models_only(bad) and (models := plan_models(goal)):
         return models, Fitness(answers=answers)
-    reason = verify_message(bad)
-    refusal = TargetUnfit(f"nothing was changed, and {reason}", hint="stackctl diagnose")
-    return Plan(), Fitness(reason, refusal, answers=answers)
+    return Plan(), Fitness(verify_message(bad), answers=answers)
 
 
 def _keep(

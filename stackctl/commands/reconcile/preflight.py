@@ -12,21 +12,20 @@ from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.commands.reconcile.situation import Situation
 from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, probe_target
 from stackctl.config.target import Target, resolve
-from stackctl.errors import TargetUnfit
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 
 
 @dataclass(frozen=True)
 class Fitness:
-    """Whether a target can serve: ``refusal`` is None where it can, else ``reason`` says in a line why it cannot.
+    """Whether a target can serve: ``reason`` is empty where it can, else one line; ``hint`` may mend it.
 
     ``pins`` are names that turned out to need an address: with them it is to be tried again.
     ``answers`` are the consumers' own, where they were asked in place.
     """
 
     reason: str = ""
-    refusal: TargetUnfit | None = None
+    hint: str = ""
     pins: Mapping[str, str] = field(default_factory=dict)
     answers: Sequence[Verified] = ()
 
@@ -44,7 +43,7 @@ def preflight(
     if target.kind == "local":
         return Fitness()
     if target.kind == "gateway":
-        return _unfit(target, _try_members(session, stack, project, target, containers))
+        return Fitness(_try_members(session, stack, project, target, containers))
     running = containers_of(stack.config, containers)
 
     def probe(again: str = "") -> list[Verified]:
@@ -66,13 +65,7 @@ def preflight(
     reasons = dict.fromkeys(r.reason for r in bad)
     who = ", ".join(r.consumer for r in bad)
     hint = f"stackctl switch {target.name} --yes   (pulls what is missing)" if missing else ""
-    return _unfit(target, f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
-
-
-def _unfit(target: Target, reason: str, hint: str = "") -> Fitness:
-    """``reason`` is empty where it is fit after all."""
-    hint = hint or f"stackctl diagnose --profile {target.name}"
-    return Fitness(reason, TargetUnfit(reason, hint=hint, target=target.name)) if reason else Fitness()
+    return Fitness(f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
 
 
 def _try_members(
