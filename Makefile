@@ -82,7 +82,7 @@ test: setup images test-tools ## All tests on the real engine; ARGS goes to pyte
 	@.venv/bin/pytest -n 4 $(ARGS)
 
 faults: setup images test-tools ## The fault lab whole: every fault with each of the five kinds of consumer image
-	@FAULT_LAB=all .venv/bin/pytest -n 4 tests/faults $(ARGS)
+	@FAULT_LAB=$(or $(FAULT_LAB),all) .venv/bin/pytest -n 4 tests/faults $(ARGS)
 
 bench: setup images ## Measure against plain Compose and the manual way; fails where a bar is missed
 	@.venv/bin/python -m bench $(ARGS)

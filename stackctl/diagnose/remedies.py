@@ -57,14 +57,13 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
         words["san_url"] = form(url.with_host(san))
     if unique := words.get("unique"):
         words["unique_url"] = form(url.with_host(unique))
-    server = next(iter(case.scene.ollama_services), good.host)
-    target = words.get("target_service") or words.get("target_container") or server
+    target = words.get("target_service") or words.get("target_container") or ""
     words["bind"] = f"0.0.0.0:{_port_of(case.scene, target, STANDARD_PORT)}"
-    port = int(words["inner"]) if words.get("inner") else _port_of(case.scene, target, url.port)
-    words["target_url"] = form(f"http://{target}:{port}")
-    words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, port)}")
-    words.setdefault("target_service", target)
-    words.setdefault("target_container", target)
+    words["target_url"] = words["host_net_url"] = words["good"]
+    if target:
+        port = int(words["inner"]) if words.get("inner") else _port_of(case.scene, target, url.port)
+        words["target_url"] = form(f"http://{target}:{port}")
+        words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, port)}")
 
 
 def _networks(case: Case, words: Words) -> None:

@@ -114,6 +114,8 @@ DEFAULTS: Words = {
     "ext_servers": "the host's resolver",
     "busy_port": "<the port>",
     "network": "default",
+    "target_service": "<its service>",
+    "target_container": "<its container>",
     "tls_error": "OpenSSL does not say why",
     "issuer": "a CA whose name could not be read",
     "names": "names that could not be read",
@@ -122,7 +124,7 @@ DEFAULTS: Words = {
     "san_url": "<an address with a name of the certificate>",
 }
 """What is said where nothing was seen that says it better; repairs keep away from what is in ``<…>``."""
-_OF_SERVICE = frozenset({"compose", "service", "target_service", *DEFAULTS})
+_OF_SERVICE = frozenset({"compose", "service", *DEFAULTS})
 ALWAYS: dict[Scope, frozenset[str]] = {
     "consumer": frozenset(
         {
@@ -139,10 +141,10 @@ ALWAYS: dict[Scope, frozenset[str]] = {
                 "https_url",
             ),
             *("origin", "v1_url", "network_service", "own_networks", "bind", "overlap_key", "target_subnet_of", "join"),
-            *("address", "model", "target_service", "target_container", "target_url", "host_net_url", *DEFAULTS),
+            *("address", "model", "target_url", "host_net_url", *DEFAULTS),
         }
     ),
-    "server": _OF_SERVICE | {"target_container"},
+    "server": _OF_SERVICE,
     "project": _OF_SERVICE,
 }
 """Words that are there whatever signs hold, by the scope of the cause."""

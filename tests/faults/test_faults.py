@@ -19,7 +19,7 @@ def test_fault(lab: Lab, entry: Entry) -> None:
     """The first finding is the cause for every kind of image; ``--fix`` leaves nothing to find."""
     with lab.staged(entry):
         lab.symptom(entry)
-        found = lab.diagnose(entry)
+        found = lab.diagnose(entry, save=True)
         expect_first(found, entry)
         assert found["seconds"] < float(entry.get("seconds", 20)), f"took {found['seconds']:.1f} s"
         if entry.get("fix"):

@@ -16,7 +16,7 @@ def test_healthy(lab: Lab, entry: Entry) -> None:
     """No finding of severity error; the same containers, networks and images after as before."""
     with lab.staged(entry):
         before = traces(lab)
-        found = lab.diagnose(entry)
+        found = lab.diagnose(entry, save=True)
         assert [f for f in found["findings"] if f["severity"] == "error"] == [], shown(found)
         assert found["code"] == 0
         assert found["checks"], "nothing was tried"

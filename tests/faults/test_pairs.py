@@ -16,7 +16,7 @@ def test_pair(lab: Lab, entry: Entry) -> None:
     """The repairs come in the order in which the faults are named; the second comes to light by the first's repair."""
     with lab.staged(entry):
         lab.dirty = True
-        found = lab.diagnose(entry)
+        found = lab.diagnose(entry, save=True)
         for kind in entry.kinds:
             firsts = [f["cause"] for f in found["findings"] if f["consumer"] == kind]
             assert firsts[:1] == [entry.get("first")], f"{kind}: {firsts}\n{shown(found)}"

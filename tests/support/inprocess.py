@@ -20,11 +20,14 @@ ROOT = Path(__file__).parents[2]
 
 
 class Worker:
-    """Such a process, started with the first command; ``prefix`` runs it elsewhere."""
+    """Such a process, started with the first command; ``prefix`` runs it elsewhere, ``program`` is another such one."""
 
-    def __init__(self, environment: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], prefix: Sequence[str] = (), program: Path = Path(__file__)
+    ) -> None:
         self._environment = {**environment, "PYTHONPATH": str(ROOT)}
         self._prefix = prefix
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, argv: Sequence[str], env: Mapping[str, str | None] | None = None) -> dict[str, Any]:
@@ -40,7 +43,7 @@ class Worker:
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-P", __file__],
+                [*self._prefix, sys.executable, "-P", str(self._program)],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

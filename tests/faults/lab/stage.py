@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -248,11 +249,16 @@ class Lab:
         assert re.search(self.fill(wanted["says"]), text), f"the symptom {wanted['says']!r} is not there:\n{text}"
         return text
 
-    def diagnose(self, entry: Entry, *more: str) -> dict[str, Any]:
-        """The JSON document of one diagnosis, with ``seconds`` and ``code``."""
+    def diagnose(self, entry: Entry, *more: str, save: bool = False) -> dict[str, Any]:
+        """The JSON document of one diagnosis, with ``seconds`` and ``code``.
+
+        With ``save``, and a directory in FAULT_LAB_SAVE, the scene that was judged is written there.
+        """
         assert self.room is not None
         argv = ["-C", str(self.room), "diagnose", "--json", *entry.get("arguments", []), *more]
         env = {k: (self.fill(v) if v is not None else None) for k, v in (entry.get("environment") or {}).items()}
+        if save and (directory := os.environ.get("FAULT_LAB_SAVE")):
+            env["FAULT_LAB_SCENE"] = str(Path(directory).resolve() / f"{entry.name}.json")
         prefix = [self.fill(w) for w in entry.get("prefix") or []]
         ran = self.world.stackctl(*argv, env=env, prefix=prefix)
         assert ran["code"] in (0, 1), f"stackctl ended with {ran['code']}\n{ran['out']}{ran['err']}"

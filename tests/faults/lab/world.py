@@ -32,6 +32,7 @@ HOST, SERVER, OTHER, DNS = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.53"
 ABSENT = "10.77.0.99"
 ROOT = Path(__file__).resolve().parents[3]
 ACTOR = Path(__file__).with_name("actor.py")
+KEEPER = Path(__file__).with_name("keeper.py")
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
@@ -179,7 +180,7 @@ class World:
             begun = time.monotonic()
             merged = {**self.env(), **{k: v for k, v in (env or {}).items() if v is not None}}
             done = subprocess.run(
-                [*self.at_home(*prefix), sys.executable, "-m", "stackctl", *argv],
+                [*self.at_home(*prefix), sys.executable, "-P", str(KEEPER), *argv],
                 env=merged,
                 capture_output=True,
                 text=True,
@@ -193,7 +194,7 @@ class World:
                 "seconds": time.monotonic() - begun,
             }
         if self.worker is None:
-            self.worker = Worker(self.env(), self.at_home())
+            self.worker = Worker(self.env(), self.at_home(), KEEPER)
         return self.worker.run(argv, env)
 
     # -- making and unmaking ---------------------------------------------
