@@ -98,8 +98,8 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
 
 
 @contextmanager
-def private_engine(folder: Path) -> Iterator[PrivateEngine]:
-    """A running engine with the project's images; ``DOCKER_HOST`` points at it meanwhile."""
+def private_engine(folder: Path, *images: str) -> Iterator[PrivateEngine]:
+    """A running engine with the project's images, and ``images``; ``DOCKER_HOST`` points at it meanwhile."""
     room = folder / "e"
     room.mkdir()
     made = PrivateEngine(room)
@@ -107,7 +107,7 @@ def private_engine(folder: Path) -> Iterator[PrivateEngine]:
         subprocess.run(["ip", "netns", "add", made.name], check=True)
         subprocess.run(["ip", "-n", made.name, "link", "set", "lo", "up"], check=True)
         made.start()
-        made.load(OLLAMA, BACKEND, BUSYBOX)
+        made.load(OLLAMA, BACKEND, BUSYBOX, *images)
         with mock.patch.dict(os.environ, {"DOCKER_HOST": made.host}):
             yield made
     finally:
