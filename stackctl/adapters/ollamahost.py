@@ -10,8 +10,8 @@ from pathlib import Path
 
 from stackctl.adapters import procfs
 from stackctl.adapters.host import SystemHost
+from stackctl.hostsetup.host_plan import listen_argument
 from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HeldSocket, HostObserved, Process
-from stackctl.hostsetup.plan import listen_argument
 from stackctl.hostsetup.units import UnitFile, environment_of
 from stackctl.sockets import is_wildcard
 

@@ -4,6 +4,11 @@ Works on spans of the text, so comments, order, quotes and line ends stay as
 they are. Every result is parsed again and compared with what was meant; a text
 that cannot be changed safely (aliases, merges, two spellings of one thing) is
 refused, never guessed at.
+
+ruamel.yaml does not do instead: of this module's 64 tests 18 fail with it. It
+moves comments in their column, drops one behind the entry that goes (``# trailing
+comment of instances``), reads no tab before a comment, adds to a flow mapping
+without its line ends, and writes ``on`` and ``12:34`` bare, which YAML 1.1 reads otherwise.
 """
 
 from __future__ import annotations

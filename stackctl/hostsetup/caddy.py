@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackctl.hostsetup.plan import HostPlan, Proxy, open_way
+from stackctl.hostsetup.host_plan import HostPlan, Proxy, open_way
 from stackctl.hostsetup.proxy import host_header, needs, notes, proxy_of, summary
 from stackctl.hostsetup.setup import Command, HostFile, Need, Present, Setup, Step, shell
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from stackctl.hostsetup import check_listen, check_machine, check_network, check_unit
 from stackctl.hostsetup.findings import Finding, Result
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import Network
 
 Check = Callable[[HostObserved, Sequence[Network]], Result]
 

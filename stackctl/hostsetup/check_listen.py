@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
 from stackctl.hostsetup.firewall import subject_for
+from stackctl.hostsetup.host_plan import Network, listen_argument
 from stackctl.hostsetup.observed import HeldSocket, HostObserved, Process
 from stackctl.hostsetup.ollama_host import parse_ollama_host
-from stackctl.hostsetup.plan import Network, listen_argument
 from stackctl.sockets import is_loopback, is_wildcard
 
 _PROXIES = frozenset({"nginx", "caddy", "haproxy", "traefik", "apache2", "httpd", "envoy"})

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import Network
 
 _NVIDIA, _AMD = "0x10de", "0x1002"
 DRIVER_NEEDED = 550  # of NVIDIA's, for any GPU (ollama/ollama: discover, "NVIDIA driver too old")

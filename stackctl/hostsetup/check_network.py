@@ -8,8 +8,8 @@ from functools import partial
 
 from stackctl.hostsetup.findings import Finding, Result, Severity, result
 from stackctl.hostsetup.firewall import Tried, connected, named_sources, subject_for, try_source
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import Network
 from stackctl.sockets import is_loopback
 
 TITLE = "The firewall lets the stack in, and it alone"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackctl.hostsetup.findings import Finding, Result, result
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HostObserved
 from stackctl.hostsetup.ollama_host import parse_ollama_host
-from stackctl.hostsetup.plan import Network
 from stackctl.hostsetup.units import Assignment, environment_of, mistakes_in
 
 # What Ollama's installer itself puts there (ollama/ollama: scripts/install.sh).

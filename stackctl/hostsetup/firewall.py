@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackctl.hostsetup import iptables_rules, nft_rules
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import Device, HostObserved
 from stackctl.hostsetup.packets import Packet, Verdict, settle
-from stackctl.hostsetup.plan import Network
 from stackctl.sockets import is_loopback, is_wildcard
 
 _ADDRESS = re.compile(

@@ -7,7 +7,7 @@ own zone, which accepts everything, does not decide first
 
 from __future__ import annotations
 
-from stackctl.hostsetup.plan import HostPlan
+from stackctl.hostsetup.host_plan import HostPlan
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup
 from stackctl.hostsetup.ufw import summary
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.hostsetup.plan import ETC, HostPlan, Network
+from stackctl.hostsetup.host_plan import ETC, HostPlan, Network
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command
 from stackctl.hostsetup.ufw import summary
 

@@ -7,7 +7,7 @@ a ruleset that drops by default must be told in its own chain
 
 from __future__ import annotations
 
-from stackctl.hostsetup.plan import ETC, HostPlan, Network
+from stackctl.hostsetup.host_plan import ETC, HostPlan, Network
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command
 from stackctl.hostsetup.ufw import summary
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.hostsetup.plan import HostPlan, Proxy
+from stackctl.hostsetup.host_plan import HostPlan, Proxy
 from stackctl.hostsetup.proxy import host_header, needs, notes, proxy_of, summary
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, shell
 

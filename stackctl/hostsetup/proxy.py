@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from stackctl.hostsetup.plan import HostPlan, Proxy
+from stackctl.hostsetup.host_plan import HostPlan, Proxy
 from stackctl.hostsetup.setup import Need
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 
-from stackctl.hostsetup.plan import HostPlan, Tunnel, listen_argument, open_way
+from stackctl.hostsetup.host_plan import HostPlan, Tunnel, listen_argument, open_way
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, shell
 
 USER = "stackctl-tunnel"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackctl.hostsetup import caddy, firewalld, iptables, nftables, nginx, ssh_tunnel, systemd, ufw
-from stackctl.hostsetup.plan import HostPlan
+from stackctl.hostsetup.host_plan import HostPlan
 from stackctl.hostsetup.setup import Setup
 
 FIREWALLS = frozenset({"ufw", "firewalld", "iptables", "nftables"})

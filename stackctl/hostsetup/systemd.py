@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackctl.hostsetup.plan import HostPlan, listen_argument
+from stackctl.hostsetup.host_plan import HostPlan, listen_argument
 from stackctl.hostsetup.setup import HostFile, Need, Setup, command
 
 UNIT = "ollama.service"

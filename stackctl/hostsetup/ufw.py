@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackctl.hostsetup.plan import HostPlan
+from stackctl.hostsetup.host_plan import HostPlan
 from stackctl.hostsetup.setup import Command, Need, Present, Setup, Step
 
 

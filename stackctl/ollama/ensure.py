@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.listing import missing_models
@@ -53,7 +53,7 @@ def pull_all(
 
     An interrupt stops the pulls; the server keeps what was fetched.
     """
-    wanted = list({names.key(model): model for model in reversed(models)}.values())[::-1]
+    wanted = list({model_names.key(model): model for model in reversed(models)}.values())[::-1]
     stop = threading.Event()
     events: queue.SimpleQueue[PullProgress | Pulled | BaseException] = queue.SimpleQueue()
     work: queue.SimpleQueue[str] = queue.SimpleQueue()

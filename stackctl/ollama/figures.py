@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.listing import Loaded
 from stackctl.ollama.text import number
 
@@ -83,6 +83,6 @@ def figures(
 def processor_of(model: str, loaded: Sequence[Loaded], digest: str = "") -> str | None:
     """Where ``model`` runs, from ``/api/ps``. A copy under another name is listed by its digest's first name."""
     for item in loaded:
-        if names.same(item.name, model) or (digest and item.digest == digest):
+        if model_names.same(item.name, model) or (digest and item.digest == digest):
             return item.processor
     return None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.text import mapping, number, plain
 
 MAX_ITEMS = 10_000
@@ -67,7 +67,7 @@ class Loaded:
 def _entries(document: Any) -> list[dict[str, Any]]:
     models = mapping(document).get("models")
     found = [item for item in models[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(models, list) else []
-    return [item for item in found if names.is_valid(str(item.get("name") or item.get("model") or ""))]
+    return [item for item in found if model_names.is_valid(str(item.get("name") or item.get("model") or ""))]
 
 
 def _capabilities(value: Any) -> tuple[str, ...]:
@@ -122,6 +122,6 @@ def show_details(document: Any) -> tuple[int, tuple[str, ...]]:
 
 def missing_models(required: Iterable[str], present: Sequence[Model | str]) -> list[str]:
     """Those of ``required`` that no entry of ``present`` means, in order, each once."""
-    have = {names.key(item if isinstance(item, str) else item.name) for item in present}
-    wanted = {names.key(name): name for name in reversed(list(required))}
+    have = {model_names.key(item if isinstance(item, str) else item.name) for item in present}
+    wanted = {model_names.key(name): name for name in reversed(list(required))}
     return [name for name_key, name in reversed(wanted.items()) if name_key not in have]

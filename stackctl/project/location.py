@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from stackctl.project.discovery.envfile import parse_env
 from stackctl.project.discovery.interpolation import expand
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -57,17 +58,4 @@ def read_env_file(text: str) -> dict[str, str]:
     Only used to find what stackctl itself needs (``COMPOSE_FILE``, secrets);
     Compose reads the file on its own.
     """
-    found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").splitlines():
-        stripped = line.strip().removeprefix("export ").lstrip()
-        name, equals, value = stripped.partition("=")
-        name = name.rstrip()
-        if not equals or not name or name.startswith("#"):
-            continue
-        value = value.strip()
-        if value[:1] in ('"', "'") and value.find(value[0], 1) > 0:
-            value = value[1 : value.find(value[0], 1)]
-        else:
-            value = value.partition(" #")[0].rstrip()
-        found[name] = value
-    return found
+    return {line.name: line.value for line in parse_env(text) if not line.commented}

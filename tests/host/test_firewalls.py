@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.hostsetup import iptables, nftables
-from stackctl.hostsetup.plan import HostPlan, collapse, parse_network
+from stackctl.hostsetup.host_plan import HostPlan, collapse, parse_network
 from stackctl.hostsetup.setup import Setup
 from tests.host.lab import Lab, Machine, need, unit_values
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from stackctl.hostsetup import caddy, nginx
-from stackctl.hostsetup.plan import HostPlan, Proxy
+from stackctl.hostsetup.host_plan import HostPlan, Proxy
 from stackctl.hostsetup.setup import Setup
 from tests.host.lab import need, run, wait_for
 from tests.host.ollama import Double, answers, free_port, running_double

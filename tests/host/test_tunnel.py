@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.hostsetup import ssh_tunnel
-from stackctl.hostsetup.plan import HostPlan, Tunnel
+from stackctl.hostsetup.host_plan import HostPlan, Tunnel
 from tests.host.lab import need, run, wait_for
 from tests.host.machines import BASE, Machine, make_machine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.hostsetup import iptables, nftables, ssh_tunnel, systemd
-from stackctl.hostsetup.plan import HostPlan, Tunnel, parse_network
+from stackctl.hostsetup.host_plan import HostPlan, Tunnel, parse_network
 from stackctl.hostsetup.setup import Setup
 from tests.host.lab import need, run, unit_values
 

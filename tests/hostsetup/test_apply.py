@@ -13,7 +13,7 @@ import pytest
 from stackctl.commands.host.apply import _carry_out, apply, undo
 from stackctl.commands.host.record import DIRECTORY, Before, Record, all_records, load_record
 from stackctl.errors import ExpectedFailure, RollbackFailed, StepFailed, UsageError
-from stackctl.hostsetup.plan import HostPlan, parse_network
+from stackctl.hostsetup.host_plan import HostPlan, parse_network
 from stackctl.hostsetup.setup import Command, HostFile, Need, Present, Setup, Step
 from stackctl.ports import Completed
 

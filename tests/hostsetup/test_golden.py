@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.hostsetup import ssh_tunnel, subjects
-from stackctl.hostsetup.plan import HostPlan, Proxy, Tunnel, collapse, parse_network
+from stackctl.hostsetup.host_plan import HostPlan, Proxy, Tunnel, collapse, parse_network
 from stackctl.hostsetup.script import printed
 from stackctl.hostsetup.setup import Setup
 

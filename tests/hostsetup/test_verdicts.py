@@ -8,9 +8,9 @@ import pytest
 
 from stackctl.hostsetup import iptables_rules, nft_rules
 from stackctl.hostsetup.check import CHECKS, findings_of, run_checks
+from stackctl.hostsetup.host_plan import parse_network
 from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HeldSocket, HostObserved, Process
 from stackctl.hostsetup.packets import Packet
-from stackctl.hostsetup.plan import parse_network
 from stackctl.hostsetup.units import UnitFile
 from stackctl.sockets import Listening
 

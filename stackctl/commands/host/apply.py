@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from stackctl.commands.host.machine import ServerHost
 from stackctl.commands.host.record import DIRECTORY, Before, Record, all_records, load_record, same_setup
 from stackctl.errors import ExpectedFailure, RollbackFailed, StepFailed, UsageError
-from stackctl.hostsetup.plan import HostPlan
+from stackctl.hostsetup.host_plan import HostPlan
 from stackctl.hostsetup.setup import Command, Setup
 from stackctl.hostsetup.subjects import FIREWALLS
 from stackctl.ports import Reporter

@@ -11,8 +11,8 @@ from stackctl.commands.host.record import all_records
 from stackctl.errors import UsageError
 from stackctl.hostsetup.check import findings_of, run_checks
 from stackctl.hostsetup.findings import Finding
+from stackctl.hostsetup.host_plan import Network, collapse, parse_network
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import Network, collapse, parse_network
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 
 SCHEMA = "stackctl.host-check/1"

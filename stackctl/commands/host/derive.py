@@ -14,7 +14,7 @@ from stackctl.commands.host.machine import ServerHost
 from stackctl.config.models import Instance
 from stackctl.config.url import DEFAULT_PORT, HOST_ALIAS, OllamaUrl
 from stackctl.errors import EngineUnusable, StackctlError, UsageError
-from stackctl.hostsetup.plan import (
+from stackctl.hostsetup.host_plan import (
     ETC,
     SHARED_PORTS,
     HostPlan,

@@ -15,8 +15,8 @@ from stackctl.commands.host.record import Record, all_records
 from stackctl.errors import StepFailed, UsageError
 from stackctl.hostsetup import ssh_tunnel
 from stackctl.hostsetup.firewall import chain_that_blocks, try_source
+from stackctl.hostsetup.host_plan import HostPlan, parse_network, project_name
 from stackctl.hostsetup.observed import HostObserved
-from stackctl.hostsetup.plan import HostPlan, parse_network, project_name
 from stackctl.hostsetup.script import apply_script, printed, undo_script
 from stackctl.hostsetup.setup import HostFile, Setup
 from stackctl.hostsetup.subjects import FIREWALLS, RENDER

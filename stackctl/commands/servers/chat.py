@@ -10,7 +10,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.servers.known_servers import Fleet, gather
 from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.chat import Broken, Reply, answer
 from stackctl.ollama.listing import Model
 from stackctl.ollama.server import Server
@@ -135,13 +135,13 @@ def _candidate(fleet: Fleet, stock: Stock, wanted: str | None) -> Candidate | No
         return None
     known = {model.name: model for model in stock.models}
     if wanted is not None:
-        name = names.find(wanted, known)
+        name = model_names.find(wanted, known)
         return Candidate(stock.server, known[name]) if name else None
     for required in fleet.required(stock.server.name):
-        name = names.find(required, known)
+        name = model_names.find(required, known)
         if name and _can_chat(known[name]):
             return Candidate(stock.server, known[name])
-    loaded = [known[name] for item in stock.loaded if (name := names.find(item.name, known))]
+    loaded = [known[name] for item in stock.loaded if (name := model_names.find(item.name, known))]
     best = next((model for model in [*loaded, *stock.models] if _can_chat(model)), None)
     return Candidate(stock.server, best) if best else None
 

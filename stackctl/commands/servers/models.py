@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from stackctl.commands.context.session import Session
 from stackctl.commands.servers.known_servers import Fleet, gather
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.library import WELL_KNOWN
 from stackctl.ollama.listing import Loaded, Model
@@ -36,7 +36,8 @@ class Stock:
     def memory(self, model: Model) -> Loaded | None:
         """The entry of ``/api/ps`` for a model; a copy is listed under the name that was loaded first."""
         return next(
-            (e for e in self.loaded if names.same(e.name, model.name) or (e.digest and e.digest == model.digest)), None
+            (e for e in self.loaded if model_names.same(e.name, model.name) or (e.digest and e.digest == model.digest)),
+            None,
         )
 
 
@@ -80,9 +81,9 @@ def list_models(session: Session, chosen: Sequence[str]) -> Outcome:
     digests: dict[str, set[str]] = defaultdict(set)
     for stock in found:
         for model in stock.models:
-            digests[names.key(model.name)].add(model.digest)
+            digests[model_names.key(model.name)].add(model.digest)
     entries = [
-        _entry(fleet, stock, model, len(digests[names.key(model.name)]) > 1)
+        _entry(fleet, stock, model, len(digests[model_names.key(model.name)]) > 1)
         for stock in found
         for model in stock.models
     ]
@@ -114,8 +115,8 @@ def list_models(session: Session, chosen: Sequence[str]) -> Outcome:
 
 
 def _missing(fleet: Fleet, stock: Stock) -> list[str]:
-    have = {names.key(model.name) for model in stock.models}
-    return [name for name in fleet.required(stock.server.name) if names.key(name) not in have]
+    have = {model_names.key(model.name) for model in stock.models}
+    return [name for name in fleet.required(stock.server.name) if model_names.key(name) not in have]
 
 
 def _entry(fleet: Fleet, stock: Stock, model: Model, differs: bool) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _entry(fleet: Fleet, stock: Stock, model: Model, differs: bool) -> dict[str,
         "loaded": None if memory is None else {"processor": memory.processor, "context_length": memory.context_length},
         "digest": model.digest,
         "differs": differs,
-        "required": any(names.same(model.name, name) for name in fleet.required(stock.server.name)),
+        "required": any(model_names.same(model.name, name) for name in fleet.required(stock.server.name)),
         "modified_at": model.modified_at,
         "remote": model.remote or None,
     }
@@ -204,8 +205,8 @@ def no_such_model(fleet: Fleet, model: str, found: Sequence[Stock], *, registry:
     here = [m.name for stock in found for m in stock.models]
     wanted = [name for server in found for name in fleet.required(server.server.name)]
     candidates = [*wanted, *here, *(WELL_KNOWN if registry else ())]
-    close = [name for name in names.nearest(model, candidates) if not names.same(name, model)]
-    if not names.is_valid(model):
+    close = [name for name in model_names.nearest(model, candidates) if not model_names.same(name, model)]
+    if not model_names.is_valid(model):
         return OllamaError(
             Kind.BAD_NAME,
             f'"{plain(model, 100)}" is no model name',

@@ -13,7 +13,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import workspace
 from stackctl.commands.servers.known_servers import Fleet, gather
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.backup.contents import Contents
 from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer
 from stackctl.ollama.backup.pack import pack
@@ -155,10 +155,10 @@ def _seen(fleet: Fleet, contents: Contents) -> Callable[[str], bool] | None:
         return None
     try:
         with fleet.connect(fleet.server("local")) as client:
-            listed = {names.key(model.name): model.digest for model in client.tags()}
+            listed = {model_names.key(model.name): model.digest for model in client.tags()}
     except StackctlError:
         return None
-    return lambda name: listed.get(names.key(name)) == contents.models[name]
+    return lambda name: listed.get(model_names.key(name)) == contents.models[name]
 
 
 class _Teller:

@@ -11,7 +11,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.servers.known_servers import LOCAL, Fleet, gather
 from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.ensure import Pulled, pull_all
 from stackctl.ollama.errors import Kind, OllamaError
 from stackctl.ollama.listing import missing_models
@@ -25,7 +25,7 @@ def pull(session: Session, models: Sequence[str], instances: Sequence[str], *, i
     """Pull models into the servers named, or into the one in force. Exit code 1 when one fails; the others go on."""
     fleet = gather(session)
     servers = fleet.chosen(instances) if instances else [active(fleet)]
-    bad = next((model for model in models if not names.is_valid(model)), None)
+    bad = next((model for model in models if not model_names.is_valid(model)), None)
     if bad is not None:
         raise no_such_model(fleet, bad, [], registry=True)
     return _pull(
@@ -180,7 +180,7 @@ def remove(session: Session, models: Sequence[str], instances: Sequence[str], *,
     for stock in found:
         if stock.error is not None:
             raise stock.error
-    todo = [(s, m, names.find(m, [x.name for x in s.models])) for s in found for m in models]
+    todo = [(s, m, model_names.find(m, [x.name for x in s.models])) for s in found for m in models]
     absent = [(s, m) for s, m, known in todo if known is None]
     if absent:
         raise no_such_model(fleet, absent[0][1], [s for s in found if s is absent[0][0]])
@@ -193,7 +193,7 @@ def remove(session: Session, models: Sequence[str], instances: Sequence[str], *,
 
 
 def _is_needed(fleet: Fleet, instance: str, model: str) -> bool:
-    return any(names.same(model, name) for name in fleet.required(instance))
+    return any(model_names.same(model, name) for name in fleet.required(instance))
 
 
 def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: bool = False) -> Outcome:

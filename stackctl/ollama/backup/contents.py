@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.errors import ExpectedFailure
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.backup.frames import Damaged
 from stackctl.ollama.text import mapping, number, plain
 
@@ -87,13 +87,13 @@ def _file(path: str, entry: Any) -> File:
 def is_manifest(path: str) -> bool:
     """Whether a path below a store is that of a model's manifest, with a name that Ollama takes."""
     parts = path.split("/")
-    return len(parts) == 5 and parts[0] == "manifests" and names.is_valid(f"{'/'.join(parts[1:4])}:{parts[4]}")
+    return len(parts) == 5 and parts[0] == "manifests" and model_names.is_valid(f"{'/'.join(parts[1:4])}:{parts[4]}")
 
 
 def model_of(path: str) -> str:
     """The name of the model that a manifest's path stands for, as Ollama lists it."""
     host, namespace, model, tag = path.split("/")[1:]
-    return names.ModelName(model, tag, namespace, host).short
+    return model_names.ModelName(model, tag, namespace, host).short
 
 
 def layers_of(path: str, data: bytes) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Self
 
 from stackctl.errors import ExpectedFailure, UsageError
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.backup import tarstream
 from stackctl.ollama.backup.contents import (
     MANIFEST,
@@ -168,16 +168,16 @@ class _Packer:
             self._file(path, data)
 
     def _chosen(self) -> Iterator[tuple[str, bytes]]:
-        keys = {names.key(name): name for name in self.wanted}
+        keys = {model_names.key(name): name for name in self.wanted}
         found = set()
         for path, data in sorted(self.manifests.items()):
-            key = names.key(model_of(path))
+            key = model_names.key(model_of(path))
             if not keys or key in keys:
                 found.add(key)
                 yield path, data
         absent = [name for key, name in keys.items() if key not in found]
         if absent:
-            close = names.nearest(absent[0], [model_of(path) for path in self.manifests])
+            close = model_names.nearest(absent[0], [model_of(path) for path in self.manifests])
             raise UsageError(f"the store has no model {absent[0]}", hint=f"did you mean {close[0]}?" if close else "")
         if not found:
             raise ExpectedFailure("the store has no models", hint="stackctl models list -i local")

@@ -27,7 +27,7 @@ class EnvLine:
 def parse_env(text: str) -> list[EnvLine]:
     """Every assignment of an environment file. A YAML-like ``name: value`` counts only where it is commented."""
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         match = re.match(_LINE, line)
         if match is None:
             continue
@@ -41,7 +41,7 @@ def parse_env(text: str) -> list[EnvLine]:
 def _value(text: str) -> str:
     if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
         return text[1:end]
-    return re.split(r"\s+#|#\s", text, maxsplit=1)[0].strip()
+    return re.split(r"^#\s|\s#", text, maxsplit=1)[0].strip()
 
 
 def _joint(match: re.Match[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.ollama import names
+from stackctl.ollama import model_names
 from stackctl.ollama.listing import missing_models
 
 
@@ -22,7 +22,7 @@ from stackctl.ollama.listing import missing_models
     ],
 )
 def test_forms(text: str, short: str, full: str) -> None:
-    name = names.ModelName.parse(text)
+    name = model_names.ModelName.parse(text)
     assert (name.short, name.full) == (short, full)
 
 
@@ -31,7 +31,7 @@ def test_forms(text: str, short: str, full: str) -> None:
     ["", "m:", "/x", "x/", "a/b/c/d", "n@sha256:00", "-m", "m:-t", "my.ns/m", "m m", "m\x1b[31m", "x" * 81, "a//b"],
 )
 def test_no_names(text: str) -> None:
-    assert not names.is_valid(text)
+    assert not model_names.is_valid(text)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_no_names(text: str) -> None:
     ],
 )
 def test_same(first: str, second: str, same: bool) -> None:
-    assert names.same(first, second) is same
+    assert model_names.same(first, second) is same
 
 
 def test_missing_models_keep_order_and_count_once() -> None:
@@ -56,8 +56,8 @@ def test_missing_models_keep_order_and_count_once() -> None:
 
 def test_nearest_puts_other_tags_first() -> None:
     known = ["qwen3:4b", "qwen2.5:7b", "llama3.2:1b", "nomic-embed-text:latest"]
-    assert names.nearest("qwen3:8b", known)[0] == "qwen3:4b"
-    assert names.nearest("lama3.2:1b", known)[0] == "llama3.2:1b"
-    assert names.nearest("nomic-embed-txt", known) == ["nomic-embed-text:latest"]
-    assert names.nearest("zzzz", known) == []
-    assert len(names.nearest("tinychat", ["tiny-chat", "tiny-chat:latest"])) == 1
+    assert model_names.nearest("qwen3:8b", known)[0] == "qwen3:4b"
+    assert model_names.nearest("lama3.2:1b", known)[0] == "llama3.2:1b"
+    assert model_names.nearest("nomic-embed-txt", known) == ["nomic-embed-text:latest"]
+    assert model_names.nearest("zzzz", known) == []
+    assert len(model_names.nearest("tinychat", ["tiny-chat", "tiny-chat:latest"])) == 1
