@@ -58,4 +58,4 @@ def read_env_file(text: str) -> dict[str, str]:
     Only used to find what stackctl itself needs (``COMPOSE_FILE``, secrets);
     Compose reads the file on its own.
     """
-    return {line.name: line.value for line in parse_env(text) if not line.commented}
+    return {line.name: line.value for line in parse_env(text, exact=True) if not line.commented}

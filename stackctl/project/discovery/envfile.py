@@ -11,6 +11,7 @@ _LINE = (
     r"^\s*(?P<comment>#[#\s]*)?(?:-\s+)?(?:export\s+)?"
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:=|:\s)\s*(?P<value>.*?)\s*$"
 )
+_REMARK, _REMARK_IN_EXAMPLE = r"^#\s|\s#", r"\s#|#\s"
 _EXAMPLE = r"(?i)(?:^|[._-])(?:example|sample|template|dist|default|defaults|tmpl|tpl)(?:[._-]|$)"
 
 
@@ -24,8 +25,11 @@ class EnvLine:
     commented: bool
 
 
-def parse_env(text: str) -> list[EnvLine]:
-    """Every assignment of an environment file. A YAML-like ``name: value`` counts only where it is commented."""
+def parse_env(text: str, *, exact: bool = False) -> list[EnvLine]:
+    """Every assignment of an environment file. A YAML-like ``name: value`` counts only where it is commented.
+
+    ``exact``: a remark begins after a blank, as Compose has it; in examples it often stands right behind the value.
+    """
     found = []
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         match = re.match(_LINE, line)
@@ -34,14 +38,15 @@ def parse_env(text: str) -> list[EnvLine]:
         commented = bool(match["comment"])
         if not commented and "=" not in line:
             continue
-        found.append(EnvLine(match["name"], _value(match["value"]), number, commented))
+        value = _value(match["value"], _REMARK if exact else _REMARK_IN_EXAMPLE)
+        found.append(EnvLine(match["name"], value, number, commented))
     return found
 
 
-def _value(text: str) -> str:
+def _value(text: str, remark: str) -> str:
     if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
         return text[1:end]
-    return re.split(r"^#\s|\s#", text, maxsplit=1)[0].strip()
+    return re.split(remark, text, maxsplit=1)[0].strip()
 
 
 def _joint(match: re.Match[str]) -> str:
