@@ -8,6 +8,7 @@
     │   └── GpuUnavailable       an explicit GPU that the engine cannot give
     ├── WrongInput           2   wrong usage or a wrong file; nothing was touched
     │   ├── UsageError           arguments that do not fit
+    │   ├── Untrusted            a command or a foreign file that nobody said yes to
     │   ├── ConfigError          stackctl.yaml; carries every problem found
     │   └── ComposeFileError     the user's Compose files, in Compose's own words
     ├── RollbackFailed       4   carries the steps to take by hand
@@ -99,6 +100,10 @@ class Problem:
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}"
         return f"{text}\n    {self.hint}" if self.hint else text
+
+
+class Untrusted(WrongInput):
+    """What ``stackctl.yaml`` would run, or read from elsewhere, and the user has not said yes to: `stackctl trust`."""
 
 
 class ConfigError(WrongInput):

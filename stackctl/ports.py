@@ -322,6 +322,22 @@ class Files(Protocol):
         """Hold the project's lock; raises ``ProjectLocked`` with holder, age and purpose."""
 
 
+class Trust(Protocol):
+    """What the user said yes to: texts of ``stackctl.yaml``, by path and digest. Kept outside of every project."""
+
+    def trusted(self, path: Path, digest: str) -> bool:
+        """Whether the user said yes to this very text of the file."""
+
+    def add(self, path: Path, digest: str) -> None:
+        """Remember the yes."""
+
+    def revoke(self, path: Path) -> bool:
+        """Forget it; whether there was one."""
+
+    def leads_outside(self, path: Path, directory: Path) -> bool:
+        """Whether ``path``, its links followed, is anywhere but in ``directory``."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a step is. ``total`` is 0 where it is not known; ``unit`` is ``bytes`` or ``steps``."""

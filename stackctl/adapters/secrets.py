@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stackctl.adapters import process
+from stackctl.adapters.files import LocalFiles
 from stackctl.config.secrets import Secret
 from stackctl.errors import WrongInput
 
@@ -25,17 +26,20 @@ class SecretResolver:
 
     ``variables`` are the environment with the ``env_files`` beneath it;
     ``directory`` is that of ``stackctl.yaml``: files are relative to it, and
-    commands run in it. Each source is read once.
+    commands run in it. ``consent`` is asked before a file is read or a command
+    run, and raises where it must not be. Each source is read once.
     """
 
     def __init__(
         self,
         variables: Mapping[str, str],
         directory: Path,
+        consent: Callable[[str, Path | None], None],
         *,
         timeout: float = COMMAND_TIMEOUT,
     ) -> None:
         self._variables, self._directory, self._timeout = variables, directory, timeout
+        self._consent = consent
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -67,11 +71,13 @@ class SecretResolver:
 
     def _file(self, reference: str, argument: str) -> str:
         path = self._directory / Path(argument).expanduser()
+        self._consent(reference, path)
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise WrongInput(f"{reference} cannot be read: {error.strerror}", hint=f"ls -l {path}") from None
+            data = LocalFiles().read(path, limit=MAX_BYTES)
+        except WrongInput as error:
+            raise WrongInput(f"{reference} cannot be read: {error.message}", hint=error.hint) from None
+        if data is None:
+            raise WrongInput(f"{reference} cannot be read: No such file or directory", hint=f"ls -l {path}")
         return _text(data, reference)
 
     def _command(self, reference: str, argument: str) -> str:
@@ -81,6 +87,7 @@ class SecretResolver:
             raise WrongInput(f"{reference} is no command: {error}", hint="close the quotes") from None
         if not argv:
             raise WrongInput(f"{reference} names no command")
+        self._consent(reference, None)
         try:
             done = process.run(argv, timeout=self._timeout, cwd=str(self._directory), limit=MAX_BYTES + 1)
         except OSError as error:

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "host-setup": ("host_setup", "Ollama", "What an Ollama server's host needs: unit, firewall, TLS proxy, tunnel"),
     "host-check": ("host_check", "Ollama", "Check the host of an Ollama server"),
     "provider": ("provider", "", "Answer Docker Compose as the provider of a service"),
+    "trust": ("trust", "More", "Say yes to what this stackctl.yaml runs, or reads from elsewhere"),
     "schema": ("schema", "More", "JSON Schema of stackctl.yaml, for editors"),
     "detach": ("detach", "More", "Take stackctl's traces away; the project is as before"),
     "completion": ("completion", "More", "Print the completion script for your shell"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from stackctl.errors import UsageError
+from stackctl.errors import UsageError, WrongInput
 
 VARIABLE = "_STACKCTL_COMPLETE"
 SHELLS = ("bash", "zsh", "fish", "pwsh", "powershell")
@@ -31,15 +31,16 @@ def completion(
 
 def profiles(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Profile names of the stackctl.yaml here that begin as typed; none where it cannot be read."""
+    from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.cli.wiring import settings_of  # noqa: PLC0415
-    from stackctl.config.tree import parse  # noqa: PLC0415
+    from stackctl.config.tree import MAX_BYTES, parse  # noqa: PLC0415
 
     settings = settings_of(ctx)
     try:
-        text = (Path(settings.directory) / settings.config).read_text()
-    except (OSError, UnicodeDecodeError):
+        content = LocalFiles().read(Path(settings.directory) / settings.config, limit=MAX_BYTES)
+    except WrongInput:
         return []
-    data = parse(text, settings.config).data
+    data = parse((content or b"")[:MAX_BYTES].decode("utf-8", "replace"), settings.config).data
     found = [("local", "the Ollama container")]
     for section, kind in (("instances", "instance"), ("profiles", "profile")):
         entries: Any = data.get(section) if isinstance(data, dict) else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import typer
 
     from stackctl.adapters.docker import DockerEngine
-    from stackctl.commands.context.session import Session
+    from stackctl.commands.context.session import Consent, Session
     from stackctl.config.secrets import Secret
     from stackctl.outcome import Outcome
     from stackctl.ports import Container
@@ -52,6 +52,7 @@ def session_of(settings: Settings) -> Session:
     from stackctl.adapters.docker import DockerEngine  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
+    from stackctl.adapters.trust import TrustStore  # noqa: PLC0415
     from stackctl.commands.context.session import Session  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
@@ -72,6 +73,7 @@ def session_of(settings: Settings) -> Session:
         files=LocalFiles(),
         reporter=console,
         names=SystemNames(),
+        trust=TrustStore(os.environ),
         variables=dict(os.environ),
         clock=time.time,
         hide=console.hide,
@@ -89,10 +91,10 @@ def _here() -> Path:
     return Path(named) if Path(named).is_absolute() and os.path.realpath(named) == os.path.realpath(here) else here
 
 
-def _secrets(variables: Mapping[str, str], directory: Path) -> Callable[[str], Secret]:
+def _secrets(variables: Mapping[str, str], directory: Path, consent: Consent) -> Callable[[str], Secret]:
     from stackctl.adapters.secrets import SecretResolver  # noqa: PLC0415
 
-    return SecretResolver(variables, directory)
+    return SecretResolver(variables, directory, consent)
 
 
 def _into(engine: DockerEngine, container: Container, port: int) -> Any:

@@ -13,6 +13,10 @@ from stackctl.errors import WrongInput
 CANARY = "canary-7f3a"
 
 
+def agreed(_reference: str, _path: Path | None) -> None:
+    """Nothing waits for a yes."""
+
+
 @pytest.fixture
 def resolver(tmp_path: Path) -> SecretResolver:
     (tmp_path / "token").write_text(f"{CANARY}\n")
@@ -20,7 +24,7 @@ def resolver(tmp_path: Path) -> SecretResolver:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "big").write_bytes(b"x" * 100_000)
-    return SecretResolver({"TOKEN": CANARY, "EMPTY": "", "A": "x"}, tmp_path, timeout=2.0)
+    return SecretResolver({"TOKEN": CANARY, "EMPTY": "", "A": "x"}, tmp_path, agreed, timeout=2.0)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_errors_name_the_reference(resolver: SecretResolver, text: str, words: s
 def test_a_command_has_no_shell_and_runs_once(tmp_path: Path) -> None:
     (tmp_path / "count").write_text("#!/bin/sh\necho x >> seen; echo secret\n")
     (tmp_path / "count").chmod(0o755)
-    resolver = SecretResolver({}, tmp_path)
+    resolver = SecretResolver({}, tmp_path, agreed)
     assert resolver("${cmd:./count ; rm -rf x}").reveal() == "secret"
     assert resolver("${cmd:./count ; rm -rf x}").reveal() == "secret"
     assert (tmp_path / "seen").read_text() == "x\n"

@@ -172,6 +172,8 @@ def test_a_token_from_every_source(stack: Project, tmp_path: Path, source: str) 
         stack.write(".env", f"TOK={TOKEN}\n")
     with started(tmp_path / "guarded", faults={"bearer": TOKEN}) as guarded:
         stack.config(gateway=True, instances={"box": {"url": guarded.url, "auth": {"bearer": reference[source]}}})
+        stack.env |= {"XDG_STATE_HOME": str(tmp_path / "state")}
+        stack.stackctl("trust").ok()
         env = {"TOK": TOKEN} if source == "environment" else {}
         ran = stack.process("instances", "test", "-v", "--json", env=env).ok()
     assert ran.json["ok"] is True

@@ -50,7 +50,8 @@ def test_the_canary(stack: Project, far: Elsewhere) -> None:
         },
     )
     (stack.directory / "token").write_text(CANARY + "\n")
-    stack.env |= {"BOX_TOKEN": CANARY, "OTHER": CANARY}
+    stack.env |= {"BOX_TOKEN": CANARY, "OTHER": CANARY, "XDG_STATE_HOME": str(stack.directory.parent / "state")}
+    stack.stackctl("trust").ok()
     said: list[str] = []
     lines: set[bytes] = set()
     with command_lines(lines):
@@ -77,6 +78,7 @@ def test_the_canary(stack: Project, far: Elsewhere) -> None:
 def test_a_secret_that_cannot_be_read(stack: Project, far: Elsewhere) -> None:
     stack.compose({"backend": backend()})
     env = {"OLLAMA_URL": "{url}", "OLLAMA_MODEL": "{model}", "KEY": "{token}"}
+    stack.env |= {"XDG_STATE_HOME": str(stack.directory.parent / "state")}
     for reference, says in (
         ("${NOT_SET_ANYWHERE}", "${NOT_SET_ANYWHERE} is not set"),
         ("${file:nowhere}", "${file:nowhere} cannot be read: No such file or directory"),
@@ -84,6 +86,7 @@ def test_a_secret_that_cannot_be_read(stack: Project, far: Elsewhere) -> None:
     ):
         instance = {"url": f"http://{far.address}:11434", "auth": {"bearer": reference}}
         stack.config(consumers={"backend": {"env": env}}, instances={"box": instance})
+        stack.stackctl("trust").ok()
         assert says in stack.stackctl("up", "box").ended(2).err
     assert stack.containers() == {}
     assert not (stack.directory / ".stackctl").exists()

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from stackctl.adapters.files import LocalFiles
+from stackctl.adapters.trust import TrustStore
 from stackctl.commands.context.session import Session
 from stackctl.errors import StepFailed
 from stackctl.ports import Completed, ComposeCall, Container, EngineInfo
@@ -313,7 +314,8 @@ def session(directory: Path, world: World, breaker: Breaker) -> Session:
         files=BreakableFiles(breaker),
         reporter=Silent(),
         names=Names(),
+        trust=TrustStore({"XDG_STATE_HOME": str(directory.parent / "trust")}),
         variables={},
         clock=lambda: 1e9,  # type: ignore[arg-type]
-        secrets=lambda _v, _d: lambda _t: None,  # type: ignore[arg-type, return-value]
+        secrets=lambda _v, _d, _c: lambda _t: None,  # type: ignore[arg-type, return-value]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from stackctl.commands.context.compose_reading import active_services, blame, wh
 from stackctl.commands.context.referenced_files import env_variables, missing_files
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import read_state
+from stackctl.commands.context.trust import consent, digest_of, texts
 from stackctl.config import loading
 from stackctl.config.interpolate import is_secret_place, names_in
 from stackctl.config.models import StackConfig
@@ -33,7 +34,7 @@ class Stack:
     """A loaded ``stackctl.yaml`` with the Compose call that it stands for.
 
     ``variables`` is what ``${NAME}`` may refer to: the process environment over
-    the ``env_files``. ``call`` has the user's files only.
+    the ``env_files``. ``call`` has the user's files only; ``digest`` is that of the file's bytes.
     """
 
     config: StackConfig
@@ -42,6 +43,7 @@ class Stack:
     call: ComposeCall
     variables: Mapping[str, str] = field(repr=False)
     file: str = "stackctl.yaml"
+    digest: str = ""
 
     def locate(self, path: TreePath) -> str | None:
         """``stackctl.yaml:line:column`` of a configuration path."""
@@ -51,24 +53,16 @@ class Stack:
     def place_of_secret(self, text: str) -> str | None:
         """Where a text with references is written, in a place for secrets."""
         for name, instance in self.tree.data.get("instances", {}).items():
-            for path, found in _texts(instance, ("instances", name)):
+            for path, found in texts(instance, ("instances", name)):
                 if found == text and is_secret_place(path):
                     line, column = self.tree.position(path)
                     return f"{self.file}:{line}:{column}"
         return None
 
 
-def _texts(value: object, path: TreePath) -> Iterator[tuple[TreePath, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _texts(inner, (*path, key))
-    else:
-        yield path, value
-
-
 def secret_reader(session: Session, stack: Stack) -> Callable[[str], Secret]:
     """Reads references to secrets; one that cannot be read is blamed at the place where it is written."""
-    read = session.secrets(stack.variables, session.config_path.parent)
+    read = session.secrets(stack.variables, session.config_path.parent, consent(session, stack.digest))
 
     def located(text: str) -> Secret:
         try:
@@ -121,7 +115,7 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
     for place, text in tree.references.items():
         if _is_secret(str(place[-1])):
             session.hide([variables[name] for name in names_in(text) if len(variables.get(name, "")) >= 8])
-    return Stack(config, tree, chosen, call, variables, session.config_name)
+    return Stack(config, tree, chosen, call, variables, session.config_name, digest_of(data))
 
 
 def load_in_force(session: Session) -> tuple[State | None, Stack]:

@@ -10,10 +10,13 @@ from typing import Any
 
 from stackctl.commands.context import project_state
 from stackctl.config.secrets import Secret
-from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter
+from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter, Trust
+
+Consent = Callable[[str, Path | None], None]
+"""Told of a reference, and of the file that it names, before it is read; raises where it must not be."""
 
 
-def _no_secrets(_variables: Mapping[str, str], _directory: Path) -> Callable[[str], Secret]:
+def _no_secrets(_variables: Mapping[str, str], _directory: Path, _consent: Consent) -> Callable[[str], Secret]:
     raise NotImplementedError("this session resolves no secrets")
 
 
@@ -27,7 +30,7 @@ class Session:
 
     ``variables`` is the environment of the process; ``hide`` registers values
     that must never be printed; ``secrets`` makes a resolver of references from
-    variables and a base directory; ``into_container`` opens a way to a port
+    variables, a base directory and what has to agree first; ``into_container`` opens a way to a port
     inside a container, published or not.
     """
 
@@ -38,11 +41,14 @@ class Session:
     files: Files
     reporter: Reporter
     names: HostNames
+    trust: Trust
     variables: Mapping[str, str] = field(repr=False)
     clock: Clock
     hide: Callable[[Sequence[str]], None] = field(default=lambda _values: None, repr=False)
     redact: Callable[[str], str] = field(default=str, repr=False)
-    secrets: Callable[[Mapping[str, str], Path], Callable[[str], Secret]] = field(default=_no_secrets, repr=False)
+    secrets: Callable[[Mapping[str, str], Path, Consent], Callable[[str], Secret]] = field(
+        default=_no_secrets, repr=False
+    )
     into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
     as_json: bool = False
 

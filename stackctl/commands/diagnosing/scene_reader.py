@@ -148,9 +148,8 @@ def _prepared(
     name = choose_profile(stack, own, state, profile)
     try:
         before = passed_over(stack.config, name, state.url) if state and not profile else ()
-        return prepare(
-            session, stack, own, resolve(stack.config, name, without=before), pins=state.pins if state else {}
-        ), name
+        target, pins = resolve(stack.config, name, without=before), state.pins if state else {}
+        return prepare(session, stack, own, target, pins=pins, with_secrets=False), name
     except StackctlError:
         if profile:
             raise

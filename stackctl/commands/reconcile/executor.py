@@ -9,7 +9,7 @@ from typing import Any
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import OVERRIDE, STATE, rfc3339, write_state
+from stackctl.commands.context.state_directory import OVERRIDE, STATE, read_text, rfc3339, write_state
 from stackctl.commands.reconcile.compose_failure import compose_reason, pull_hint
 from stackctl.commands.reconcile.evidence import keep_evidence
 from stackctl.commands.reconcile.gateway_control import drain, reload
@@ -125,15 +125,15 @@ class StackExecutor:
     def _call(self) -> ComposeCall:
         """The Compose call with the override that is in force at this moment."""
         given, base = self._given, self._given.stack.call
-        override = self._session.state_directory / OVERRIDE
-        there = self._session.files.read(override, limit=0) is not None
+        override = read_text(self._session, OVERRIDE)
+        path = str(self._session.state_directory / OVERRIDE)
         return ComposeCall(
             base.directory,
-            (*base.files, str(override)) if there else base.files,
+            base.files if override is None else (*base.files, path),
             base.project,
             base.env_files,
             base.profiles,
-            {**compose_environment(self._session, given.stack), **given.variables},
+            {**compose_environment(self._session, given.stack, override), **given.variables},
         )
 
     def _create_network(self, step: steps.CreateNetwork) -> None:

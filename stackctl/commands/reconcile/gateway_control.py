@@ -11,7 +11,7 @@ from stackctl.commands.context.session import Session
 from stackctl.config.secrets import Secret
 from stackctl.config.target import GATEWAY_SERVICE, Target
 from stackctl.config.url import OllamaUrl
-from stackctl.errors import StackctlError, StepFailed, WrongInput
+from stackctl.errors import StackctlError, StepFailed, Untrusted, WrongInput
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import GatewayPart
@@ -83,6 +83,8 @@ def _values(session: Session, stack: Stack, names: Collection[str]) -> dict[Gate
     for secret in (s for s in gateway_secrets(stack.config) if s.name in names):
         try:
             value = read(str(secret.reference))
+        except Untrusted:
+            raise
         except StackctlError as error:
             session.reporter.detail(f"{secret.reference}: {error.message}")
             continue

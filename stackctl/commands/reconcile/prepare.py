@@ -10,9 +10,10 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.gpu_choice import choose
 from stackctl.config.interpolate import names_in
+from stackctl.config.secrets import REDACTED
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
-from stackctl.errors import StackctlError
+from stackctl.errors import StackctlError, Untrusted
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render, token_variable
@@ -53,10 +54,12 @@ def prepare(
     target: Target,
     *,
     pins: Mapping[str, str] | None = None,
+    with_secrets: bool = True,
 ) -> Prepared:
     """Render the override for ``target``. Raises :class:`GpuUnavailable` or :class:`WrongInput`.
 
     ``pins`` are names that earlier proved to need an address of the host's resolver.
+    Without ``with_secrets`` nothing is read for the token, and a mask stands for it.
     """
     target = target.with_pins(host_pins(session, target, pins or {}))
     gateway = gateway_control.build(session, stack, project, target) if stack.config.gateway else None
@@ -72,7 +75,7 @@ def prepare(
             warnings += said
             facts = replace(facts, gpu=gpu)
     override = render(project, stack.config, target, facts, stack.locate)
-    variables = compose_variables(session, stack, target, override)
+    variables = compose_variables(session, stack, target, override, with_secrets=with_secrets)
     if gateway is not None:
         target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
     return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
@@ -116,12 +119,16 @@ def pinned_addresses(session: Session, target: Target) -> dict[str, tuple[str, .
     return found
 
 
-def compose_variables(session: Session, stack: Stack, target: Target, override: OverrideFile) -> dict[str, str]:
+def compose_variables(
+    session: Session, stack: Stack, target: Target, override: OverrideFile, *, with_secrets: bool
+) -> dict[str, str]:
     """What Compose must find in its environment: the token behind ``{token}``, and what templates refer to."""
     named = template_variables(stack)
     variable = override.token_variable
     if variable is None or target.token is None or f"${{{variable}}}" not in override.text:
         return named
+    if not with_secrets:
+        return {**named, variable: REDACTED}
     value = secret_reader(session, stack)(str(target.token)).reveal()
     session.hide([value])
     return {**named, variable: value}
@@ -133,32 +140,43 @@ def template_variables(stack: Stack) -> dict[str, str]:
     return {name: stack.variables[name] for name in sorted(names) if name in stack.variables}
 
 
-def every_token(session: Session, stack: Stack) -> dict[str, str]:
-    """Every token variable that an override of this configuration, an older one too, may name; readable ones only."""
+def override_tokens(session: Session, stack: Stack, override: str | None, *, with_secrets: bool) -> dict[str, str]:
+    """The token variables that ``override``, the text in force, refers to; one that cannot be read is left out.
+
+    Raises :class:`Untrusted` where one waits for a yes: Compose would take it for an empty one. Without
+    ``with_secrets`` nothing is read, and a mask stands for each: Compose only wants them to be set.
+    """
     found: dict[str, str] = {}
-    for name in stack.config.instances:
-        instance = stack.config.instances[name]
+    for name, instance in stack.config.instances.items():
         if instance.auth is None or instance.auth.bearer is None:
             continue
-        target = Target("instance", name, instance.url, token=instance.auth.bearer)
-        variable = token_variable(target)
+        variable = token_variable(Target("instance", name, instance.url, token=instance.auth.bearer))
+        if variable is None or f"${{{variable}}}" not in (override or ""):
+            continue
+        if not with_secrets:
+            found[variable] = REDACTED
+            continue
         try:
             value = secret_reader(session, stack)(str(instance.auth.bearer)).reveal()
+        except Untrusted:
+            raise
         except StackctlError:
             continue
         session.hide([value])
-        if variable:
-            found[variable] = value
+        found[variable] = value
     return found
 
 
-def compose_environment(session: Session, stack: Stack) -> dict[str, str]:
-    """All that an override of this configuration may refer to, secrets and plain variables."""
-    return {**template_variables(stack), **every_token(session, stack)}
+def compose_environment(
+    session: Session, stack: Stack, override: str | None, *, with_secrets: bool = True
+) -> dict[str, str]:
+    """All that the user's files and ``override`` may refer to, secrets and plain variables."""
+    tokens = override_tokens(session, stack, override, with_secrets=with_secrets)
+    return {**template_variables(stack), **tokens}
 
 
 def secret_values(session: Session, stack: Stack) -> list[str]:
-    """Every secret of the configuration that can be read now, for redaction; those that cannot are left out."""
+    """Every secret of the configuration that can be read without running anything, for redaction."""
     resolve_text = secret_reader(session, stack)
     found: list[str] = []
     for instance in stack.config.instances.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stackctl.commands.context.prober import Prober
@@ -44,6 +44,7 @@ def list_instances(session: Session) -> Outcome:
                 "timeout_s": instance.timeout,
                 "address": instance.address,
                 "auth": _auth(instance),
+                "secret": _secret(instance, fleet.stack.variables),
                 "headers": sorted(instance.headers),
                 "tls": {
                     "verify": instance.tls.verify,
@@ -62,7 +63,7 @@ def list_instances(session: Session) -> Outcome:
             str(e["url"]),
             str(e["priority"]),
             f"{e['timeout_s']:g}s",
-            str(e["auth"] or "-"),
+            f"{e['auth']} ({e['secret']})" if e["auth"] else "-",
             ", ".join(e["models"]) or "-",
             "yes" if e["enabled"] else ("no", "warn"),
         ]
@@ -81,6 +82,18 @@ def _auth(instance: Instance) -> str | None:
     if instance.auth is None:
         return None
     return "bearer" if instance.auth.bearer else "basic"
+
+
+def _secret(instance: Instance, variables: Mapping[str, str]) -> str | None:
+    """Whether its secret is there, as far as that is known without reading it."""
+    if instance.auth is None:
+        return None
+    reference = instance.auth.bearer or (instance.auth.basic.password if instance.auth.basic else None)
+    if reference is None:
+        return None
+    if reference.source == "env":
+        return "set" if variables.get(reference.argument) else "unset"
+    return "by command" if reference.source == "cmd" else "by file"
 
 
 def check_instances(session: Session, names: Sequence[str], *, service: str | None = None) -> Outcome:

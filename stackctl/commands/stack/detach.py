@@ -68,7 +68,8 @@ def _switched_off(session: Session, stack: Stack, project: ComposeProject, state
     if state is None:
         return ()
     try:
-        return prepare(session, stack, project, resolve(stack.config, state.profile), pins=state.pins).override.off
+        target = resolve(stack.config, state.profile)
+        return prepare(session, stack, project, target, pins=state.pins, with_secrets=False).override.off
     except StackctlError as error:
         session.reporter.warn(
             f"{state.profile} cannot be prepared any more ({error.message}); "

@@ -9,8 +9,8 @@ from dataclasses import replace
 from stackctl.commands.context.compose_reading import blame
 from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project, with_override
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import OVERRIDE, workspace
-from stackctl.commands.reconcile.prepare import compose_environment, every_token, secret_values
+from stackctl.commands.context.state_directory import OVERRIDE, read_text, workspace
+from stackctl.commands.reconcile.prepare import compose_environment, secret_values
 from stackctl.commands.reconcile.recover import notice, recover, unfinished
 from stackctl.errors import ComposeFileError, ExpectedFailure
 from stackctl.outcome import Outcome, Verbatim
@@ -21,6 +21,11 @@ CHANGES = frozenset(
 )
 
 SHOWS_VALUES = frozenset({"config", "convert"})
+WANTS_NO_VALUES = SHOWS_VALUES | {
+    *("attach", "cp", "down", "events", "exec", "images", "kill", "logs", "ls", "pause", "port", "ps", "pull"),
+    *("restart", "rm", "start", "stats", "stop", "top", "unpause", "version", "volumes", "wait"),
+}
+"""Commands that make no container and build nothing: Compose reads the project for them, and no value matters."""
 
 
 def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
@@ -44,15 +49,17 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     return _run(session, stack, arguments)
 
 
-def _call(session: Session, stack: Stack) -> ComposeCall:
-    there = session.files.read(session.state_directory / OVERRIDE, limit=0) is not None
-    call = with_override(session, stack) if there else stack.call
-    return replace(call, variables=compose_environment(session, stack))
+def _call(session: Session, stack: Stack, arguments: Sequence[str]) -> ComposeCall:
+    override = read_text(session, OVERRIDE)
+    call = with_override(session, stack) if override is not None else stack.call
+    # By its place: after an option of Compose's own, a word may be that option's value, and the verb comes later.
+    values = not arguments or arguments[0] not in WANTS_NO_VALUES
+    return replace(call, variables=compose_environment(session, stack, override, with_secrets=values))
 
 
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
     session.engine.compose_version()
-    call = _call(session, stack)
+    call = _call(session, stack, arguments)
     shows_values = bool(arguments) and arguments[0] in SHOWS_VALUES
     if not shows_values:
         session.engine.info()  # Compose itself waits for good for an engine that hangs
@@ -69,7 +76,7 @@ def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
 
 def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
     """What prints every variable with its value, secrets redacted."""
-    session.hide([*secret_values(session, stack), *every_token(session, stack).values()])
+    session.hide(secret_values(session, stack))
     done = session.engine.compose(call, list(arguments))
     for line in done.error_text.splitlines():
         session.reporter.note(line)

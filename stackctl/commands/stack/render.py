@@ -18,7 +18,8 @@ def render(session: Session, profile: str | None, *, merged: bool = False) -> Ou
     session.engine.compose_version()
     project, stack = resolve_project(session, stack)
     name = choose_profile(stack, project, state, profile)
-    prepared = prepare(session, stack, project, resolve(stack.config, name), pins=state.pins if state else {})
+    pins = state.pins if state else {}
+    prepared = prepare(session, stack, project, resolve(stack.config, name), pins=pins, with_secrets=False)
     for warning in prepared.warnings:
         session.reporter.warn(warning)
     data = {"profile": name, "target": str(prepared.target.url), "digest": prepared.override.digest}

@@ -20,7 +20,7 @@ from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify
 from stackctl.config.target import Target, passed_over, resolve
 from stackctl.config.url import OllamaUrl
-from stackctl.errors import StackctlError
+from stackctl.errors import StackctlError, Untrusted
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -105,12 +105,22 @@ def consumers(
         if url is not None:
             told[service] = url
     answers: dict[str, Verified] = {}
+    refused: dict[str, str] = {}
     for group in _by_name(stack, told).items():
         name, members = group
-        settings = request_settings_of(session, stack, _target(stack, name))
+        try:
+            settings = request_settings_of(session, stack, _target(stack, name))
+        except Untrusted as error:
+            refused |= dict.fromkeys(members, f"not asked: {error.message}")
+            continue
         for result in verify(session, stack, members, replace(settings, models=()), running):
             answers[result.consumer] = result
-    seen = [_seen(stack, service, running, told, answers) for service in stack.config.told]
+    seen = [
+        ConsumerStatus(service, told[service], None, ok=False, reason=refused[service])
+        if service in refused
+        else _seen(stack, service, running, told, answers)
+        for service in stack.config.told
+    ]
     seen += _fixed(stack, containers, running)
     if stack.config.gateway and any(s.ok for s in seen):
         behind, _ = gateway_control.serving(session, containers)
@@ -187,6 +197,8 @@ def _drift(
     try:
         before = passed_over(stack.config, name, state.url)
         prepared = prepare(session, stack, project, resolve(stack.config, name, without=before), pins=state.pins)
+    except Untrusted as error:
+        return [*found, f"not compared with what {name} would be: {error.message}"], {}
     except StackctlError as error:
         return [*found, f"{name} cannot be prepared any more: {error.message}"], {}
     if text is None:

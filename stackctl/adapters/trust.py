@@ -1,0 +1,59 @@
+"""Which directories the user trusts: one small file each in the user's state directory, never in a project."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from stackctl.adapters.files import LocalFiles
+from stackctl.errors import WrongInput
+
+LIMIT = 64 << 10
+
+
+class TrustStore:
+    """Behind :class:`stackctl.ports.Trust`: ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
+
+    A record is named after the real path of the ``stackctl.yaml`` that it is
+    about, and holds the digest of the text that the user said yes to.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables, self._files = variables, LocalFiles()
+
+    def trusted(self, path: Path, digest: str) -> bool:
+        """Whether the user said yes to this very text of the file."""
+        try:
+            data = self._files.read(self._record(path), limit=LIMIT)
+            record = json.loads(data or b"{}")
+        except (WrongInput, ValueError, RecursionError):
+            return False
+        return isinstance(record, dict) and record.get("digest") == digest
+
+    def add(self, path: Path, digest: str) -> None:
+        """Remember the yes; it takes the place of one to an earlier text."""
+        record = {"path": str(path.resolve()), "digest": digest}
+        self._files.write(self._record(path), json.dumps(record).encode() + b"\n")
+
+    def revoke(self, path: Path) -> bool:
+        """Forget it; whether there was one."""
+        record = self._record(path)
+        there = self._files.read(record, limit=0) is not None
+        self._files.remove(record)
+        return there
+
+    def leads_outside(self, path: Path, directory: Path) -> bool:
+        """Whether ``path``, its links followed, is anywhere but in ``directory``."""
+        try:
+            return not path.resolve().is_relative_to(directory.resolve())
+        except (OSError, RuntimeError, ValueError):  # a circle of links, a name that no path may have
+            return True
+
+    def _record(self, path: Path) -> Path:
+        # A relative XDG_STATE_HOME counts as none (XDG Base Directory Specification 0.8).
+        named = Path(self._variables.get("XDG_STATE_HOME") or "")
+        home = named if named.is_absolute() else Path(self._variables.get("HOME") or Path.home()) / ".local" / "state"
+        name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+        return home / "stackctl" / "trust" / f"{name}.json"
