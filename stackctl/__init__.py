@@ -1,3 +1,3 @@
 """Point any Docker Compose stack at any Ollama, and prove that it got there."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
