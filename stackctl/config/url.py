@@ -168,6 +168,11 @@ def _port(netloc: str, text: str) -> int | None:
     return int(digits)
 
 
+def prefix_of(path: str) -> str:
+    """Of a URL's path, what lies before the API itself: ``/team`` of ``/team/v1/``."""
+    return _ENDPOINT.sub("", path).rstrip("/")
+
+
 def without_credentials(text: str) -> str:
     """``text`` with the user and the password of a URL in it masked."""
     return re.sub(r"(?:(?<=//)|^)[^\s/]+@", "********@", text)

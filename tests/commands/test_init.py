@@ -49,20 +49,21 @@ consumers:
   api:
     env:
       OLLAMA_BASE_URL: "{url}/v1"    # compose.yaml:9: today http://ollama:11434/v1
-    # not reached: env OPENAI_BASE_URL (compose.yaml:10): empty today, so it means OpenAI itself; \
+    # left as it is: env OPENAI_BASE_URL (compose.yaml:10): empty today, so it means OpenAI itself; \
 write it as `{url}/v1` to send that to Ollama too
-  ui:    # Open WebUI
-    env:
-      OLLAMA_BASE_URL: "{url}"    # compose.yaml:14: today http://host.docker.internal:11434
-      # Open WebUI: its database keeps the connections of the first start, and later changes of the environment \
-are ignored
-      ENABLE_PERSISTENT_CONFIG: "False"
+  proxy:    # today http://ollama:11434; it stands in a mounted file; change litellm.yaml:1, or give the app a variable
+    fixed: "litellm.yaml:1"
+    # with `gateway: true`, write `proxy: {}`: the gateway takes over the name `ollama`
 
-# These use Ollama too, and an override cannot point them elsewhere:
-#   proxy (LiteLLM): it stands in a mounted file; change litellm.yaml:1, or give the app a variable
+# These use Ollama too, and are left as they are:
+#   ui (Open WebUI): it uses http://host.docker.internal:11434 today, and `local` is ollama: left as it is, so that \
+adoption moves nobody
+#     Open WebUI: its database keeps the connections of the first start, and later changes of the environment are \
+ignored
+#     set it in Admin Panel > Settings > Connections > Ollama API, or let the gateway take over the name that it keeps
 # Only pull models, and go off together with the project's own Ollama: fetch
 
-# What the project's own helpers pull; present before a consumer is pointed at a target.
+# What the project asks for or pulls; a target must have it. {model} stands for the first.
 models: ["qwen3:8b"]
 
 # The project's own Ollama: its image, volume and GPU stay as its Compose file says.
@@ -73,6 +74,9 @@ local:
 # Ollama servers elsewhere; each is a profile: `stackctl switch NAME`.
 instances:
   host: {url: "http://host.docker.internal:11434"}    # used today by ui
+
+# What a plain `stackctl up` means before any switch: what is in use today.
+default: local
 """
 
 
@@ -98,7 +102,8 @@ def test_what_it_writes_is_valid_and_the_same_each_time(project: Path) -> None:
     init(project).ok()
     first = (project / "stackctl.yaml").read_bytes()
     config = loading.load(loading.read_tree(first, "stackctl.yaml"), "stackctl.yaml", {})
-    assert set(config.consumers) == {"api", "ui"}
+    assert set(config.consumers) == {"api", "proxy"}
+    assert config.consumers["proxy"].fixed == "litellm.yaml:1"
     (project / "stackctl.yaml").unlink()
     init(project, "--yes").ok()
     assert (project / "stackctl.yaml").read_bytes() == first
@@ -122,7 +127,7 @@ def test_the_document_of_the_contract(project: Path) -> None:
         "api": ("app", True, True),
         "fetch": ("model-pull", True, True),
         "proxy": ("gateway", False, False),
-        "ui": ("app", True, True),
+        "ui": ("app", False, False),
     }
     assert consumers["api"]["settings"][0] == {
         "kind": "env",
@@ -236,7 +241,7 @@ services:
 
 
 def test_it_asks_in_a_terminal(project: Path) -> None:
-    """Two questions here: the empty OpenAI variable (yes this time), and the app's own database (no)."""
+    """One question here: the empty OpenAI variable, and yes this time."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "stackctl", "-C", str(project), "init"],
@@ -247,7 +252,7 @@ def test_it_asks_in_a_terminal(project: Path) -> None:
     )
     os.close(theirs)
     heard = b""
-    for answer in (b"y\n", b"n\n"):
+    for answer in (b"y\n",):
         while not heard.endswith(b"] "):
             heard += os.read(ours, 4096)
         os.write(ours, answer)
@@ -257,4 +262,4 @@ def test_it_asks_in_a_terminal(project: Path) -> None:
     text = (project / "stackctl.yaml").read_text()
     assert process.returncode == 0
     assert 'OPENAI_BASE_URL: "{url}/v1"' in text
-    assert '\n      ENABLE_PERSISTENT_CONFIG: "False"' not in text
+    assert "ENABLE_PERSISTENT_CONFIG" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.config.url import prefix_of
 from stackctl.project.discovery.address import addresses
 from tests.corpus.disputed import DISPUTED
 from tests.corpus.measure import Score, findings_of, measure, table
@@ -55,7 +56,8 @@ def test_every_template_says_again_what_is_said_today(prepared: dict[str, Readab
                     continue
                 first = found[0]
                 port = str(first.port or next(iter(ports.values()), None) or 11434)
-                url = f"{first.scheme}://{first.host}:{port}"
+                outside = setting.points_at in ("host", "external")
+                url = f"{first.scheme}://{first.host}:{port}{prefix_of(first.path) if outside else ''}"
                 said = setting.template.replace("{url}", url).replace("{host}", first.host).replace("{port}", port)
                 if setting.template != "{port}" and said != setting.value:
                     wrong.append((one.id, setting, said))

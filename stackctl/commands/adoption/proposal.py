@@ -9,11 +9,12 @@ from stackctl.commands.adoption.reading import Reading
 from stackctl.commands.adoption.report import blocks
 from stackctl.commands.context.session import Session
 from stackctl.outcome import Block, Line, Outcome, Verbatim
-from stackctl.project.discovery.config_text import Choices, Origin, render_config
-from stackctl.project.discovery.discover import choose_local, discover, with_choice
+from stackctl.project.discovery.config_text import Choices, Origin, default_name, render_config
+from stackctl.project.discovery.discover import discover, with_choice
 from stackctl.project.discovery.findings import Consumer, Findings, Setting
 from stackctl.project.discovery.names import is_openai
 from stackctl.project.discovery.raw import load
+from stackctl.project.discovery.staying import local_of, settled
 
 
 @dataclass(frozen=True)
@@ -38,34 +39,22 @@ def find(reading: Reading) -> Findings:
 
 def propose(session: Session, findings: Findings, origin: Origin, *, ask: bool) -> Proposal:
     """The user's choices, or the safe ones with what was left undecided."""
-    choices = Choices(origin=origin)
     said: list[str] = list(findings.ambiguous)
     servers = [s.service for s in findings.ollama_services if not s.bundled]
+    safe = local = local_of(findings)
     if len(servers) > 1:
-        safe = choose_local(findings.ollama_services)
-        picked = (
-            session.reporter.choose("Which of them is the local Ollama?", servers, default=servers.index(safe))
-            if ask
-            else servers.index(safe)
-        )
-        choices = replace(choices, local=servers[picked])
-        said = [s.replace(f"`local` takes {safe}", f"`local` takes {servers[picked]}") for s in said]
+        if ask:
+            picked = session.reporter.choose("Which of them is the local Ollama?", servers, default=servers.index(safe))
+            local = servers[picked]
+        said.insert(0, f"several Ollama services: {', '.join(servers)}; `local` takes {local}")
+    findings = settled(findings, local)
+    choices = Choices(origin=origin, local=local, default=default_name(findings, local), asked=local != safe)
     for consumer, setting in _doubtful(findings):
         template = "{url}/v1" if is_openai(setting.name or "") else "{url}"
         question = f"{consumer.service}: {setting.name} is empty today. Point it at Ollama, as {template}?"
         if ask and session.reporter.ask(question, default=False):
             findings = with_choice(findings, consumer.service, setting.name or "", template)
             said = [s for s in said if not s.startswith(f"{consumer.service}: {setting.name} is empty")]
-    keeping = [c for c in findings.consumers if c.companions]
-    if keeping:
-        names = ", ".join(f"{c.service}: {', '.join(f'{k}={v}' for k, v in c.companions)}" for c in keeping)
-        question = f"{keeping[0].notes[0]}. Make the environment count ({names})?"
-        keep = session.reporter.ask(question, default=True) if ask else True
-        choices = replace(choices, companions=keep)
-        if keep:
-            said.append(
-                f"{names}: set, so that the environment counts; what is set in the app's own pages no longer lasts"
-            )
     return Proposal(findings, choices, tuple(said))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from stackctl.outcome import Block, Line, Table, Tone
-from stackctl.project.discovery.config_text import Choices, describe, one_line
+from stackctl.project.discovery.config_text import Choices, describe, one_line, says_name
+from stackctl.project.discovery.elsewhere import present_instances
 from stackctl.project.discovery.findings import Consumer, Findings
 
 Cell = str | tuple[str, Tone]
@@ -15,7 +16,8 @@ def blocks(findings: Findings, choices: Choices) -> list[Block]:
         Line(f"Compose project {findings.project}", "strong"),
         *_servers(findings),
         *_consumers(findings),
-        *_out_of_reach(findings),
+        *_out_of_reach(findings, choices),
+        *_in_use(findings, choices),
         *_doubts(findings, choices),
     ]
 
@@ -55,11 +57,15 @@ def _role(consumer: Consumer) -> str:
     return f"{consumer.role}, {consumer.app}" if consumer.app else consumer.role
 
 
-def _out_of_reach(findings: Findings) -> list[Block]:
+def _out_of_reach(findings: Findings, choices: Choices) -> list[Block]:
     shown: list[Block] = []
     for consumer in findings.consumers:
         if not consumer.switchable:
             shown.append(Line(f"{consumer.service} is not switchable: {one_line(consumer.reason or '')}", "warn"))
+            held = consumer.fixed_at(choices.local)
+            if held is not None and says_name(held, choices.local):
+                way = f"`gateway: true` with `{consumer.service}: {{}}` under `consumers` moves it too"
+                shown.append(Line(f"{way}: the gateway takes over the name {choices.local}", indent=1))
         for setting in consumer.settings:
             if consumer.switchable and setting.template is None:
                 shown.append(
@@ -76,8 +82,33 @@ def _out_of_reach(findings: Findings) -> list[Block]:
     return shown
 
 
+def _in_use(findings: Findings, choices: Choices) -> list[Block]:
+    shown: list[Block] = []
+    if choices.default:
+        shown.append(Line(f"In use today, and what a plain `stackctl up` means: {choices.default}"))
+    for instance in present_instances(findings):
+        if instance.auth:
+            shown.append(
+                Line(
+                    f"{instance.name} is reached with credentials in its URL; they are written as {instance.auth}, "
+                    f"so give {' and '.join(instance.needs)} in the environment or an env file",
+                    "warn",
+                )
+            )
+    keeping = [c.service for c in findings.consumers if c.keeps and c.switchable]
+    if keeping:
+        shown.append(
+            Line(
+                f"Recommended: `gateway: true`. {', '.join(keeping)} may hold the address in a database of its own, "
+                "which no variable changes; the gateway takes over the name that it holds",
+                "warn",
+            )
+        )
+    return shown
+
+
 def _doubts(findings: Findings, choices: Choices) -> list[Block]:
     if not findings.ambiguous:
         return []
-    head = "Not certain; the safe choice was taken:" if not choices.local else "Not certain:"
+    head = "Not certain:" if choices.asked else "Not certain; the safe choice was taken:"
     return [Line(head, "warn"), *(Line(one_line(text), indent=1) for text in findings.ambiguous)]

@@ -32,7 +32,6 @@ class App:
     needs: Mapping[str, str] = field(default_factory=dict)
     uses: Mapping[str, str] = field(default_factory=dict)
     keeps: str = ""
-    heeds: Mapping[str, str] = field(default_factory=dict)
     click: str = ""
     config: str = ""
     browser: bool = False

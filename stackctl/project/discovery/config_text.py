@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError
-from stackctl.project.discovery.address import HOST_NAMES, addresses
-from stackctl.project.discovery.discover import choose_local
+from stackctl.config.url import OllamaUrl
+from stackctl.project.discovery.address import addresses
+from stackctl.project.discovery.elsewhere import present_instances
 from stackctl.project.discovery.findings import Consumer, Findings, OllamaService, Setting
-from stackctl.project.discovery.names import says_ollama
+from stackctl.project.discovery.staying import in_use
 
+DEFAULT_SERVICE = "ollama"
 _PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"}
 _HEADER = """\
@@ -34,20 +35,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decided, or what is safe; ``origin`` is which project that was."""
+    """What the user decided (``asked``), or what is safe.
+
+    ``origin`` is which project that was, ``local`` the service of its own server, ``default`` the profile in use today.
+    """
 
     origin: Origin = Origin()
     local: str = ""
-    companions: bool = True
-
-
-@dataclass(frozen=True)
-class Present:
-    """An Ollama outside the project that consumers use today."""
-
-    name: str
-    url: str
-    consumers: tuple[str, ...]
+    default: str = ""
+    asked: bool = False
 
 
 def render_config(findings: Findings, choices: Choices) -> str:
@@ -56,12 +52,19 @@ def render_config(findings: Findings, choices: Choices) -> str:
         _HEADER.rstrip("\n").splitlines(),
         list(_compose(choices)),
         list(_consumers(findings, choices)),
-        list(_unreachable(findings)),
+        list(_unreachable(findings, choices)),
         list(_models(findings)),
         list(_local(findings, choices)),
         list(_instances(findings)),
+        list(_default(findings, choices)),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def fixed_in(findings: Findings, local: str) -> list[tuple[Consumer, Setting]]:
+    """The consumers of the local server that no override can tell another, with the place that tells them."""
+    held = [(c, c.fixed_at(local)) for c in findings.consumers] if local else []
+    return [(consumer, setting) for consumer, setting in held if setting is not None]
 
 
 def in_config(findings: Findings) -> list[Consumer]:
@@ -94,19 +97,36 @@ def _compose(choices: Choices) -> Iterator[str]:
 
 
 def _consumers(findings: Findings, choices: Choices) -> Iterator[str]:
-    listed = in_config(findings)
+    listed, fixed = in_config(findings), fixed_in(findings, choices.local)
     yield "# The services that use Ollama. {url} is the active one; also {scheme} {host} {port} {model} {token}."
-    if not listed:
+    if not listed and not fixed:
         yield "consumers: {}"
         yield "#   backend:"
         yield '#     env: {OLLAMA_URL: "{url}"}'
         return
     yield "consumers:"
     for consumer in listed:
-        yield from _consumer(consumer, choices)
+        yield from _consumer(consumer)
+    for consumer, setting in fixed:
+        yield from _fixed(consumer, setting, choices.local)
 
 
-def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
+def _fixed(consumer: Consumer, setting: Setting, local: str) -> Iterator[str]:
+    now = f"today {setting.value}; " if setting.value else ""
+    yield f"  {quoted(consumer.service)}:    # {one_line(f'{now}{consumer.reason}')}"
+    yield f"    fixed: {json.dumps(setting.evidence, ensure_ascii=False)}"
+    if says_name(setting, local):
+        name = quoted(consumer.service)
+        yield f"    # with `gateway: true`, write `{name}: {{}}`: the gateway takes over the name `{local}`"
+
+
+def says_name(setting: Setting, local: str) -> bool:
+    """Whether the address in it is the local server's name, which the gateway takes over."""
+    found = addresses(setting.value or "", whole=True)
+    return bool(found) and found[0].host == local
+
+
+def _consumer(consumer: Consumer) -> Iterator[str]:
     label = ", ".join(x for x in (consumer.app, "" if consumer.role == "app" else consumer.role) if x)
     yield f"  {quoted(consumer.service)}:" + (f"    # {one_line(label)}" if label else "")
     for key, words in consumer.arguments:
@@ -119,23 +139,14 @@ def _consumer(consumer: Consumer, choices: Choices) -> Iterator[str]:
         if setting.name and setting.template is not None and setting.kind not in ("command", "entrypoint"):
             template = json.dumps(setting.template, ensure_ascii=False)
             yield f"      {quoted(setting.name)}: {template}    # {one_line(_today(setting))}"
-    yield from _companions(consumer, choices)
+    for model in consumer.models:
+        if model.template is not None:
+            now = f"{model.evidence}: today {one_line(model.value)}"
+            yield f"      {quoted(model.name)}: {json.dumps(model.template)}    # {now}"
+    yield from (f"      # {one_line(note)}" for note in consumer.notes)
     for setting in consumer.settings:
         if setting.template is None:
-            yield f"    # not reached: {one_line(_named(setting))}: {one_line(setting.reason)}"
-
-
-def _companions(consumer: Consumer, choices: Choices) -> Iterator[str]:
-    """The variables that make the app heed its address, where they were chosen, and what is to be known of it."""
-    if consumer.companions and choices.companions:
-        yield f"      # {one_line('; '.join(consumer.notes[:1]))}"
-        for name, value in consumer.companions:
-            yield f"      {quoted(name)}: {json.dumps(value)}"
-    elif consumer.notes:
-        yield from (f"      # {one_line(note)}" for note in consumer.notes)
-        if consumer.companions:
-            heeds = ", ".join(f"{k}: {json.dumps(v)}" for k, v in consumer.companions)
-            yield f"      # to make it heed the environment: {heeds}"
+            yield f"    # left as it is: {one_line(_named(setting))}: {one_line(setting.reason)}"
 
 
 def _today(setting: Setting) -> str:
@@ -150,11 +161,12 @@ def _named(setting: Setting) -> str:
     return f"{setting.kind} {setting.name or ''}".strip() + where
 
 
-def _unreachable(findings: Findings) -> Iterator[str]:
-    blind = [c for c in findings.consumers if not c.switchable]
+def _unreachable(findings: Findings, choices: Choices) -> Iterator[str]:
+    fixed = {c.service for c, _ in fixed_in(findings, choices.local)}
+    blind = [c for c in findings.consumers if not c.switchable and c.service not in fixed]
     pullers = [c.service for c in findings.consumers if c.switchable and c.goes_with_server]
     if blind:
-        yield "# These use Ollama too, and an override cannot point them elsewhere:"
+        yield "# These use Ollama too, and are left as they are:"
     for consumer in blind:
         label = f"{consumer.service} ({consumer.app or consumer.role})"
         yield f"#   {one_line(label)}: {one_line(consumer.reason or '')}"
@@ -166,18 +178,22 @@ def _unreachable(findings: Findings) -> Iterator[str]:
 
 def _models(findings: Findings) -> Iterator[str]:
     if findings.models:
-        yield "# What the project's own helpers pull; present before a consumer is pointed at a target."
+        yield "# What the project asks for or pulls; a target must have it. {model} stands for the first."
         yield f"models: [{', '.join(quoted(m) if ':' not in m else json.dumps(m) for m in findings.models)}]"
     else:
-        yield '# models: ["llama3.2:1b"]    # must be there before a consumer is pointed at a target'
+        yield "# models: []    # must be there before a consumer is pointed at a target"
 
 
 def _local(findings: Findings, choices: Choices) -> Iterator[str]:
-    chosen = choose_local(findings.ollama_services, choices.local)
+    chosen = choices.local
     server = next((s for s in findings.ollama_services if s.service == chosen), None)
     if server is None:
         yield "# The Ollama container that `stackctl up local` adds:"
-        yield "# local: {gpu: auto, volume: ollama_data}"
+        if any(OllamaUrl.parse(i.url).host == DEFAULT_SERVICE for i in present_instances(findings)):
+            # Another project's container has that name where the consumers are.
+            yield f"local: {{service: {DEFAULT_SERVICE}-local, gpu: auto, volume: ollama_data}}"
+        else:
+            yield "# local: {gpu: auto, volume: ollama_data}"
         return
     others = [s.service for s in findings.ollama_services if s.service != chosen and not s.bundled]
     yield "# The project's own Ollama: its image, volume and GPU stay as its Compose file says."
@@ -210,53 +226,29 @@ def _instances(findings: Findings) -> Iterator[str]:
     yield "# Ollama servers elsewhere; each is a profile: `stackctl switch NAME`."
     yield "instances:"
     for instance in found:
-        users = ", ".join(instance.consumers)
-        yield f"  {quoted(instance.name)}: {{url: {json.dumps(instance.url)}}}    # used today by {one_line(users)}"
+        said = ", ".join(x for x in (f"url: {json.dumps(instance.url)}", instance.auth) if x)
+        used = f"used today by {one_line(', '.join(instance.consumers))}"
+        needs = f"; give {' and '.join(instance.needs)} in the environment or an env file" if instance.needs else ""
+        yield f"  {quoted(instance.name)}: {{{said}}}    # {used}{needs}"
+    if any(i.auth for i in found):
+        yield "# Who needs credentials is reached behind the gateway, which adds them: gateway: true"
 
 
-def present_instances(findings: Findings) -> list[Present]:
-    """The servers outside the project that its consumers use today, the host's first."""
-    users: dict[str, list[str]] = {}
-    for consumer in findings.consumers:
-        for setting in consumer.settings:
-            url = _outside(setting)
-            if url and consumer.service not in users.setdefault(url, []):
-                users[url].append(consumer.service)
-    found: list[Present] = []
-    for url in sorted(users, key=lambda u: HOST_ALIAS not in u):
-        name = _instance_name(url, [p.name for p in found])
-        found.append(Present(name, url, tuple(users[url])))
-    return found
+def default_name(findings: Findings, local: str) -> str:
+    """The profile that is in use today; empty where nobody uses anything that can be named."""
+    target = in_use(findings, local)
+    if target == f"service:{local}":
+        return "local"
+    return next((i.name for i in present_instances(findings) if i.url == target), "")
 
 
-def _outside(setting: Setting) -> str | None:
-    if setting.points_at not in ("host", "external") or not setting.value or setting.template == "{port}":
-        return None
-    found = addresses(setting.value, whole=True)
-    if not found:
-        return None
-    first = found[0]
-    if "." not in first.host and says_ollama(first.host):
-        return None  # the name that a container of a project has, and no server's elsewhere
-    host = HOST_ALIAS if first.host.lower() in HOST_NAMES else first.host
-    port = first.port or (443 if first.scheme == "https" else 80 if first.scheme else 11434)
-    try:
-        return str(OllamaUrl.parse(f"{first.scheme or 'http'}://{host}:{port}"))
-    except UrlError:
-        return None
-
-
-def _instance_name(url: str, taken: Sequence[str]) -> str:
-    parsed = OllamaUrl.parse(url)
-    if parsed.host == HOST_ALIAS:
-        base = "host"
-    elif parsed.ip is not None:
-        base = "remote"
-    else:
-        base = re.sub(r"[^A-Za-z0-9_-]+", "-", parsed.host.split(".", 1)[0]).strip("-_").lower() or "remote"
-        base = "remote" if base == "local" or not re.match(r"[a-z0-9]", base) else base
-    name, count = base, 1
-    while name in taken:
-        count += 1
-        name = f"{base}-{count}"
-    return name
+def _default(findings: Findings, choices: Choices) -> Iterator[str]:
+    if choices.default:
+        yield "# What a plain `stackctl up` means before any switch: what is in use today."
+        yield f"default: {quoted(choices.default)}"
+    keeping = [c for c in in_config(findings) if c.keeps]
+    if keeping:
+        names = ", ".join(c.service for c in keeping)
+        yield f"# Recommended: {one_line(names)} may hold the address in a database of its own, which no"
+        yield "# variable changes; the gateway takes over the name that it holds."
+        yield "# gateway: true"

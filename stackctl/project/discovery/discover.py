@@ -10,9 +10,10 @@ from stackctl.project.compose import Service
 from stackctl.project.discovery import images, names
 from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.apps import App, app_of
-from stackctl.project.discovery.findings import Consumer, Findings, Helper, OllamaService, Role, Setting
+from stackctl.project.discovery.findings import Consumer, Findings, Helper, Role, Setting
 from stackctl.project.discovery.inline import in_build, in_command
 from stackctl.project.discovery.landscape import Landscape, survey
+from stackctl.project.discovery.modelnames import models_of
 from stackctl.project.discovery.mounted import in_mounts, missing_config
 from stackctl.project.discovery.pullers import PULL_TEXT, models_pulled, one_shots, pulls_models, words_of
 from stackctl.project.discovery.raw import RawProject, load
@@ -20,7 +21,7 @@ from stackctl.project.discovery.servers import base_of, dockerfile, find_servers
 from stackctl.project.discovery.shown import Shown
 from stackctl.project.discovery.source import Source
 from stackctl.project.discovery.unset import Unset
-from stackctl.project.discovery.variables import Variables
+from stackctl.project.discovery.variables import Variables, Verdict
 
 _INIT_TEXT = re.compile(r"\b(?:import|migrat\w*|seed|bootstrap|init|setup)\b", re.IGNORECASE)
 _GATEWAY_NAME = re.compile(
@@ -38,7 +39,7 @@ def discover(source: Source, raw: RawProject | None = None) -> Findings:
     land = survey(source, servers)
     work = _Discovery(source, raw, land)
     consumers, helpers = work.consumers()
-    ambiguous = [*_several_servers(servers), *work.ambiguous, *_doubts(consumers)]
+    ambiguous = [*work.ambiguous, *_doubts(consumers)]
     return Findings(
         source.project.name,
         tuple(servers),
@@ -61,14 +62,23 @@ class _Discovery:
             if images.is_gateway(service.image) or (app is not None and app.role == "gateway"):
                 land.gateways.add(service.name)
         self.variables = Variables(source, raw, land)
+        for name in sorted(land.others):
+            # What is told an Ollama itself is more than a database or an exporter: others may ask it in its place.
+            service = source.project.services[name]
+            if not images.only_looks_on(service.image) and any(s.servers for s in self._told(service)):
+                land.others.discard(name)
         self.unset = Unset(source, raw, land, self.variables)
+
+    def _told(self, service: Service) -> list[Setting]:
+        app = self.apps[service.name]
+        return self.variables.of(service, app.env if app is not None else {})
 
     def consumers(self) -> tuple[list[Consumer], list[Helper]]:
         """Every consumer in service order, and the pullers that have no address to switch."""
         visible = {s.name: self._visible(s) for s in self.source.project if s.name not in self.land.servers}
         for name in [n for n, server in self.land.servers.items() if server.bundled]:
             # An image with an Ollama of its own asks another one as soon as a variable says so.
-            if asked := self.variables.of(self.source.project.services[name]):
+            if asked := self._told(self.source.project.services[name]):
                 visible[name] = asked
         self._shown_by_files(visible)
         self._fronts(visible)
@@ -104,7 +114,7 @@ class _Discovery:
         if images.only_looks_on(service.image):
             return []
         settings = [
-            *self.variables.of(service),
+            *self._told(service),
             *in_command(service, self.source, self.raw, self.land)[0],
             *in_build(service, self.source, self.raw, self.land),
         ]
@@ -153,27 +163,27 @@ class _Discovery:
         app = self.apps[service.name]
         found = tuple(settings)
         notes: list[str] = []
-        companions: tuple[tuple[str, str], ...] = ()
         depends = self._waits_for_server(service.name)
-        switched = any(s.template is not None for s in found)
         if app is not None and app.keeps:
             notes.append(f"{app.app}: {app.keeps}")
-            if app.heeds and switched:
-                companions = tuple(
-                    (k, v) for k, v in app.heeds.items() if not (service.environment.get(k) or "").strip()
-                )
-            elif app.click:
-                notes.append(f"set it in {app.click}")
+            if app.click:
+                notes.append(f"set it in {app.click}, or let the gateway take over the name that it keeps")
         return Consumer(
             service.name,
             self._role(service, found, app),
             found,
             app.app if app else "",
-            companions,
             tuple(notes),
             service.name in self.pullers and depends,
             in_command(service, self.source, self.raw, self.land)[1],
+            tuple(models_of(service, found, self._places(service))),
+            app is not None and bool(app.keeps),
         )
+
+    def _places(self, service: Service) -> dict[str, str]:
+        """Where each variable of the service is written."""
+        nothing = Verdict(None)
+        return {n: self.variables.setting(service, n, v, nothing).evidence for n, v in service.environment.items()}
 
     def _waits_for_server(self, name: str) -> bool:
         """Whether the service depends on an Ollama server of the project, directly or through others."""
@@ -220,23 +230,6 @@ def _base(service: Service, source: Source) -> str:
         return ""
     text, _ = dockerfile(build, source)
     return base_of(build, text) if text else ""
-
-
-def _several_servers(servers: list[OllamaService]) -> list[str]:
-    lasting = [s for s in servers if not s.bundled]
-    if len(lasting) < 2:
-        return []
-    listed = ", ".join(s.service for s in lasting)
-    return [f"several Ollama services: {listed}; `local` takes {choose_local(servers)}"]
-
-
-def choose_local(servers: Iterable[OllamaService], wanted: str = "") -> str:
-    """The service that ``local`` means: the one asked for, else the first that runs by default, else the first."""
-    lasting = [s for s in servers if not s.bundled]
-    if any(s.service == wanted for s in lasting):
-        return wanted
-    ranked = sorted(lasting, key=lambda s: not s.active)
-    return ranked[0].service if ranked else ""
 
 
 def _doubts(consumers: list[Consumer]) -> list[str]:

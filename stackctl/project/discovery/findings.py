@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["app", "gateway", "model-pull", "init"]
 Kind = Literal["env", "env_file", "command", "entrypoint", "build_arg", "config_file", "hardcoded", "none-visible"]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One address in a setting's value: where it stands, the template for it, and the server that answers there.
+
+    ``server`` is ``service:NAME`` for one of the project, the URL for one elsewhere, and empty where nobody can answer.
+    ``user`` is that of credentials in the URL.
+    """
+
+    start: int
+    end: int
+    template: str
+    server: str
+    user: str | None = field(default=None, repr=False)
+    has_password: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,12 @@ class Setting:
     form: str = ""
     points_at: str = ""
     note: str = ""
+    spots: tuple[Spot, ...] = ()
+
+    @property
+    def servers(self) -> list[str]:
+        """Who is asked through it today, each once."""
+        return list(dict.fromkeys(spot.server for spot in self.spots if spot.server))
 
     def document(self) -> dict[str, Any]:
         """The form of the contract."""
@@ -42,34 +64,69 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class ModelSetting:
+    """A variable that names a model: ``model`` is one of those in its ``value``, ``beside`` the addresses asked for it.
+
+    ``template`` is what ``stackctl.yaml`` is to say (None where the variable is left as it is).
+    """
+
+    name: str
+    value: str
+    model: str
+    template: str | None
+    evidence: str
+    beside: frozenset[str]
+    embeds: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """As ``init --json`` has it."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "model": self.model,
+            "template": self.template,
+            "evidence": self.evidence,
+        }
+
+
+@dataclass(frozen=True)
 class Consumer:
     """A service that uses Ollama.
 
-    ``companions`` are plain variables that make the environment count;
     ``arguments`` are whole ``command`` and ``entrypoint`` lists with templates;
     ``goes_with_server`` is a puller that waits for a server of the project, so
-    that it has nothing to do when that one is off.
+    that it has nothing to do when that one is off. ``keeps`` is an app that
+    may have its Ollama in a database of its own.
     """
 
     service: str
     role: Role
     settings: tuple[Setting, ...]
     app: str = ""
-    companions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     goes_with_server: bool = False
     arguments: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    models: tuple[ModelSetting, ...] = ()
+    keeps: bool = False
 
     @property
     def templates(self) -> dict[str, str]:
         """Variable to template: what goes into ``consumers`` of ``stackctl.yaml``."""
         told = [s for s in self.settings if s.kind in ("env", "env_file", "none-visible")]
-        return {s.name: s.template for s in told if s.name and s.template is not None}
+        found = {s.name: s.template for s in told if s.name and s.template is not None}
+        return {**found, **{m.name: m.template for m in self.models if m.template is not None}} if found else {}
 
     @property
     def switchable(self) -> bool:
         """Whether an override reaches at least one of its settings."""
         return bool(self.templates or self.arguments)
+
+    def fixed_at(self, service: str) -> Setting | None:
+        """The setting that holds it to the server ``service``, where no override can tell it another."""
+        if self.switchable or self.goes_with_server:
+            return None
+        held = (s for s in self.settings if s.template is None and f"service:{service}" in s.servers)
+        return next((s for s in held if s.evidence), None)
 
     @property
     def reason(self) -> str | None:
@@ -89,6 +146,7 @@ class Consumer:
             "reason": self.reason,
             "app": self.app or None,
             "notes": list(self.notes),
+            "models": [m.document() for m in self.models],
         }
 
 
@@ -136,7 +194,10 @@ class Helper:
 
 @dataclass(frozen=True)
 class Findings:
-    """All of it, in the order of the project's services. ``models`` are those that its helpers pull."""
+    """All of it, in the order of the project's services. ``models`` are those that its helpers pull.
+
+    Settled (see :mod:`~stackctl.project.discovery.staying`), they are those that its consumers ask for, too.
+    """
 
     project: str
     ollama_services: tuple[OllamaService, ...] = ()

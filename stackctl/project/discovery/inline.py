@@ -9,7 +9,7 @@ from dataclasses import replace
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
 from stackctl.project.discovery.address import FOREIGN, Address, addresses, template_of
-from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.findings import Setting, Spot
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
@@ -38,40 +38,47 @@ def in_command(
         words = list(argv)
         for index, word in enumerate(argv):
             mine = [(a, at) for a in addresses(word) if (at := _calls(argv, index, word, a, service, land))]
-            words[index] = template_of(word, [a for a, _ in mine]) or word
-            for address, at in mine:
+            told = [(a, a.template(land.prefix(a, at))) for a, at in mine]
+            words[index] = template_of(word, told) or word
+            for (address, at), (_, template) in zip(mine, told, strict=True):
                 flag, text = _flag(argv, index, word, address), word[address.start : address.end]
+                server = land.server(address, at, service.name)
+                spot = Spot(0, 0, "", server, address.user, address.has_password)
                 found.setdefault(
                     (kind, flag, text),
                     Setting(
                         kind,
                         flag,
                         redacted(text),
-                        None if reason else address.template(),
+                        None if reason else template,
                         _at(source, raw.key(service.name, kind)),
                         reason,
                         "",
                         at,
+                        "",
+                        (spot,),
                     ),
                 )
-        for index, (flag, start, template, at) in _in_two_flags(argv, service, land).items():
+        for index, (flag, start, template, at, server) in _in_two_flags(argv, service, land).items():
             text, where = argv[index][start:], _at(source, raw.key(service.name, kind))
             words[index] = argv[index][:start] + template
-            apart.append(Setting(kind, flag, text, None if reason else template, where, reason, "", at))
+            spots = (Spot(0, 0, "", server),)
+            apart.append(Setting(kind, flag, text, None if reason else template, where, reason, "", at, "", spots))
         if words != argv and not reason:
             arguments.append((kind, tuple(words)))
     return [*_first_of_each(list(found.values())), *apart], tuple(arguments)
 
 
-def _in_two_flags(argv: list[str], service: Service, land: Landscape) -> dict[int, tuple[str, int, str, str]]:
-    """The words of a host in one flag and its port in another: index to flag, start of the value, template, where to.
+def _in_two_flags(argv: list[str], service: Service, land: Landscape) -> dict[int, tuple[str, int, str, str, str]]:
+    """The words of a host in one flag and its port in another: index to what is known of it.
 
+    That is the flag, the start of the value, its template, where it points, and the server there.
     A host alone is taken only with its port: what is switched to may listen on another.
     """
     values = {
         split[0]: (index, split[1]) for index, _ in enumerate(argv) if (split := _value_of(argv, index)) is not None
     }
-    found: dict[int, tuple[str, int, str, str]] = {}
+    found: dict[int, tuple[str, int, str, str, str]] = {}
     for flag, (index, start) in values.items():
         bare = addresses(argv[index][start:], whole=True) if names.is_host(flag) else []
         if len(bare) != 1 or bare[0].port is not None or bare[0].scheme or bare[0].path:
@@ -83,8 +90,9 @@ def _in_two_flags(argv: list[str], service: Service, land: Landscape) -> dict[in
         address = replace(bare[0], port=int(argv[port][port_start:]), start=start)
         at = _calls(argv, index, argv[index], address, service, land)
         if at == "ollama" or (at and names.says_ollama(flag)):
-            found[index] = (flag, start, "{host}", at)
-            found[port] = (port_flag, port_start, "{port}", at)
+            server = land.server(address, at, service.name)
+            found[index] = (flag, start, "{host}", at, server)
+            found[port] = (port_flag, port_start, "{port}", at, server)
     return found
 
 
@@ -99,8 +107,8 @@ def _value_of(argv: list[str], index: int) -> tuple[str, int] | None:
 
 def _calls(argv: list[str], index: int, word: str, address: Address, service: Service, land: Landscape) -> str:
     """Where an address of the command line points, if it is one of an Ollama to call; else empty."""
-    at = land.points_at(address)
-    if not calls_ollama(address, at) or land.owner(address.host) == service.name:
+    at = land.points_at(address, service.name)
+    if not calls_ollama(address, at) or land.owner(address.host, service.name) == service.name:
         return ""
     return "" if _listens(argv, index, word, address) else at
 
@@ -140,7 +148,7 @@ def in_build(service: Service, source: Source, raw: RawProject, land: Landscape)
     found = []
     for name, value in (arguments or {}).items():
         text = "" if value is None else str(value)
-        mine = [a for a in addresses(text) if calls_ollama(a, land.points_at(a))]
+        mine = [a for a in addresses(text) if calls_ollama(a, land.points_at(a, service.name))]
         named = names.says_ollama(name) and names.is_address(name) and text not in ("true", "false")
         if (mine or named) and not names.is_noise(name):
             written = raw.argument(service.name, name)
@@ -152,7 +160,16 @@ def in_build(service: Service, source: Source, raw: RawProject, land: Landscape)
             )
             found.append(
                 Setting(
-                    "build_arg", name, redacted(text), None, _at(source, place), reason, "", "ollama" if mine else ""
+                    "build_arg",
+                    name,
+                    redacted(text),
+                    None,
+                    _at(source, place),
+                    reason,
+                    "",
+                    "ollama" if mine else "",
+                    "",
+                    tuple(Spot(0, 0, "", land.server(a, land.points_at(a, service.name), service.name)) for a in mine),
                 )
             )
     return found

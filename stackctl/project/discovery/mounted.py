@@ -11,7 +11,7 @@ from stackctl.project.compose import Service
 from stackctl.project.discovery import programs
 from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.envfile import is_example_of
-from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.findings import Setting, Spot
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.pullers import words_of
 from stackctl.project.discovery.raw import RawProject
@@ -196,9 +196,9 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
         if re.match(_COMMENT, line) or (code and programs.is_default(lines, number - 1)):
             continue
         for address in addresses(line):
-            at = land.points_at(address)
+            at = land.points_at(address, own)
             before = line[: address.start]
-            if not calls_ollama(address, at) or land.owner(address.host) == own or address.host in defined:
+            if not calls_ollama(address, at) or land.owner(address.host, own) == own or address.host in defined:
                 continue
             if not address.scheme and _listens(address.host, before):
                 continue
@@ -224,6 +224,8 @@ def _in_text(path: str, text: str, source: Source, land: Landscape, own: str) ->
                     reason,
                     "",
                     at,
+                    "",
+                    (Spot(0, 0, "", land.server(address, at, own)),),
                 ),
             )
     return list(found.values())

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import re
 
-from stackctl.config.secrets import SHAPED
+from stackctl.config.secrets import REDACTED, SHAPED
+from stackctl.project.discovery.address import userinfo
 
 COPIES = "it holds what looks like a secret, which stackctl.yaml must not: give the secret a variable of its own"
 _NAMED = r"(?i)api[-_]?key|access[-_]?key|token(?!s|iz)|secret|passw|authorization|bearer|credential"
+
+
+def _without_userinfo(value: str) -> str:
+    """``value`` without the credentials of its URLs; of one that cannot be understood, without the whole of it."""
+    out, at = "", 0
+    for scheme in re.finditer(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+        if scheme.start() < at:
+            continue
+        out += value[at : scheme.end()]
+        at = max(userinfo(value, scheme.end()), scheme.end())
+        rest = re.match(r"[^\s\"'`<>;|,]*", value[at:])
+        if rest and "@" in re.split(r"[?#]", rest[0], maxsplit=1)[0]:
+            # A slash in the password, not encoded: what stands before the last @ is none of the address.
+            out, at = out + REDACTED, at + rest.end()
+    return out + value[at:]
 
 
 def looks_secret(text: str) -> bool:
@@ -19,6 +35,6 @@ def redacted(value: str | None) -> str | None:
     """``value`` without the user and password of its URLs and without what looks like a secret in the rest."""
     if not value:
         return value
-    bare = re.sub(r"(?<=://)[^\s/@,;|]+@", "", value)
+    bare = _without_userinfo(value)
     bare = re.sub(r"(?i)([?&;,\s](?:api[-_]?key|token(?!s|iz)|secret|password|key)=)[^&\s,;]+", r"\1********", bare)
     return re.sub(SHAPED, "********", bare)

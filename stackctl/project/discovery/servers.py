@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from stackctl.project.compose import Service
@@ -31,6 +32,20 @@ def find_servers(source: Source, raw: RawProject) -> list[OllamaService]:
         if why and not is_puller(service, source.project):
             found.append(_describe(service, why, source, raw))
     return found
+
+
+def choose_local(
+    servers: Iterable[OllamaService], wanted: str = "", asked: Mapping[str, int] = MappingProxyType({})
+) -> str:
+    """The service that ``local`` means: the one wanted, else the one asked most that runs by default, else the first.
+
+    ``asked`` is how many services ask each today, by ``service:NAME``.
+    """
+    lasting = [s for s in servers if not s.bundled]
+    if any(s.service == wanted for s in lasting):
+        return wanted
+    ranked = sorted(lasting, key=lambda s: (not s.active, -asked.get(f"service:{s.service}", 0)))
+    return ranked[0].service if ranked else ""
 
 
 def _why(service: Service, source: Source) -> list[str]:

@@ -10,11 +10,12 @@ from stackctl.project.discovery import images, names
 from stackctl.project.discovery.address import HOST_NAMES, addresses
 from stackctl.project.discovery.apps import App
 from stackctl.project.discovery.envfile import EnvLine, is_example_of, parse_env
-from stackctl.project.discovery.findings import Setting
+from stackctl.project.discovery.findings import Setting, Spot
 from stackctl.project.discovery.landscape import Landscape
 from stackctl.project.discovery.raw import RawProject
+from stackctl.project.discovery.secrecy import redacted
 from stackctl.project.discovery.source import Place, Source
-from stackctl.project.discovery.variables import Variables, judge
+from stackctl.project.discovery.variables import Variables, Verdict, judge
 
 _COMMENTED = r"^\s*#"
 
@@ -31,15 +32,18 @@ class Unset:
             return self._known(service, app)
         if images.is_infrastructure(service.image) or images.is_gateway(service.image):
             return []
+        linked = [str(link).partition(":")[0] for link in service.raw.get("links") or []]
         needs = [
-            name for name in service.depends_on if name in self.land.servers and not self.land.servers[name].bundled
+            name
+            for name in [*service.depends_on, *linked]
+            if name in self.land.servers and not self.land.servers[name].bundled
         ]
         if not needs or self._helps_only(service):
             return []
         commented = self._documented(service, None)
         if commented:
             return [commented]
-        place = self.raw.key(service.name, "depends_on")
+        place = self.raw.key(service.name, "depends_on", "links")
         return [
             Setting(
                 "none-visible",
@@ -48,6 +52,7 @@ class Unset:
                 None,
                 self._at(place),
                 f"it waits for {needs[0]}, and nothing here tells it the address: look into its own settings",
+                spots=(Spot(0, 0, "", f"service:{needs[0]}"),),
             )
         ]
 
@@ -65,6 +70,8 @@ class Unset:
         config = self._example_config(service, app)
         if config:
             return config
+        if (set_already := self._set(service, app)) is not None:
+            return [set_already]
         documented = self._documented(service, dict(app.env))
         if app.unset == "no" or (app.unset == "hint" and not documented and not self._hinted(service)):
             return []
@@ -85,6 +92,16 @@ class Unset:
                 note=f"{app.app} reads {name}, which is not set",
             )
         ]
+
+    def _set(self, service: Service, app: App) -> Setting | None:
+        """A variable of the app that has a value which shows no Ollama: it is shown, and kept unless it is a path."""
+        for name, template in app.env.items():
+            value = (service.environment.get(name) or "").strip()
+            if value:
+                path = value.startswith("/")
+                reason = "" if path else f"it is set to {redacted(value)}, which shows no Ollama: left as it is"
+                return self.variables.setting(service, name, value, Verdict(template if path else None, reason=reason))
+        return None
 
     def _reason(self, app: App) -> str:
         if app.browser:
@@ -120,7 +137,7 @@ class Unset:
                 if not re.match(_COMMENTED, line):
                     continue
                 for entry in parse_env(line):
-                    if self._is_ours(entry.name, entry.value, known):
+                    if self._is_ours(service, entry.name, entry.value, known):
                         place = Place(layer.place.path, layer.comments[0] + offset + 1)
                         return self._from_example(
                             entry.name, entry.value, known, place, "commented out in the Compose file"
@@ -146,10 +163,10 @@ class Unset:
         named = names.says_ollama(entry.name) and names.is_address(entry.name)
         return named and judge(entry.name, entry.value, self.land, own=service.name) is not None
 
-    def _is_ours(self, name: str, value: str, known: dict[str, str] | None) -> bool:
+    def _is_ours(self, service: Service, name: str, value: str, known: dict[str, str] | None) -> bool:
         if known and name in known:
             return True
-        points = {self.land.points_at(a) for a in addresses(value)}
+        points = {self.land.points_at(a, service.name) for a in addresses(value)}
         return names.is_address(name) and bool(points & {"ollama", "host", "external"})
 
     def _from_example(self, name: str, value: str, known: dict[str, str] | None, place: Place, note: str) -> Setting:
@@ -169,7 +186,7 @@ class Unset:
                 path = posixpath.join(where, name)
                 for number, line in enumerate((self.source.reader.text(path) or "").splitlines(), 1):
                     for address in addresses(line) if not re.match(_COMMENTED, line) else []:
-                        at = self.land.points_at(address)
+                        at = self.land.points_at(address, service.name)
                         if at in ("ollama", "host", "external"):
                             return [
                                 Setting(

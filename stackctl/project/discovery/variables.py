@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import names
-from stackctl.project.discovery.address import DEFAULT_PORT, FOREIGN, Address, addresses, template_of
+from stackctl.project.discovery.address import DEFAULT_PORT, FOREIGN, Address, addresses
 from stackctl.project.discovery.envfile import EnvLine, parse_env
-from stackctl.project.discovery.findings import Kind, Setting
-from stackctl.project.discovery.landscape import Landscape, is_page
+from stackctl.project.discovery.findings import Kind, Setting, Spot
+from stackctl.project.discovery.landscape import OLLAMA, Landscape, is_page
 from stackctl.project.discovery.pullers import bind_port
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.secrecy import COPIES, looks_secret, redacted
@@ -29,41 +31,48 @@ class Verdict:
     points_at: str = ""
     note: str = ""
     reason: str = ""
+    spots: tuple[Spot, ...] = ()
 
 
-def judge(name: str, value: str | None, land: Landscape, *, own: str) -> Verdict | None:
-    """Whether ``name=value`` tells the service ``own`` an Ollama, and how; None where it does not."""
+def judge(name: str, value: str | None, land: Landscape, *, own: str, known: bool = False) -> Verdict | None:
+    """Whether ``name=value`` tells the service ``own`` an Ollama, and how; None where it does not.
+
+    ``known``: the service is an app that is known to read its Ollama from this variable.
+    """
     if names.is_noise(name):
         return None
     text = (value or "").strip()
     unquoted = text.strip("'\"")
     whole = re.fullmatch(r"https?://\S+", unquoted)
-    named = names.says_ollama(name) and (names.is_address(name) or (bool(whole) and names.may_be_address(name)))
+    named = known or (
+        names.says_ollama(name) and (names.is_address(name) or (bool(whole) and names.may_be_address(name)))
+    )
     found = addresses(unquoted, whole=names.is_host(name) or named)
     found = [a for a in found if a.scheme or a.host not in ("0.0.0.0", "::")]  # noqa: S104  (a bind address, none to call)
     if found and _is_own_name(name, found[0], land, own):
         return None
     mine = [(a, at) for a in found if (at := _target(a, land, named=named, own=own))]
     if mine:
-        return _told(unquoted if unquoted != text and _PLAIN.match(text) is None else text, mine, name, text)
+        return _told(mine, name, value or "", text, land, own)
     if not named or names.is_port(name):
         return None
     if not text:
         return Verdict(_blank(name))
     if _PLAIN.match(unquoted) or (_binds(name) and bind_port(unquoted) is not None):
         return None
-    return _of_its_name(name, found, land, own) if found else _without_address(name, text, unquoted)
+    if found:
+        return _of_its_name(name, found, land, own, (value or "").index(unquoted))
+    return _without_address(name, text, unquoted)
 
 
-def _of_its_name(name: str, found: list[Address], land: Landscape, own: str) -> Verdict | None:
+def _of_its_name(name: str, found: list[Address], land: Landscape, own: str, offset: int) -> Verdict | None:
     """What a variable named for Ollama tells whose addresses do not show by themselves that they are one's."""
     first = found[0]
-    if not first.scheme and first.port is None and land.owner(first.host) is None:
-        if first.is_host_machine:
-            return Verdict(first.template(), "host")
-        if names.is_host(name):
-            return Verdict(first.template(), "external")
-    if all(land.owner(a.host) in {own, *land.others} or is_page(a) for a in found):
+    if not first.scheme and first.port is None and land.owner(first.host, own) is None:
+        at = "host" if first.is_host_machine else "external" if names.is_host(name) else ""
+        if at:
+            return Verdict(first.template(), at, spots=(_spot(first, at, land, own, offset),))
+    if all(land.owner(a.host, own) in {own, *land.others} or is_page(a) for a in found):
         return None
     return Verdict(_blank(name))
 
@@ -82,7 +91,7 @@ def _is_own_name(name: str, address: Address, land: Landscape, own: str) -> bool
     """Whether it is the public name under which a proxy, or whoever reads a domain, offers Ollama to others."""
     bare = not address.scheme and address.port is None and not address.path
     offers = own in land.gateways or names.words(name)[-1:] == ("domain",)
-    return bare and offers and land.owner(address.host) is None and not address.is_host_machine
+    return bare and offers and land.owner(address.host, own) is None and not address.is_host_machine
 
 
 def _binds(name: str) -> bool:
@@ -91,9 +100,9 @@ def _binds(name: str) -> bool:
 
 
 def _target(address: Address, land: Landscape, *, named: bool, own: str) -> str:
-    at = land.points_at(address)
-    owner = land.owner(address.host)
-    if owner == own or owner in land.others or is_page(address):
+    at = land.points_at(address, own)
+    owner = land.owner(address.host, own)
+    if owner == own or (owner in land.others and at != OLLAMA) or is_page(address):
         return ""
     if at.startswith("service:"):
         return at.replace("service:", "gateway:", 1) if named and (address.scheme or address.port) else ""
@@ -108,26 +117,49 @@ def _target(address: Address, land: Landscape, *, named: bool, own: str) -> str:
     return at
 
 
-def _told(value: str, mine: list[tuple[Address, str]], name: str, original: str) -> Verdict:
-    spans = [a for a, _ in mine]
-    if value != original:
-        offset = original.index(value)
-        spans = [replace(a, start=a.start + offset, end=a.end + offset) for a in spans]
-        value = original
-    template = template_of(value, spans)
-    at, first = mine[0][1], mine[0][0]
-    if template is not None and at.startswith("gateway:") and first.path and first.scheme:
-        template = template.replace("{url}" + first.path, "{url}" + _ollama_path(first.path))
-    if template is not None and len({a.base for a in spans}) > 1:
-        template = _single(value, spans)
-        if template is not None and looks_secret(re.sub(r"\{(?:url|host|port)\}", "", template)):
-            return Verdict(None, at, reason=COPIES)
-        return Verdict(template, at, note=f"it lists {len(spans)} servers; one target takes the place of all of them")
-    if template == "{host}" and name.upper().endswith(("URL", "URI")):
-        return Verdict(template, at, note="a bare host: a target with https or another port cannot be told")
-    if template is not None and looks_secret(re.sub(r"\{(?:url|host|port)\}", "", template)):
-        return Verdict(None, at, reason=COPIES)
-    return Verdict(template, at, reason="" if template is not None else BRACES)
+def _spot(address: Address, at: str, land: Landscape, own: str, offset: int) -> Spot:
+    template = address.template(land.prefix(address, at))
+    if at.startswith("gateway:") and address.path and address.scheme:
+        template = "{url}" + _ollama_path(address.path)
+    start, end = address.start + offset, address.end + offset
+    server = land.server(address, at, own)
+    return Spot(start, end, template, server, address.user, address.has_password)
+
+
+def _told(mine: list[tuple[Address, str]], name: str, value: str, text: str, land: Landscape, own: str) -> Verdict:
+    unquoted = text.strip("'\"")
+    offset = value.index(unquoted)
+    spots = tuple(_spot(a, at, land, own, offset) for a, at in mine)
+    at, bases = mine[0][1], {a.base for a, _ in mine}
+    head = value.index(text)
+    template, note = _filled(text, spots, head), ""
+    if template is not None and len(bases) > 1:
+        template = _single(text, spots, head)
+        note = f"it lists {len(spots)} servers; one target takes the place of all of them"
+    elif template == "{host}" and name.upper().endswith(("URL", "URI")):
+        note = "a bare host: a target with https or another port cannot be told"
+    if template is None:
+        return Verdict(None, at, reason=BRACES, spots=spots)
+    if holds_secret(template):
+        return Verdict(None, at, reason=COPIES, spots=spots)
+    return Verdict(template, at, note=note, spots=spots)
+
+
+def holds_secret(template: str) -> bool:
+    """Whether what a template keeps of the value is a secret, or the rest of credentials that nobody understands."""
+    kept = re.sub(r"\{(?:url|host|port)\}", "", template)
+    return looks_secret(kept) or bool(re.search(r"\{(?:url|host|port)\}[^\s;|,]*@", template))
+
+
+def _filled(text: str, spots: Sequence[Spot], head: int) -> str | None:
+    """``text`` with each spot's template in its place; None where braces in the rest would read as placeholders."""
+    if FOREIGN.search(text):
+        return None
+    out, at = "", 0
+    for spot in spots:
+        out += text[at : spot.start - head] + spot.template
+        at = spot.end - head
+    return out + text[at:]
 
 
 def _ollama_path(path: str) -> str:
@@ -136,12 +168,12 @@ def _ollama_path(path: str) -> str:
     return match[0] if match else ""
 
 
-def _single(value: str, spans: list[Address]) -> str | None:
+def _single(text: str, spots: Sequence[Spot], head: int) -> str | None:
     """A list of servers as a list of one: the first entry stands for all where only separators lie between."""
-    between = [value[a.end : b.start] for a, b in itertools.pairwise(spans)]
+    between = [text[a.end - head : b.start - head] for a, b in itertools.pairwise(spots)]
     if all(re.fullmatch(r"\s*[,;| ]\s*", gap) for gap in between):
-        return value[: spans[0].start] + spans[0].template() + value[spans[-1].end :]
-    return template_of(value, spans)
+        return text[: spots[0].start - head] + spots[0].template + text[spots[-1].end - head :]
+    return _filled(text, spots, head)
 
 
 def _blank(name: str) -> str:
@@ -156,12 +188,15 @@ class Variables:
         self.source, self.raw, self.land = source, raw, land
         self._files: dict[str, list[EnvLine]] = {}
 
-    def of(self, service: Service) -> list[Setting]:
-        """Settings that the container really has, in the order of its environment."""
+    def of(self, service: Service, known: Mapping[str, str] = MappingProxyType({})) -> list[Setting]:
+        """Settings that the container really has, in the order of its environment.
+
+        ``known`` are variables that tell this app its Ollama.
+        """
         found: dict[str, Setting] = {}
         environment = dict(service.environment)
         for name, value in environment.items():
-            verdict = judge(name, value, self.land, own=service.name)
+            verdict = judge(name, value, self.land, own=service.name, known=name in known and bool(value))
             if verdict is not None:
                 found[name] = self.setting(service, name, value, verdict)
         for name in list(found):
@@ -190,9 +225,13 @@ class Variables:
                 note = "a target with https or a path cannot be told by host and port" if not scheme else ""
                 host = parts[0].host if parts else ""
                 port = int(str(text).strip()) if str(text).strip().isdigit() else None
-                at = setting.points_at or self.land.points_at(Address("", host, port, "", 0, 0))
-                found[name] = replace(setting, template=f"{scheme}{{host}}", note=note, points_at=at)
-                found[partner] = self.setting(service, partner, text, Verdict("{port}", at, note="the port to " + name))
+                address = Address(parts[0].scheme if parts else "", host, port, "", 0, 0)
+                at = setting.points_at or self.land.points_at(address, service.name)
+                server = self.land.server(address, at, service.name) if host else ""
+                spots = (Spot(0, 0, "", server),)
+                found[name] = replace(setting, template=f"{scheme}{{host}}", note=note, points_at=at, spots=spots)
+                beside = Verdict("{port}", at, note="the port to " + name, spots=spots)
+                found[partner] = self.setting(service, partner, text, beside)
                 return
 
     def _is_open(self, service: Service, name: str) -> bool:
@@ -269,6 +308,7 @@ class Variables:
             form,
             verdict.points_at,
             verdict.note,
+            verdict.spots,
         )
 
     def lines(self, path: str) -> list[EnvLine]:

@@ -376,4 +376,4 @@ services:
     assert told(findings) == {"web": {"env:OLLAMA_BASE_URL": "{url}", "build_arg:OLLAMA_BASE_URL": None}}
     text = render_config(findings, Choices())
     assert text.count("\n      OLLAMA_BASE_URL:") == 1
-    assert "# not reached: build_arg OLLAMA_BASE_URL" in text
+    assert "# left as it is: build_arg OLLAMA_BASE_URL" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.project.discovery.staying import local_of
 from tests.project.discovery.conftest import Find, servers, told
 
 
@@ -240,4 +241,4 @@ services:
   ollama-cpu: {image: ollama/ollama}
 """)
     assert servers(findings) == ["ollama-cpu", "ollama-gpu"]
-    assert findings.ambiguous == ("several Ollama services: ollama-cpu, ollama-gpu; `local` takes ollama-cpu",)
+    assert local_of(findings) == "ollama-cpu"

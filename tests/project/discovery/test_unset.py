@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from stackctl.project.discovery import apps
+from stackctl.project.discovery.staying import settled
 from tests.project.discovery.conftest import Find, told
 
 
@@ -26,7 +27,7 @@ def test_a_known_app_whose_variable_is_not_set(find: Find) -> None:
     findings = find("services:\n  ui: {image: ghcr.io/open-webui/open-webui:main}\n", server=True)
     consumer = findings.consumers[0]
     assert told(findings) == {"ui": {"none-visible:OLLAMA_BASE_URL": "{url}"}}
-    assert consumer.companions == (("ENABLE_PERSISTENT_CONFIG", "False"),)
+    assert consumer.keeps
     assert "database" in consumer.notes[0]
 
 
@@ -57,17 +58,24 @@ def test_an_app_that_was_sent_elsewhere(find: Find, environment: str) -> None:
     assert told(findings) == {}
 
 
-def test_what_the_user_set_already_is_kept(find: Find) -> None:
+@pytest.mark.parametrize("value", ["http://brain:8000", "http://db:9000/x"])
+def test_what_is_set_is_never_called_unset(find: Find, value: str) -> None:
+    """Neither offered as a variable to set, nor as one that an example of it could fill."""
     findings = find(
-        """\
+        f"""\
 services:
+  brain: {{image: example/brain}}
+  db: {{image: postgres}}
   ui:
     image: ghcr.io/open-webui/open-webui
-    environment: {OLLAMA_BASE_URL: "http://ollama:11434", ENABLE_PERSISTENT_CONFIG: "True"}
+    environment: {{OLLAMA_BASE_URL: "{value}"}}
 """,
+        {".env.example": "OLLAMA_BASE_URL=http://ollama:11434\n"},
         server=True,
     )
-    assert findings.consumers[0].companions == ()
+    (setting,) = settled(findings, "ollama").consumers[0].settings
+    assert (setting.kind, setting.value, setting.template) == ("env", value, None)
+    assert setting.reason
 
 
 def test_a_line_that_is_commented_out(find: Find) -> None:
