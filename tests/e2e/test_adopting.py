@@ -1,8 +1,9 @@
-"""Real projects of the corpus, adopted as they are and really brought up, with small images in place of theirs."""
+"""Real projects of the corpus, adopted and really brought up, with small images and a small model for theirs."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_adopted_brought_up_switched_and_left_as_it_was(name: str, stack: Projec
     small(stack, servers, pullers)
     config = stack.directory / "stackctl.yaml"
     text = config.read_text().replace(f'files: ["{named(stack)}"]', f'files: ["{named(stack)}", "small.yaml"]')
+    text = re.sub(r"(?m)^models: .*$", f"models: [{MODEL}]", text)
     config.write_text(text.replace("\nlocal:\n", "\nlocal:\n  gpu: none\n"))
     hashes = compose(stack, "config", "--hash", "*")
 

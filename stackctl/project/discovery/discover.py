@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stackctl.project.compose import Service
 from stackctl.project.discovery import images, names
-from stackctl.project.discovery.address import addresses
+from stackctl.project.discovery.address import DEFAULT_PORT, addresses
 from stackctl.project.discovery.apps import App, app_of
 from stackctl.project.discovery.findings import Consumer, Findings, Helper, Role, Setting
 from stackctl.project.discovery.inline import in_build, in_command
@@ -17,7 +17,7 @@ from stackctl.project.discovery.modelnames import models_of
 from stackctl.project.discovery.mounted import in_mounts, missing_config
 from stackctl.project.discovery.pullers import PULL_TEXT, models_pulled, one_shots, pulls_models, words_of
 from stackctl.project.discovery.raw import RawProject, load
-from stackctl.project.discovery.servers import base_of, dockerfile, find_servers
+from stackctl.project.discovery.servers import base_of, described, dockerfile, find_servers
 from stackctl.project.discovery.shown import Shown
 from stackctl.project.discovery.source import Source
 from stackctl.project.discovery.unset import Unset
@@ -36,9 +36,13 @@ def discover(source: Source, raw: RawProject | None = None) -> Findings:
     """
     raw = raw or load(source.files, source.reader, source.variables)
     servers = find_servers(source, raw)
-    land = survey(source, servers)
-    work = _Discovery(source, raw, land)
+    work = _Discovery(source, raw, survey(source, servers))
     consumers, helpers = work.consumers()
+    if further := work.asked_as_servers(consumers):
+        # What nothing else gives away, its consumers say: they ask it as an Ollama, at Ollama's port.
+        servers = [*servers, *(described(source.project.services[n], [why], source, raw) for n, why in further)]
+        work = _Discovery(source, raw, survey(source, servers))
+        consumers, helpers = work.consumers()
     ambiguous = [*work.ambiguous, *_doubts(consumers)]
     return Findings(
         source.project.name,
@@ -149,6 +153,33 @@ class _Discovery:
                 if missing is not None:
                     visible[name] = [missing]
         self.land.gateways.update(asked)
+
+    def asked_as_servers(self, consumers: Iterable[Consumer]) -> list[tuple[str, str]]:
+        """Services that are asked as an Ollama at its port, and neither pass on to another nor are something else."""
+        told = {c.service for c in consumers}
+        found: dict[str, str] = {}
+        for consumer in consumers:
+            for setting in consumer.settings:
+                name = setting.points_at.removeprefix("gateway:")
+                service = self.source.project.services.get(name)
+                if service is None or name == setting.points_at or name in told or name in self._fronting:
+                    continue
+                named = names.says_ollama(setting.name or "")
+                if named and any(a.port == DEFAULT_PORT for a in addresses(setting.value or "")):
+                    found.setdefault(name, f"{consumer.service} asks it as an Ollama ({setting.evidence})")
+        return list(found.items())
+
+    @property
+    def _fronting(self) -> set[str]:
+        """Services that are proxies or gateways by what they are."""
+        return {
+            s.name
+            for s in self.source.project
+            if images.is_gateway(s.image)
+            or images.is_infrastructure(s.image)
+            or _GATEWAY_NAME.search(s.name)
+            or self.apps[s.name] is not None
+        }
 
     def _is_helper(self, service: Service) -> bool:
         text = words_of(service)

@@ -10,13 +10,15 @@ from dataclasses import replace
 from stackctl.project.compose import Service
 from stackctl.project.discovery import programs
 from stackctl.project.discovery.address import addresses
-from stackctl.project.discovery.envfile import is_example_of
+from stackctl.project.discovery.envfile import is_example_of, parse_env
 from stackctl.project.discovery.findings import Setting, Spot
+from stackctl.project.discovery.given import Given, given_files
 from stackctl.project.discovery.landscape import Landscape, calls_ollama
 from stackctl.project.discovery.pullers import words_of
 from stackctl.project.discovery.raw import RawProject
 from stackctl.project.discovery.secrecy import redacted
 from stackctl.project.discovery.source import Source
+from stackctl.project.discovery.variables import judge
 
 _CONFIG = (
     ".yaml",
@@ -57,31 +59,60 @@ def in_mounts(service: Service, source: Source, raw: RawProject, land: Landscape
     told = False
     for path in dict.fromkeys(_files(service, source)):
         text = source.reader.text(path)
-        if text is not None:
+        if text is not None and _is_dotenv(path):
+            found += _in_dotenv(path, text, service, source, land)
+        elif text is not None:
             told = told or (programs.is_code(path) and programs.takes_from_environment(text))
             found += _in_text(path, text, source, land, service.name)
     if told:
         found = [s for s in found if s.kind != "hardcoded"]
-    return found + _inline(service, source, raw, land)
+    given = [s for s in given_files(service, source, raw) if s.text]
+    pointed = _by_file_variables(service, given, source, land)
+    known = {s.name for s in [*found, *pointed]}
+    for one in given:
+        if one.name not in known:
+            found += [_of_given(one, s) for s in _in_text(one.name, one.text, source, land, service.name)]
+    return [*found, *pointed]
 
 
-def _inline(service: Service, source: Source, raw: RawProject, land: Landscape) -> list[Setting]:
-    """Top-level ``configs`` whose content stands in the Compose file itself."""
-    found: list[Setting] = []
-    for name in _config_names(service):
-        content = (source.project.configs.get(name) or {}).get("content")
-        place = raw.key(service.name, "configs")
-        for setting in _in_text(name, str(content), source, land, service.name) if content and place else []:
-            evidence = f"{source.shown(place.path)}:{place.line}" if place else ""
-            reason = (
-                f"it stands in the config `{name}` of the Compose file, which an override could only replace as a whole"
-            )
-            found.append(replace(setting, kind="config_file", name=name, evidence=evidence, reason=reason))
+def _by_file_variables(service: Service, given: list[Given], source: Source, land: Landscape) -> list[Setting]:
+    """Variables that name a file which holds the address: ``OLLAMA_URL_FILE=/run/secrets/url``."""
+    found = []
+    for name, value in service.environment.items():
+        if not name.upper().endswith("_FILE") or not value:
+            continue
+        held = next((g for g in given if g.target == value.strip()), None) or _mounted_at(service, value, source)
+        if held is None:
+            continue
+        verdict = judge(name[: -len("_FILE")], held.text.strip(), land, own=service.name)
+        if verdict is not None and verdict.points_at:
+            bare = all(spot.user is None for spot in verdict.spots)
+            shown = redacted(held.text.strip()) if bare else None
+            setting = Setting("config_file", held.name, shown, None, held.place, "", "", verdict.points_at)
+            found.append(_of_given(held, replace(setting, spots=verdict.spots, evidence=held.place)))
     return found
 
 
-def _config_names(service: Service) -> list[str]:
-    return [str(e.get("source") if isinstance(e, dict) else e) for e in service.raw.get("configs") or []]
+def _mounted_at(service: Service, target: str, source: Source) -> Given | None:
+    """The file of the project that is mounted at ``target``."""
+    for volume in service.volumes:
+        mount, path = str(volume.get("target") or ""), str(volume.get("source") or "")
+        if volume.get("type") != "bind" or not mount:
+            continue
+        inside = posixpath.relpath(target.strip(), mount)
+        if inside.startswith(".."):
+            continue
+        file = path if inside == "." else posixpath.join(path, inside)
+        text = source.reader.text(file)
+        if text:
+            return Given(source.shown(file), text, target, f"{source.shown(file)}:1", f"a mounted file, {file}")
+    return None
+
+
+def _of_given(given: Given, setting: Setting) -> Setting:
+    reason = f"it stands in {given.what}, which an override could only replace as a whole"
+    evidence = setting.evidence if given.in_file else given.place
+    return replace(setting, kind="config_file", name=given.name, evidence=evidence, reason=reason)
 
 
 def missing_config(service: Service, source: Source, raw: RawProject) -> Setting | None:
@@ -105,12 +136,15 @@ def missing_config(service: Service, source: Source, raw: RawProject) -> Setting
 def _files(service: Service, source: Source) -> Iterator[str]:
     """Text files that the service mounts, those of mounted folders too; the example of one that is missing."""
     seen: set[str] = set()
-    for volume in [*service.volumes, *_configs(service, source)]:
+    for volume in service.volumes:
         path = str(volume.get("source") or "")
-        if volume.get("type") not in ("bind", "config") or path in seen or path.endswith(".sock"):
+        if volume.get("type") != "bind" or path in seen or path.endswith(".sock"):
             continue
         seen.add(path)
         lower = path.lower()
+        if _is_dotenv(path) and source.reader.text(path) is not None:
+            yield path
+            continue
         if _is_of_the_project(path, source):
             continue
         if lower.endswith((*_CONFIG, *programs.CODE)):
@@ -123,22 +157,17 @@ def _files(service: Service, source: Source) -> Iterator[str]:
             yield from _folder(path, service, source)
 
 
+def _is_dotenv(path: str) -> bool:
+    """Whether a framework that finds this file in its folder reads variables from it; an example is none."""
+    base = posixpath.basename(path)
+    return bool(re.fullmatch(r"\.env(?:\.[\w.-]+)?", base)) and not is_example_of(base, ".env")
+
+
 def _is_of_the_project(path: str, source: Source) -> bool:
     """Compose and env files that a service mounts to manage the project with: they tell it no address."""
     base = posixpath.basename(path.lower())
     compose = re.fullmatch(r"(?:docker-)?compose\b.*\.ya?ml", base)
     return path in source.files or bool(compose) or base.startswith((".env", "env."))
-
-
-def _configs(service: Service, source: Source) -> list[dict[str, str]]:
-    """Top-level ``configs`` with a file, as if they were mounts."""
-    defined = source.project.configs
-    found = []
-    for name in _config_names(service):
-        file = (defined.get(name) or {}).get("file")
-        if file:
-            found.append({"type": "config", "source": str(file)})
-    return found
 
 
 def _inside(path: str, source: Source) -> bool:
@@ -157,6 +186,9 @@ def _folder(root: str, service: Service, source: Source) -> list[str]:
     found: list[str] = []
     for path in _below(root, source, 0):
         inside, lower = posixpath.relpath(path, root), path.lower()
+        if _is_dotenv(path):
+            found.append(path)
+            continue
         if programs.is_aside(inside) or _is_of_the_project(path, source):
             continue
         if lower.endswith(".sh"):
@@ -176,8 +208,28 @@ def _below(path: str, source: Source, depth: int) -> Iterator[str]:
         if name.endswith("/"):
             if depth < 1 and not name.startswith((".", "node_modules", "__pycache__")):
                 yield from _below(posixpath.join(path, name.rstrip("/")), source, depth + 1)
-        elif name.lower().endswith((*_CONFIG, *programs.CODE)) and not name.lower().endswith((".example", ".sample")):
+        elif _is_dotenv(name) or (
+            name.lower().endswith((*_CONFIG, *programs.CODE)) and not name.lower().endswith((".example", ".sample"))
+        ):
             yield posixpath.join(path, name)
+
+
+def _in_dotenv(path: str, text: str, service: Service, source: Source, land: Landscape) -> list[Setting]:
+    """Variables of a mounted ``.env``, but for those that the container has itself: these go before the file's."""
+    found: dict[str | None, Setting] = {}
+    name = source.shown(path)
+    for line in parse_env(text):
+        if line.commented or line.name in service.environment:
+            continue
+        verdict = judge(line.name, line.value, land, own=service.name)
+        if verdict is None or not verdict.points_at:
+            continue
+        value = redacted(line.value)
+        place = f"{name}:{line.line}"
+        reason = f"it stands in a mounted file; change {place}, or give the app the variable {line.name}"
+        setting = Setting("config_file", name, value, None, place, reason, "", verdict.points_at, "", verdict.spots)
+        found.setdefault(value, setting)
+    return list(found.values())
 
 
 def _listens(host: str, before: str) -> bool:

@@ -19,6 +19,9 @@ from stackctl.project.discovery.source import Source
 _FROM_OLLAMA = r"(?im)^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)"
 _INSTALLS = r"ollama\.(?:com|ai)/(?:install\.sh|download)|ollama-linux-(?:amd64|arm64)|--from=\S*ollama/ollama"
 _STARTS = r"(?im)^\s*(?:CMD|ENTRYPOINT)\b.*\b(?:ollama|serve)\b"
+_SERVES = r"\bollama[\"',\s]+(?:serve|start)\b"
+_COMMAND = r"(?im)^\s*(?:CMD|ENTRYPOINT)\b(?:.*\\\n)*.*"
+_SCRIPT = r"[\w./-]+\.sh\b"
 _SERVER_NAME = re.compile(
     r"^(?:ollama|.*[-_]ollama|ollama[-_](?:server|service|api|cpu|gpu|cuda|rocm|nvidia|amd|\d+))$"
 )
@@ -30,7 +33,7 @@ def find_servers(source: Source, raw: RawProject) -> list[OllamaService]:
     for service in source.project:
         why = _why(service, source)
         if why and not is_puller(service, source.project):
-            found.append(_describe(service, why, source, raw))
+            found.append(described(service, why, source, raw))
     return found
 
 
@@ -79,9 +82,23 @@ def _built_from(service: Service, source: Source) -> list[str]:
     final = base_of(build, text)
     if images.is_ollama(final):
         return [f"built from {final} ({name})"]
+    if starter := _starter(build, text, source):
+        return [f"{name} starts `ollama serve`{starter}"]
     if re.search(_INSTALLS, text) and (re.search(_STARTS, text) or _SERVER_NAME.match(service.name)):
         return [f"{name} installs Ollama and starts it"]
     return []
+
+
+def _starter(build: Mapping[str, Any], text: str, source: Source) -> str:
+    """Where the image that a Dockerfile makes starts Ollama's server: a blank for its own command, or the script."""
+    for command in re.findall(_COMMAND, text):
+        if re.search(_SERVES, command):
+            return " "
+        for script in re.findall(_SCRIPT, command):
+            path = posixpath.join(str(build.get("context") or ""), posixpath.basename(script))
+            if re.search(_SERVES, source.reader.text(posixpath.normpath(path)) or ""):
+                return f" in {source.shown(posixpath.normpath(path))}"
+    return ""
 
 
 def base_of(build: Mapping[str, Any], text: str) -> str:
@@ -137,7 +154,8 @@ def _by_traits(service: Service) -> list[str]:
 _SERVER_ONLY = {"KEEP_ALIVE", "NUM_PARALLEL", "MAX_LOADED_MODELS", "MODELS", "ORIGINS", "FLASH_ATTENTION", "MAX_QUEUE"}
 
 
-def _describe(service: Service, why: list[str], source: Source, raw: RawProject) -> OllamaService:
+def described(service: Service, why: list[str], source: Source, raw: RawProject) -> OllamaService:
+    """What is known of a server; ``why`` it is one."""
     bundled = images.bundles_ollama(service.image)
     port = bind_port(service.environment.get("OLLAMA_HOST") or "") or DEFAULT_PORT
     place = raw.key(service.name, "image", "build", "command", "entrypoint")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from stackctl.project.discovery.config_text import Choices, render_config
+from stackctl.project.discovery.findings import Findings
 from tests.project.discovery.conftest import Find, servers, told
 
 
@@ -377,3 +382,96 @@ services:
     text = render_config(findings, Choices())
     assert text.count("\n      OLLAMA_BASE_URL:") == 1
     assert "# left as it is: build_arg OLLAMA_BASE_URL" in text
+
+
+def where(findings: Findings) -> dict[str, tuple[str | None, str | None, str]]:
+    """Service to the name, the value and the place of its first setting, which no override reaches."""
+    assert all(not c.switchable and c.reason for c in findings.consumers)
+    found = {c.service: c.settings[0] for c in findings.consumers}
+    assert all(s.kind == "config_file" for s in found.values())
+    return {name: (s.name, s.value, s.evidence) for name, s in found.items()}
+
+
+def test_secrets_and_configs_of_every_kind(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  a: {image: x, environment: {OLLAMA_URL_FILE: /run/secrets/url}, secrets: [url]}
+  b: {image: x, command: "sh -c 'OLLAMA_HOST=$$(cat /run/secrets/url) exec app'", secrets: [url]}
+  c: {image: x, environment: {LLM_OLLAMA_HOST_FILE: /etc/llm}, secrets: [{source: host, target: /etc/llm}]}
+  d: {image: x, configs: [{source: text, target: /app/c.yaml}]}
+  e: {image: x, secrets: [from_shell]}
+  f: {image: x, environment: {OLLAMA_HOST_FILE: /data/host}, volumes: ["./data:/data"]}
+  other: {image: x, secrets: [password]}
+secrets:
+  url: {file: ./url.txt}
+  host: {file: ./host.txt}
+  from_shell: {environment: LLM}
+  password: {file: ./password.txt}
+configs:
+  text: {content: "llm: {base_url: 'http://ollama:11434'}"}
+""",
+        {"url.txt": "http://ollama:11434\n", "host.txt": "ollama", "password.txt": "hunter2", "data/host": "ollama\n"},
+        variables={"LLM": "http://ollama:11434"},
+        server=True,
+    )
+    url = "http://ollama:11434"
+    found = where(findings)
+    assert found["a"] == found["b"] == ("url.txt", url, "url.txt:1")
+    assert found["c"] == ("host.txt", "ollama", "host.txt:1")
+    assert (found["d"][:2], found["e"][:2]) == (("text", url), ("from_shell", url))
+    assert found["f"] == ("data/host", "ollama", "data/host:1")
+    assert "other" not in found
+    assert all(c.fixed_at("ollama") for c in findings.consumers)
+
+
+def test_a_secret_with_credentials_is_not_shown(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  a: {image: x, environment: {OLLAMA_URL_FILE: /run/secrets/url}, secrets: [url]}
+secrets:
+  url: {file: ./url.txt}
+""",
+        {"url.txt": "http://reader:Fern,27@box.example:11434\n"},
+    )
+    assert where(findings) == {"a": ("url.txt", None, "url.txt:1")}
+    assert "Fern" not in str(findings)
+
+
+def test_a_mounted_dotenv_is_read_by_who_mounts_it(find: Find) -> None:
+    line = "APP=shop\nOLLAMA_BASE_URL=http://ollama:11434\n"
+    findings = find(
+        """\
+services:
+  shop: {image: x, volumes: ["./shop:/var/www/html"]}
+  bot: {image: x, volumes: ["./bot/.env.local:/app/.env:ro"]}
+  host: {image: x, volumes: ["./host:/app"]}
+  told: {image: x, environment: {OLLAMA_BASE_URL: "http://10.0.0.9:11434"}, volumes: ["./told:/app"]}
+""",
+        {
+            "shop/.env": line,
+            "shop/composer.json": "{}",
+            "bot/.env.local": line,
+            "host/.env": "OLLAMA_HOST=ollama\n",
+            "host/.env.example": line,
+            "told/.env": line,
+        },
+        server=True,
+    )
+    assert [s.kind for c in findings.consumers if c.service == "told" for s in c.settings] == ["env"]
+    found = where(replace(findings, consumers=tuple(c for c in findings.consumers if c.service != "told")))
+    assert found == {
+        "shop": ("shop/.env", "http://ollama:11434", "shop/.env:2"),
+        "bot": ("bot/.env.local", "http://ollama:11434", "bot/.env.local:2"),
+        "host": ("host/.env", "ollama", "host/.env:1"),
+    }
+
+
+@pytest.mark.parametrize("extra", ["links: [ollama]", "depends_on: [ollama]"])
+def test_who_only_waits_for_the_server_or_has_a_link_to_it_is_held_to_it(find: Find, extra: str) -> None:
+    findings = find(f"services:\n  app: {{image: x, {extra}}}\n", server=True)
+    (consumer,) = findings.consumers
+    held = consumer.fixed_at("ollama")
+    assert held is not None
+    assert held.evidence.startswith("compose.yaml:")

@@ -242,3 +242,43 @@ services:
 """)
     assert servers(findings) == ["ollama-cpu", "ollama-gpu"]
     assert local_of(findings) == "ollama-cpu"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'FROM example/runtime\nWORKDIR /bin\nENTRYPOINT ["./ollama", "serve"]\n',
+        'FROM example/runtime\nCMD ["sh", "-c", "./ollama serve"]\n',
+        "FROM example/runtime\nCMD ollama serve\n",
+        'FROM example/runtime\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n',
+    ],
+)
+def test_by_what_its_build_starts(find: Find, text: str) -> None:
+    compose = """\
+services:
+  llm: {image: "example/llm:local", build: {context: ./llm}}
+  web: {image: x, environment: {OLLAMA_URL: "http://llm:11434"}}
+"""
+    findings = find(compose, {"llm/Dockerfile": text, "llm/start.sh": "#!/bin/sh\nexec ollama serve\n"})
+    assert servers(findings) == ["llm"]
+    assert told(findings) == {"web": {"env:OLLAMA_URL": "{url}"}}
+
+
+def test_by_who_asks_it_where_nothing_else_says_so(find: Find) -> None:
+    findings = find("""\
+services:
+  brain: {image: example/brain}
+  web: {image: x, environment: {OLLAMA_URL: "http://brain:11434"}}
+""")
+    assert servers(findings) == ["brain"]
+    assert "web asks it as an Ollama" in findings.ollama_services[0].why[0]
+
+
+@pytest.mark.parametrize("image", ["nginx", "ghcr.io/berriai/litellm", "example/ollama-proxy", "postgres"])
+def test_who_is_asked_and_passes_on_is_no_server(find: Find, image: str) -> None:
+    findings = find(f"""\
+services:
+  front: {{image: "{image}"}}
+  web: {{image: x, environment: {{OLLAMA_URL: "http://front:11434"}}}}
+""")
+    assert servers(findings) == []
