@@ -172,11 +172,7 @@ class _Renderer:
             if mode == "host" and gateway.published:
                 url = OllamaUrl("http", "127.0.0.1", gateway.published)
         elif self.target.kind == "local":
-            url = OllamaUrl("http", self.config.local.service, localollama.server_port(self.own))
-            if self.own is not None and self.own.network_mode == "host":
-                url = url.with_host("127.0.0.1" if mode == "host" else HOST_ALIAS)
-            elif mode == "host":
-                url = self.published_locally(name, url)
+            url = self.local_url(name)
         elif mode == "host" and url.host == HOST_ALIAS:
             url = url.with_host("127.0.0.1")
         if mode == "none":
@@ -187,11 +183,30 @@ class _Renderer:
             )
         return url
 
+    def local_url(self, name: str) -> OllamaUrl:
+        """The address of the local server for this consumer, by whose network namespace each of them uses."""
+        owner, mode = self.local_owner(), self.owner(name).network_mode
+        url = OllamaUrl("http", self.config.local.service, localollama.server_port(self.own))
+        if owner is None:
+            return self.published_locally(name, url) if mode == "host" else url
+        if owner.network_mode == "host":
+            return url.with_host("127.0.0.1" if mode == "host" else HOST_ALIAS)
+        if mode == "host":
+            return self.published_locally(name, url)
+        if self.owner(name).name == owner.name:
+            return url.with_host("127.0.0.1")
+        return url.with_host(owner.name)
+
+    def local_owner(self) -> Service | None:
+        """The service whose network namespace the project's own server uses: itself, or another."""
+        return self.owner(self.own.name) if self.own is not None else None
+
     def published_locally(self, name: str, url: OllamaUrl) -> OllamaUrl:
         publish = self.config.local.publish
         if publish:
             return OllamaUrl("http", "127.0.0.1", int(publish.rpartition(":")[2]))
-        for port in self.own.ports if self.own else []:
+        owner = self.local_owner()
+        for port in owner.ports if owner else []:
             if port.get("target") == url.port and str(port.get("published", "")).isdigit():
                 return OllamaUrl("http", "127.0.0.1", int(port["published"]))
         # On the host's network there is no other way to the container than a published port; loopback is enough.
@@ -276,7 +291,10 @@ class _Renderer:
             # Its name is the gateway's where consumers are, so it must not be there itself.
             inner = dict(gateway.local_networks)
             service["networks"] = inner if self.own is None else Replaced(inner)
-        if self.loopback:
+        owner = self.local_owner()
+        if self.loopback and owner is not None and owner.name != self.config.local.service:
+            self.service(owner.name)["ports"] = [Text(self.loopback)]
+        elif self.loopback:
             service["ports"] = [Text(self.loopback)]
         defined = self.project.networks
         if self.own is not None and defined and (undefined := [n for n in self.own.networks if n not in defined]):
@@ -295,7 +313,8 @@ class _Renderer:
 
     def _networks_of_consumers(self) -> list[str]:
         """The networks that the local server has to join so that every consumer meets it on one of theirs."""
-        own = set(self.own.networks) if self.own else set()
+        server = self.local_owner()
+        own = set(server.networks) if server else set()
         networks: list[str] = []
         for name in self.config.told:
             owner = self.owner(name)

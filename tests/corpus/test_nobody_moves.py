@@ -84,5 +84,5 @@ def test_up_after_init_moves_nobody(prepared: dict[str, Readable], tmp_path: Pat
         for one in file_sets()
         if not (prepared[one.id].refused or prepared[one.id].error)
     ]
-    assert sum(count for count, _ in found) > 100
+    assert sum(count for count, _ in found) >= 80
     assert [line for _, wrong in found for line in wrong] == []
