@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from stackctl.diagnose import embedded, url_text
 from stackctl.diagnose import http_reply as http
-from stackctl.diagnose import url_text
 from stackctl.diagnose.answers import ProbeAnswers
+from stackctl.diagnose.model_variables import models_of, names_a_model, shared
 from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container
@@ -17,12 +18,7 @@ from stackctl.project.discovery import images
 from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.names import is_address, is_host, is_openai, partner_ports, says_ollama
 
-_MODEL = re.compile(r"OLLAMA.*MODEL|^LLM_MODEL$|^MODEL_NAME$", re.IGNORECASE)
 _KEYS = ("API_KEY", "API_TOKEN", "AUTH_TOKEN", "BEARER_TOKEN", "TOKEN", "KEY")
-_ANY_MODEL = re.compile(r"(?:^|_)MODEL(?:_NAME|_ID)?$", re.IGNORECASE)
-_TAGGED = re.compile(
-    r"(?!ft:|(?:anthropic|amazon|meta|mistral|cohere|ai21)\.)[A-Za-z0-9][A-Za-z0-9_.-]*:[A-Za-z0-9_.-]+"
-)
 
 
 def url_settings(
@@ -44,24 +40,54 @@ def url_settings(
     out: list[UrlSetting] = []
     for name, templates in _variables(named, project, found).items():
         environment, source = _environment(project, containers, name)
-        wanted = _models(models, templates, environment)
+        addresses = [v for v, t in templates.items() if v in environment and re.search(r"\{(?:url|host)\}", t)]
         consumer = found.consumer(name) if found else None
         known = {s.name for s in consumer.settings} if consumer else set()
-        for variable, template in templates.items():
-            if variable not in environment or not re.search(r"\{(?:url|host)\}", template):
-                continue
+        for variable in addresses:
+            template = templates[variable]
             # What discovery reads off the value only copies its faults; a configuration is somebody's word.
             meant = template if found is None else ""
             port = _partner(variable, template, templates, environment)
             value = environment[variable] or ""
-            for one in url_text.read(name, variable, value, source=source, template=meant, port=port):
+            wanted = models_of(variable, addresses, templates, environment, models)
+            for one in _addresses(name, variable, value, template, source=source, meant=meant, port=port):
                 guess = {Sign.VALUE_GUESS} if found and variable not in known and is_openai(variable) else set()
                 out.append(replace(one, models=wanted, marks=one.marks | guess, headers=_key(variable, environment)))
-        out += _fixed(name, found, wanted)
+        out += _fixed(name, found, models_of("", [""], templates, environment, models))
         out += _not_injected(name, templates, environment, dotenv)
     if found is not None:
         out += _never_told(project, found, {s.consumer for s in out}, dotenv)
-    return [s for s in out if not _no_provider(s, out) and not {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK} <= s.marks]
+    browsers = {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK}
+    return shared([s for s in out if not _no_provider(s, out) and not browsers <= s.marks])
+
+
+def _addresses(
+    name: str,
+    variable: str,
+    value: str,
+    template: str,
+    *,
+    source: str,
+    meant: str,
+    port: tuple[str, int] | None,
+) -> list[UrlSetting]:
+    """Every address of one value, each as the part of the value that it is."""
+    found = embedded.parts(value, template)
+    if found is None:
+        read = url_text.read(name, variable, value, source=source, template=meant, port=port)
+        if len(read) == 1:
+            return read
+        found = embedded.listed(value, len(read))
+    else:
+        read = [
+            one
+            for part in found
+            for one in url_text.read(name, variable, part.text, source=source, template=part.form or meant)[:1]
+        ]
+    return [
+        replace(one, value=value, text=part.text, before=part.before, after=part.after)
+        for one, part in zip(read, found, strict=True)
+    ]
 
 
 def _variables(
@@ -83,7 +109,11 @@ def _variables(
         for variable, value in service.environment.items():
             if variable in out.get(service.name, {}):
                 continue
-            spoken = re.search(r"OLLAMA", variable) and url_text.URLISH.search(variable) and not _MODEL.search(variable)
+            spoken = (
+                re.search(r"OLLAMA", variable)
+                and url_text.URLISH.search(variable)
+                and not names_a_model(variable, value or "")
+            )
             if spoken or _may_be_ollama(project, variable, value or ""):
                 out.setdefault(service.name, {}).update(_template(service, variable, value or ""))
     return out
@@ -138,22 +168,6 @@ def _environment(
         return container.environment, "container"
     service = project.services.get(name)
     return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
-
-
-def _models(
-    wanted: Sequence[str], templates: Mapping[str, str], environment: Mapping[str, str | None]
-) -> tuple[str, ...]:
-    own = [environment.get(v) or "" for v, t in templates.items() if t == "{model}"]
-    own += [v or "" for k, v in environment.items() if _names_a_model(k, v or "") and k not in templates]
-    return tuple(dict.fromkeys(m for m in [*own, *wanted] if m and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*", m)))
-
-
-def _names_a_model(variable: str, value: str) -> bool:
-    """A model of an Ollama: by the variable's name, or by a tag, which the models of others do not have."""
-    if len(value) > 120:
-        return False
-    tagged = _ANY_MODEL.search(variable) and _TAGGED.fullmatch(value)
-    return bool(_MODEL.search(variable) or tagged)
 
 
 def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[UrlSetting]:

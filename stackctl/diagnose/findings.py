@@ -12,6 +12,9 @@ from stackctl.diagnose.causes.model import Cause, Severity, either
 from stackctl.diagnose.signs.board import Board
 from stackctl.diagnose.words import DEFAULTS, Words
 
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""Gravest first. What is of ``info`` may be right as it is: it is said, and never repaired by itself."""
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -63,7 +66,7 @@ def of_consumer(board: Board, consumer: str) -> list[Finding]:
     held = [row for row in table() if row.scope in ("consumer", "project") and row.holds(board.on)]
     errors = [row for row in held if row.severity == "error"]
     chosen = errors[:1]
-    chosen += [row for row in held if row.severity == "warning" and row.id not in {c.id for c in chosen}]
+    chosen += [row for row in held if row.severity != "error" and row.id not in {c.id for c in chosen}]
     if errors:  # what may come of a wrong setting is not worth a word beside what did
         chosen = [row for row in chosen if row.severity == "error" or row.rung == "resources"]
     return [_finding(row, board, consumer) for row in _once(chosen)]
@@ -126,10 +129,10 @@ def _settings(lines: Sequence[str], words: Words) -> tuple[str, ...]:
         head, value = line[: len(variable) + 4], line[len(variable) + 4 :]
         if not variable or head != f"  {variable}: ":
             out.append(line)
-        elif place:
+        elif place or words.get("before") or words.get("after"):
             if out[-1:] == ["environment:"]:
                 out.pop()
-            out.append(f"# {place}: {value} in place of {words.get('value', '')}")
+            out.append(f"# {place or variable}: {value} in place of {words.get('value', '')}")
         elif port and re.search(r":\d+$", value):
             host, _, number = value.rpartition(":")
             out += [f"{head}{host}", f"  {port}: '{number}'"]
@@ -150,7 +153,7 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
     seen: set[tuple[str, str | None]] = set()
     explained = {f.cause for f in findings if f.consumer is not None}
     kept = []
-    for finding in sorted(findings, key=lambda f: (f.severity != "error", f.rank, f.consumer is None)):
+    for finding in sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.rank, f.consumer is None)):
         key = (finding.cause, finding.consumer)
         if key in seen or (finding.consumer is None and finding.cause in explained):
             continue

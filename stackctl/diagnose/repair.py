@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.config.url import HOST_ALIAS
+from stackctl.diagnose.embedded import holds_secret
 from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
 from stackctl.project.yamltext import Text
@@ -34,6 +35,10 @@ class Repair:
     profile: str = ""
     model: tuple[str, str] | None = None
     """``(container, model)`` to pull."""
+
+
+WHOLE = frozenset({"alive", "dotenv_value", "env_file_value"})
+"""Words that are a whole value; the others are the address within it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class RepairCase:
         name = variable or self.word("variable")
         if not value or "<" in value or not name or self.word("place"):
             return None
-        setting = {name: value}
+        before, after = (self.word("before"), self.word("after")) if not variable and key not in WHOLE else ("", "")
+        if holds_secret(before + after):
+            return None
+        setting = {name: f"{before}{value}{after}"}
         if self.word("port_variable") and not variable and re.search(r":\d+$", value):
             setting = {name: value.rpartition(":")[0], self.word("port_variable"): value.rpartition(":")[2]}
         own: dict[str, Any] = {

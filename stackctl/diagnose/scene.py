@@ -25,6 +25,8 @@ class UrlSetting:
     container yet), ``profile`` (a target asked for) or ``log``. ``place`` is
     where the text stands if in no variable: ``command``, a file's name.
     ``port_variable`` is the variable that says the port, where this one does not.
+    ``text`` is the part of the value that is this address, with ``before`` and
+    ``after`` around it, where the value holds more than that.
     """
 
     consumer: str
@@ -46,6 +48,9 @@ class UrlSetting:
     template: str = ""
     place: str = ""
     port_variable: str = ""
+    text: str = field(default="", repr=False)
+    before: str = field(default="", repr=False)
+    after: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ class Words(TypedDict, total=False):
     """Every word, by its name in ``{braces}``."""
 
     address: str
+    after: str
     alive: str
     allow: str
     bare: str
+    before: str
     bind: str
     busy_port: str
     caller: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 from stackctl.commands.diagnosing.diagnose import Diagnosis
 from stackctl.diagnose import mask
+from stackctl.diagnose.causes.model import Severity
 from stackctl.diagnose.checks import Check
 from stackctl.diagnose.findings import Finding
 from stackctl.outcome import Block, Line, Outcome, Table, Verbatim
@@ -56,7 +58,8 @@ def document(found: Diagnosis) -> dict[str, object]:
 def _of_consumer(found: Diagnosis, consumer: str) -> list[Block]:
     findings = [f for f in found.findings if f.consumer == consumer]
     bad = any(f.severity == "error" for f in findings)
-    blocks: list[Block] = [Line(consumer, "bad" if bad else "warn" if findings else "ok")]
+    odd = any(f.severity == "warning" for f in findings)
+    blocks: list[Block] = [Line(consumer, "bad" if bad else "warn" if odd else "ok")]
     for (name, _), reach in found.reaches.items():
         if name != consumer or not reach.checks:
             continue
@@ -86,9 +89,12 @@ def _rungs(checks: Sequence[Check]) -> str:
     return "  ".join([*([head] if head else []), *parts]) + tail
 
 
+_MARKS: dict[Severity, Literal["bad", "warn", "plain"]] = {"error": "bad", "warning": "warn", "info": "plain"}
+
+
 def _finding(finding: Finding, indent: int) -> list[Block]:
     blocks: list[Block] = [
-        Line(f"{finding.cause}: {finding.summary}", "bad" if finding.severity == "error" else "warn", indent),
+        Line(f"{finding.cause}: {finding.summary}", _MARKS[finding.severity], indent),
     ]
     blocks += [Line(f"saw: {line}", "dim", indent + 1) for line in finding.evidence]
     automatic = "   (stackctl diagnose --fix does it)" if finding.remedy.automatic else ""

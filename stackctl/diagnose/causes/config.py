@@ -137,11 +137,21 @@ ROWS = (
     Cause(
         "full-endpoint-as-base",
         "config",
-        (Sign.URL_ENDPOINT,),
+        (Sign.URL_ENDPOINT, Sign.CLIENT_APPENDS),
         "{variable} is a whole endpoint ({suffix}), and the client appends its own path",
         "Give the base only.",
-        ("environment:", "  {variable}: {good}"),
+        ("environment:", "  {variable}: {bare}"),
         fix="set-url",
+    ),
+    Cause(
+        "full-endpoint-as-base",
+        "advice",
+        (Sign.URL_ENDPOINT,),
+        "{variable} is a whole endpoint ({suffix}): right where the app asks for just that, wrong where it appends",
+        "Nothing, where the app works. Otherwise give the base only.",
+        ("environment:", "  {variable}: {bare}"),
+        without=(Sign.CLIENT_APPENDS, Sign.CLIENT_TAKES_PATH),
+        severity="info",
     ),
     Cause(
         "mixed-content",

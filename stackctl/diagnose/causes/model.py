@@ -9,7 +9,7 @@ from typing import Literal
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.words import Scope
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "info"]
 Need = Sign | tuple[Sign, ...]
 """A sign that must hold, or several of which one must."""
 RUNGS = (

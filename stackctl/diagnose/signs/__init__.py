@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackctl.diagnose.scene import Scene, UrlSetting
-from stackctl.diagnose.signs import api, config, http, life, logs, names, route, tls
+from stackctl.diagnose.signs import api, config, http, life, logs, names, paths, route, tls
 from stackctl.diagnose.signs.board import Board, Case
 
 
@@ -11,7 +11,7 @@ def of(scene: Scene, setting: UrlSetting) -> Board:
     """Every sign for one URL of one consumer."""
     case = Case.of(scene, setting)
     board = Board()
-    for layer in (config, life, names, route, tls, http, api, logs):
+    for layer in (config, paths, life, names, route, tls, http, api, logs):
         layer.read(case, board)
     return board
 

@@ -24,7 +24,9 @@ def read(case: Case, board: Board) -> None:
         {
             "consumer": setting.consumer,
             "variable": setting.variable,
-            "value": setting.value,
+            "value": setting.text or setting.value,
+            "before": setting.before,
+            "after": setting.after,
             "url": url,
             "host": case.host,
             "port": str(case.port),
