@@ -47,7 +47,6 @@ def _all(data: dict[str, Any]) -> Iterator[_Found]:
     yield from _default(data)
     yield from _local(data)
     yield from _own_server(data)
-    yield from _credentials(data)
 
 
 def _suggest(name: object, known: list[str]) -> str:
@@ -208,27 +207,3 @@ def _own_server(data: dict[str, Any]) -> Iterator[_Found]:
             f'"{service}" is the Ollama container of this stack, and cannot be its own consumer',
             "take it out of `consumers`, or say which service is the Ollama container: `local: {service: …}`",
         )
-
-
-def _credentials(data: dict[str, Any]) -> Iterator[_Found]:
-    if data.get("gateway"):
-        return
-    consumers = _section(data, "consumers")
-    templates = [template for consumer in consumers.values() for _, template in _templates(consumer)]
-    carried = any("{token}" in template for template in templates)
-    for name, instance in _section(data, "instances").items():
-        auth = instance.get("auth") if isinstance(instance, dict) else None
-        if not isinstance(auth, dict) or not consumers or instance.get("enabled") is False:
-            continue
-        ways = "set `gateway: true`, so that the gateway adds them"
-        if "basic" in auth or not carried:
-            if "bearer" in auth:
-                ways += ', or give a consumer a variable that carries it, such as `OLLAMA_API_KEY: "{token}"`'
-            else:
-                ways += ", or let the server in front of it take a bearer token that a consumer carries as `{token}`"
-            yield (
-                ("instances", name, "auth"),
-                True,
-                f'the instance "{name}" needs credentials, and no consumer carries them',
-                ways,
-            )

@@ -19,6 +19,7 @@ from stackctl.commands.reconcile.candidates import candidates
 from stackctl.commands.reconcile.preflight import Fitness, preflight
 from stackctl.commands.reconcile.situation import Situation, is_own_server, prepare_and_observe, wanted
 from stackctl.commands.reconcile.transact import draft_state, transact
+from stackctl.commands.reconcile.uncarried import refuse_uncarried
 from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, verify, verify_message
 from stackctl.config.target import Target
 from stackctl.errors import TargetUnfit
@@ -70,6 +71,7 @@ def reconcile(
         candidate = waiting.popleft()
         situation = prepare_and_observe(session, stack, project, candidate, state, pins)
         refuse_other_files(session, stack, situation.observed.containers)
+        refuse_uncarried(stack, situation.prepared.target)
         target, warnings = situation.prepared.target, situation.prepared.warnings
         if is_own_server(stack, project, situation):
             session.reporter.note(f"{target.url} is this stack's own Ollama container: the profile `local`")
