@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-ON_THE_ENGINE = frozenset({"e2e", "faults", "gateway", "host"})
+ON_THE_ENGINE = frozenset({"e2e", "faults", "gateway", "host", "zoo"})
 """Directories whose tests use an engine, or namespaces of this machine's network."""
 
 

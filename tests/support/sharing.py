@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 LABS = 4
 """Rows of faults. Each worker has a fault lab with an engine of its own; in a row, a stack that the next fault wants
 too is kept up."""
-ALONE = frozenset({"e2e", "host", "transaction", "faults"})
+ALONE = frozenset({"e2e", "host", "transaction", "faults", "zoo"})
 """Directories whose tests go to whichever worker is free: each takes long, and needs nothing of its neighbours."""
 
 
