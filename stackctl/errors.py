@@ -8,6 +8,7 @@
     │   └── GpuUnavailable       an explicit GPU that the engine cannot give
     ├── WrongInput           2   wrong usage or a wrong file; nothing was touched
     │   ├── UsageError           arguments that do not fit
+    │   ├── SpecialFile          a pipe, a device, a link or a giant where a plain file is meant
     │   ├── Untrusted            a command or a foreign file that nobody said yes to
     │   ├── ConfigError          stackctl.yaml; carries every problem found
     │   └── ComposeFileError     the user's Compose files, in Compose's own words
@@ -100,6 +101,10 @@ class Problem:
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}"
         return f"{text}\n    {self.hint}" if self.hint else text
+
+
+class SpecialFile(WrongInput):
+    """A pipe, a device, a link in ``.stackctl/`` or a giant stands where a plain file is meant; it is not opened."""
 
 
 class Untrusted(WrongInput):

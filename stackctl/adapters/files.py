@@ -6,16 +6,17 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stackctl.adapters import process
-from stackctl.errors import ExpectedFailure, ProjectLocked, WrongInput
+from stackctl.adapters.opening import LARGEST, directory, plain_file, refuse_in_place
+from stackctl.errors import ExpectedFailure, ProjectLocked, SpecialFile, WrongInput
 from stackctl.waiting import until
 
 ORPHANS = 60.0
@@ -29,16 +30,10 @@ class LocalFiles:
     def read(self, path: Path, *, limit: int | None = None) -> bytes | None:
         """The bytes; with ``limit``, at most one byte more than that."""
         try:
-            # Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-                    raise WrongInput(f"{path} is a named pipe, not a file", where=str(path))
-                return file.read(-1 if limit is None else limit + 1)
+            with os.fdopen(plain_file(path, os.O_RDONLY), "rb") as file:
+                return file.read((LARGEST if limit is None else limit) + 1)
         except FileNotFoundError:
             return None
-        except IsADirectoryError:
-            raise WrongInput(f"{path} is a directory, not a file", where=str(path)) from None
         except NotADirectoryError:
             raise WrongInput(
                 f"{path.parent} is a file, not a directory",
@@ -53,46 +48,51 @@ class LocalFiles:
     def names(self, path: Path) -> list[str]:
         """Sorted names, directories with a slash at the end."""
         try:
-            with os.scandir(path) as entries:
-                return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
-        except OSError:
+            with directory(path) as where:
+                descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=where)
+            try:
+                with os.scandir(descriptor) as entries:
+                    return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+            finally:
+                os.close(descriptor)
+        except (OSError, SpecialFile):
             return []
 
     def write(self, path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         """Write by rename: the file is either the old one or the new one, whatever happens."""
-        if self._same(path, data):
-            return False
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            temporary = Path(name)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    os.fchmod(file.fileno(), mode)
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-                _sync_directory(path.parent)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            with directory(path.parent, make=True) as where:
+                refuse_in_place(where, path)
+                if self._same(path, data):
+                    return False
+                temporary = f".{path.name}.{secrets.token_hex(6)}"
+                created = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                try:
+                    with os.fdopen(os.open(temporary, created, mode, dir_fd=where), "wb") as file:
+                        os.fchmod(file.fileno(), mode)
+                        file.write(data)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    os.replace(temporary, path.name, src_dir_fd=where, dst_dir_fd=where)
+                    _sync_directory(where)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(temporary, dir_fd=where)
+                    raise
         except OSError as error:
             raise _unwritable(path, error) from None
         return True
 
-    @staticmethod
-    def _same(path: Path, data: bytes) -> bool:
+    def _same(self, path: Path, data: bytes) -> bool:
         try:
-            return path.stat().st_size == len(data) and path.read_bytes() == data
-        except OSError:
+            return self.read(path, limit=len(data)) == data
+        except WrongInput:
             return False
 
     def append(self, path: Path, line: str) -> None:
         """Append one line and sync it, all of it or nothing; a line that a killed process half wrote stays its own."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = plain_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, make=True)
             try:
                 _append(descriptor, (line + "\n").encode())
             finally:
@@ -103,10 +103,13 @@ class LocalFiles:
     def remove(self, path: Path) -> None:
         """Remove a file or a directory; a directory stays where another process has begun anew in it meanwhile."""
         try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            with directory(path.parent) as where:
+                if stat.S_ISDIR(os.stat(path.name, dir_fd=where, follow_symlinks=False).st_mode):
+                    shutil.rmtree(path.name, dir_fd=where)
+                else:
+                    os.unlink(path.name, dir_fd=where)
+        except FileNotFoundError:
+            return
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 return
@@ -162,8 +165,7 @@ def _try_lock(path: Path, *, patient: bool) -> tuple[int, ...]:
     """The descriptor of the locked file; nothing where one is to be ``patient``, for its holder is gone."""
     while True:
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = plain_file(path, os.O_RDWR | os.O_CREAT, make=True)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -212,8 +214,8 @@ def _held(content: bytes, path: Path) -> ProjectLocked:
     return ProjectLocked(f"another stackctl is at work on this project ({who})", hint=hint)
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_directory(where: int) -> None:
+    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=where)
     try:
         os.fsync(descriptor)
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.commands.context.session import Session
-from stackctl.errors import ComposeFileError, UsageError, WrongInput
+from stackctl.errors import ComposeFileError, SpecialFile, UsageError, WrongInput
 from stackctl.ports import Files
 from stackctl.project.discovery.source import MAX_TEXT
 from stackctl.project.location import default_files, env_files_of_shell, read_env_file
@@ -43,6 +43,8 @@ def compose_files(session: Session, named: Sequence[str], variables: Mapping[str
     def is_file(path: Path) -> bool:
         try:
             return session.files.read(path, limit=0) is not None
+        except SpecialFile:
+            raise
         except WrongInput:
             return False
 
@@ -72,6 +74,8 @@ def compose_variables(session: Session, directory: Path, env_files: Sequence[Pat
     for path in env_files or env_files_of_shell(session.directory, session.variables) or [directory / ".env"]:
         try:
             data = session.files.read(path, limit=MAX_TEXT)
+        except SpecialFile:
+            raise
         except WrongInput:
             continue
         found |= read_env_file(data.decode("utf-8", "replace")) if data else {}

@@ -9,7 +9,7 @@ from stackctl.commands.context.session import Session
 from stackctl.config import loading
 from stackctl.config.tree import Path as TreePath
 from stackctl.config.tree import Tree
-from stackctl.errors import Problem, WrongInput
+from stackctl.errors import Problem, SpecialFile, WrongInput
 from stackctl.project.location import env_files_of_shell, read_env_file
 
 Named = tuple[TreePath, str]
@@ -25,6 +25,8 @@ def env_variables(session: Session, tree: Tree, environment: str | None) -> tupl
         for default in env_files_of_shell(session.directory, session.variables) or [base / DEFAULT_ENV]:
             try:
                 variables |= _parsed(session.files.read(default) or b"")
+            except SpecialFile:
+                raise
             except WrongInput:
                 # Compose will say so, where it reads the file at all.
                 continue

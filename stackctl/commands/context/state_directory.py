@@ -17,7 +17,7 @@ from stackctl.waiting import until
 PATIENCE = 10.0
 """Seconds that a change of a moment waits for the lock."""
 IGNORE, LOCK = ".gitignore", "lock"
-STATE, OVERRIDE, JOURNAL, AUDIT = "state.json", "override.yaml", "journal.jsonl", "audit.log"
+STATE, OVERRIDE, JOURNAL, AUDIT, EVIDENCE = "state.json", "override.yaml", "journal.jsonl", "audit.log", "evidence"
 
 
 def read_state(session: Session) -> State | None:
@@ -46,6 +46,9 @@ def ensure_directory(session: Session) -> None:
     """``.stackctl/``, ignoring itself, and the name of the project that has it."""
     session.files.write(session.config_path.parent / DIRECTORY / IGNORE, b"*\n")
     session.files.write(session.state_directory / NAME, f"{session.project_name}\n".encode())
+    for name in (STATE, OVERRIDE, JOURNAL, AUDIT, f"{EVIDENCE}/failure.json"):
+        # Raises for what is no plain file: before anything is done, not when it is written at the end.
+        session.files.read(session.state_directory / name, limit=0)
 
 
 @contextmanager

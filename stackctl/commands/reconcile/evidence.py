@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import EVIDENCE
 from stackctl.commands.reconcile.verify import Verified
 from stackctl.errors import StackctlError
 
@@ -20,7 +21,7 @@ def keep_evidence(session: Session, project: str, verified: Sequence[Verified], 
     """
     if isinstance(error, KeyboardInterrupt):
         return None
-    where = session.state_directory / "evidence" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(session.clock()))
+    where = session.state_directory / EVIDENCE / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(session.clock()))
     try:
         reason = error.message if isinstance(error, StackctlError) else f"{type(error).__name__}: {error}"
         rows = [row.as_json() for answer in verified for row in answer.reach.checks]
