@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from stackctl.diagnose import embedded, url_text
@@ -15,9 +15,11 @@ from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.discovery import images
+from stackctl.project.discovery.address import addresses
 from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.names import is_address, is_host, is_openai, partner_ports, says_ollama
 
+_OF_A_PATH = frozenset({Sign.URL_ENDPOINT, Sign.URL_V1, Sign.URL_API, Sign.URL_OPENAI_BARE})
 _KEYS = ("API_KEY", "API_TOKEN", "AUTH_TOKEN", "BEARER_TOKEN", "TOKEN", "KEY")
 
 
@@ -29,33 +31,42 @@ def url_settings(
     named: Mapping[str, Mapping[str, str]],
     models: Sequence[str],
     dotenv: Mapping[str, str],
+    servers: Collection[str] = (),
 ) -> list[UrlSetting]:
     """What every consumer is told, by its container or by the files.
 
-    ``named`` are the variables and templates of the configured consumers;
-    where it is empty, ``found`` says who the consumers are. ``models`` are
+    ``named`` are the variables and templates of the configured consumers; where
+    it is empty, ``found`` says who the consumers are, and otherwise who uses a
+    server of the project beside them (``servers``), told by a file, say, which
+    an override cannot reach. ``models`` are
     those that the target is to have. The localhost of a browser is the machine
     that it runs on: nothing here can tell what answers there.
     """
     out: list[UrlSetting] = []
+    declared = bool(named)
     for name, templates in _variables(named, project, found).items():
         environment, source = _environment(project, containers, name)
-        addresses = [v for v, t in templates.items() if v in environment and re.search(r"\{(?:url|host)\}", t)]
-        consumer = found.consumer(name) if found else None
+        tellers = [v for v, t in templates.items() if v in environment and re.search(r"\{(?:url|host)\}", t)]
+        consumer = found.consumer(name) if found and not declared else None
         known = {s.name for s in consumer.settings} if consumer else set()
-        for variable in addresses:
+        for variable in tellers:
             template = templates[variable]
             # What discovery reads off the value only copies its faults; a configuration is somebody's word.
-            meant = template if found is None else ""
+            meant = template if declared else ""
             port = _partner(variable, template, templates, environment)
             value = environment[variable] or ""
-            wanted = models_of(variable, addresses, templates, environment, models)
+            wanted = models_of(variable, tellers, templates, environment, models)
             for one in _addresses(name, variable, value, template, source=source, meant=meant, port=port):
-                guess = {Sign.VALUE_GUESS} if found and variable not in known and is_openai(variable) else set()
+                guess = {Sign.VALUE_GUESS} if not declared and variable not in known and is_openai(variable) else set()
                 out.append(replace(one, models=wanted, marks=one.marks | guess, headers=_key(variable, environment)))
-        out += _fixed(name, found, models_of("", [""], templates, environment, models))
+        if not (declared and templates):  # a configuration that names variables says all of it
+            out += _fixed(name, found, models_of("", [""], templates, environment, models))
         out += _not_injected(name, templates, environment, dotenv)
-    if found is not None:
+        if declared and source == "container" and templates and not tellers:
+            out.append(_never_given(name, templates))
+    if found is not None and declared:
+        out += _beside(found, named, servers)
+    elif found is not None:
         out += _never_told(project, found, {s.consumer for s in out}, dotenv)
     browsers = {Sign.CLIENT_BROWSER, Sign.URL_LOOPBACK}
     return shared([s for s in out if not _no_provider(s, out) and not browsers <= s.marks])
@@ -170,6 +181,29 @@ def _environment(
     return ({k: (v or "").replace("$$", "$") for k, v in service.environment.items()} if service else {}), "compose"
 
 
+def _never_given(name: str, templates: Mapping[str, str]) -> UrlSetting:
+    """A declared consumer whose container was made without any variable that is to tell it."""
+    told = [v for v, t in templates.items() if re.search(r"\{(?:url|host)\}", t)] or list(templates)
+    return UrlSetting(name, told[0], "", None, marks=frozenset({Sign.VALUE_NEVER_GIVEN}), template=templates[told[0]])
+
+
+def _beside(found: Findings, named: Collection[str], servers: Collection[str]) -> list[UrlSetting]:
+    """What services that no override moves are told of a server of the project; a switch may take it from them."""
+    out: list[UrlSetting] = []
+    for consumer in found.consumers:
+        if consumer.service in named or consumer.role not in ("app", "gateway"):
+            continue
+        for setting in consumer.settings:
+            value = setting.value or ""
+            for address in addresses(value, whole=setting.kind == "env"):
+                if address.host in servers:
+                    text = value[address.start : address.end]
+                    place = "" if setting.kind in ("env", "env_file") else setting.name or setting.kind
+                    read = url_text.read(consumer.service, setting.name or setting.kind, text, source="compose")
+                    out += [replace(t, place=place, marks=t.marks - _OF_A_PATH) for t in read if t.url is not None]
+    return out
+
+
 def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[UrlSetting]:
     """Addresses in commands and files, which an override cannot reach and a probe can."""
     consumer = found.consumer(name) if found else None
@@ -190,7 +224,7 @@ def _fixed(name: str, found: Findings | None, models: tuple[str, ...]) -> list[U
                         t,
                         models=models,
                         place=place,
-                        marks=t.marks - {Sign.URL_ENDPOINT, Sign.URL_V1, Sign.URL_API, Sign.URL_OPENAI_BARE},
+                        marks=t.marks - _OF_A_PATH,
                     )
                     for t in url_text.read(name, setting.name or setting.kind, match[0], source="compose")
                 ]

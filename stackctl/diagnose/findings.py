@@ -127,7 +127,10 @@ def _settings(lines: Sequence[str], words: Words) -> tuple[str, ...]:
     out: list[str] = []
     for line in lines:
         head, value = line[: len(variable) + 4], line[len(variable) + 4 :]
-        if not variable or head != f"  {variable}: ":
+        if variable and head == f"  {variable}: " and value == words.get("value"):
+            if out[-1:] == ["environment:"]:
+                out.pop()
+        elif not variable or head != f"  {variable}: ":
             out.append(line)
         elif place or words.get("before") or words.get("after"):
             if out[-1:] == ["environment:"]:
@@ -145,25 +148,24 @@ def _secretless(value: str) -> str:
     return re.sub(r"//[^@/]*@", "//***@", value)
 
 
+def _order(finding: Finding) -> tuple[int, bool, int, bool]:
+    asked_about = finding.words.get("source") == "profile"
+    return SEVERITIES.index(finding.severity), not asked_about, finding.rank, finding.consumer is None
+
+
 def fold(findings: Sequence[Finding]) -> list[Finding]:
     """One list: errors before warnings, what is to be mended first on top, nothing twice.
 
+    What speaks against a target that was asked about comes before what is in force.
     A server's own trouble that already explains a consumer's is not said again.
     """
     seen: set[tuple[str, str | None]] = set()
     explained = {f.cause for f in findings if f.consumer is not None}
     kept = []
-    for finding in sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.rank, f.consumer is None)):
+    for finding in sorted(findings, key=_order):
         key = (finding.cause, finding.consumer)
         if key in seen or (finding.consumer is None and finding.cause in explained):
             continue
         seen.add(key)
         kept.append(finding)
     return kept
-
-
-def against(found: Sequence[Finding], *, target: bool) -> list[Finding]:
-    """The errors that speak against what is in force, or with ``target`` against the one that was asked about."""
-    errors = [f for f in found if f.severity == "error"]
-    mine = [f for f in errors if f.words.get("source") == "profile"] if target else errors
-    return mine or [f for f in errors if f.consumer is None]

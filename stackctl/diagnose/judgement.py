@@ -60,7 +60,24 @@ def _findings(scene: Scene, meant: Mapping[str, OllamaUrl], reaches: Mapping[tup
     for board in signs.of_project(scene):
         findings += finding_rules.of_service(board)
     findings += _unexplained(boards, reaches, findings)
-    return [_possible(f, scene) for f in finding_rules.fold(findings)]
+    return [_whose(_possible(f, scene), scene) for f in finding_rules.fold(findings)]
+
+
+def _whose(finding: Finding, scene: Scene) -> Finding:
+    """Say whose a container is that a remedy names and that is none of this project's."""
+    words = finding.words
+    meant = f"{words.get('target_container')}, {words.get('other')}, {words.get('rival')}, {words.get('rivals')}"
+    said = " ".join((finding.summary, finding.remedy.summary, *finding.remedy.commands))
+    owners = []
+    for container in scene.others:
+        if any(name in meant.split(", ") and name in said for name in (container.name, container.id[:12]) if name):
+            project = container.labels.get("com.docker.compose.project")
+            whose = f"of the project {project}" if project else "of no Compose project"
+            owners.append(f"{container.name} is a container {whose}")
+    if not owners:
+        return finding
+    remedy = replace(finding.remedy, summary=f"{finding.remedy.summary} ({'; '.join(owners)}.)")
+    return replace(finding, remedy=remedy)
 
 
 def _possible(finding: Finding, scene: Scene) -> Finding:

@@ -163,6 +163,8 @@ class Scene:
     registry: Mapping[str, str] = field(default_factory=dict)
     """What the registry of an absent image said instead of answering, by image."""
     volumes: tuple[str, ...] = ()
+    volume_owners: Mapping[str, str] = field(default_factory=dict)
+    """The Compose project that a volume was made for, where one is written on it."""
     processes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """How many processes run in a container, and how many may, where starting one more in it went wrong."""
     ollama_services: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class Words(TypedDict, total=False):
     driver: str
     env_file: str
     env_file_value: str
+    exit_code: str
     ext_servers: str
     foreign: str
     good: str
@@ -93,6 +94,7 @@ class Words(TypedDict, total=False):
     target_subnet_of: str
     target_url: str
     tls_error: str
+    told_by: str
     tool: str
     trust_variable: str
     unique: str
@@ -108,6 +110,7 @@ class Words(TypedDict, total=False):
     variable: str
     version: str
     volume: str
+    whose: str
     with_port: str
 
 
@@ -130,7 +133,7 @@ _OF_SERVICE = frozenset({"compose", "service", *DEFAULTS})
 ALWAYS: dict[Scope, frozenset[str]] = {
     "consumer": frozenset(
         {
-            *("consumer", "variable", "value", "url", "host", "port", "compose", "suffix", "place"),
+            *("consumer", "variable", "value", "url", "host", "port", "compose", "suffix", "place", "told_by"),
             *(
                 "good",
                 "container",

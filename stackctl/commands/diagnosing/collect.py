@@ -53,14 +53,15 @@ def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str
         servers = pool.submit(_servers, prober, scene)
         further = pool.submit(_further, prober, scene, questions.wants_second(scene, scene.seen, failing))
         logs = pool.submit(_missing_logs, session, scene)
-        volumes = pool.submit(session.engine.cli, ["volume", "ls", "--quiet"])
+        volumes = pool.submit(_volumes, session)
         present = pool.submit(_present_images, session, scene)
         scene = replace(
             scene,
             servers=servers.result(),
             further=further.result(),
             logs={**scene.logs, **logs.result()},
-            volumes=tuple(volumes.result().text.split()),
+            volumes=tuple(volumes.result()),
+            volume_owners={name: owner for name, owner in volumes.result().items() if owner},
             images=present.result()[0],
             registry=present.result()[1],
             host=host.result() if host else HostFacts(),
@@ -146,6 +147,13 @@ def _missing_logs(session: Session, scene: Scene) -> dict[str, str]:
         t.name for setting in scene.settings if (t := Case.of(scene, setting).target) is not None and t.name not in mine
     }
     return {name: session.engine.logs(name, tail=80)[-100_000:] for name in names}
+
+
+def _volumes(session: Session) -> dict[str, str]:
+    """Every volume of the engine, and the Compose project on its label."""
+    form = '{{.Name}}\t{{.Label "com.docker.compose.project"}}'
+    rows = session.engine.cli(["volume", "ls", "--format", form]).text.splitlines()
+    return {name: owner for name, _, owner in (row.strip().partition("\t") for row in rows) if name}
 
 
 _NO_REGISTRY = re.compile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.config.target import Target
+from stackctl.config.url import OllamaUrl
+from stackctl.diagnose import url_text
 from stackctl.diagnose.consumer_urls import url_settings
+from stackctl.diagnose.remedies import server_port
 from stackctl.diagnose.scene import UrlSetting
-from stackctl.diagnose.sign import Sign
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -26,25 +28,37 @@ def settings_of_consumers(
     stack: Stack | None,
     project: ComposeProject,
     containers: Sequence[Container],
-    found: Findings | None,
-    prepared: Prepared | None,
-    profile: str | None,
+    found: Findings,
+    models: Sequence[str],
+    *,
+    servers: Sequence[str],
 ) -> list[UrlSetting]:
-    """What every consumer is told, by its container or by the files; with ``--profile`` what it would be told too."""
+    """What every consumer is told, by its container or by the files; ``models`` are those of the target in force."""
     configured = stack.config if stack is not None else None
     settings = url_settings(
         project,
         containers,
         found,
         named={name: consumer.env for name, consumer in configured.consumers.items()} if configured else {},
-        models=prepared.target.models if prepared else configured.models if configured else (),
+        models=models or (configured.models if configured else ()),
         dotenv=_dotenv(session, project),
+        servers=servers,
     )
+    if stack is not None:
+        settings += _fixed(stack, project, {s.consumer for s in settings})
     # What stands in a command or a file is asked as it stands there, without credentials of ours.
-    settings = [one if one.place else _with_instance(session, stack, one) for one in settings]
-    if profile and prepared is not None:
-        settings += _would_be(session, stack, prepared)
-    return settings
+    return [one if one.place else _with_instance(session, stack, one) for one in settings]
+
+
+def _fixed(stack: Stack, project: ComposeProject, seen: Collection[str]) -> list[UrlSetting]:
+    """Consumers that are recorded as fixed, in a place that could not be read: they use the local server."""
+    local = stack.config.local.service
+    url = OllamaUrl("http", local, server_port(project.services.get(local)))
+    return [
+        UrlSetting(name, "fixed", str(url), url, source="compose", place=consumer.fixed)
+        for name, consumer in stack.config.consumers.items()
+        if consumer.fixed is not None and name not in seen and name in project.services
+    ]
 
 
 def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:
@@ -74,22 +88,20 @@ def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting) -
     return setting
 
 
-def _would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[UrlSetting]:
+def would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[UrlSetting]:
     """What each consumer would be told if the target asked about were in force."""
     out = []
     pinned = pinned_addresses(session, prepared.target)
     for consumer, url in prepared.override.told.items():
         name = prepared.target.name
         named = stack is not None and name in stack.config.instances
-        one = UrlSetting(
-            consumer,
-            f"instances.{name}.url" if named else "--profile",
-            str(url),
-            url,
-            source="profile",
+        (read,) = url_text.read(consumer, "url", str(url), source="profile")
+        one = replace(
+            read,
+            variable=f"instances.{name}.url" if named else "--profile",
+            url=url,
             addresses=pinned.get(url.host, ()),
             models=prepared.target.models,
-            marks=frozenset({Sign.CLIENT_NATIVE}),
             place="stackctl.yaml" if named else "the URL given",
         )
         out.append(_with_instance(session, stack, one))

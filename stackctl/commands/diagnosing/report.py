@@ -24,7 +24,7 @@ def outcome(found: Diagnosis, *, bundle: str = "", before: Sequence[Block] = ())
         blocks += _of_consumer(found, consumer)
     blocks += _of_nobody([f for f in found.findings if f.consumer is None])
     if stage is not None and not stage.consumers:
-        blocks.append(Line(f"no service of {found.project} is told an Ollama", "warn"))
+        blocks.append(Line(f"nobody was asked: no service of {found.project} is told an Ollama", "warn"))
     if bundle:
         blocks.append(Line(f"written: {bundle}", "ok"))
     errors = sum(f.severity == "error" for f in found.findings)
@@ -46,7 +46,7 @@ def document(found: Diagnosis) -> dict[str, object]:
     """The fields of ``stackctl.diagnose/1``."""
     stage = found.stage
     return {
-        "ok": found.ok,
+        "ok": found.ok and any(c.status == "passed" for c in found.checks),
         "project": found.project,
         "environment": stage.environment if stage else None,
         "profile": stage.profile if stage else None,

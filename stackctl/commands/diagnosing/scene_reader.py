@@ -12,7 +12,7 @@ from stackctl.commands.context.compose_files import FileReader, compose_files
 from stackctl.commands.context.compose_reading import active_services, blame, whole_config
 from stackctl.commands.context.project_loader import Stack, load_in_force, resolve_project
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.consumer_settings import settings_of_consumers
+from stackctl.commands.diagnosing.consumer_settings import settings_of_consumers, would_be
 from stackctl.commands.reconcile.prepare import Prepared, choose_profile, prepare
 from stackctl.config.target import passed_over, resolve
 from stackctl.config.url import OllamaUrl
@@ -65,8 +65,16 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         mine, others = _split(everything.result(), project.name)
         logs = pool.submit(_logs, session, mine)
         prepared, name = preparing.result()
-        found = _findings(session, call, project, stack)
-        settings = settings_of_consumers(session, stack, project, mine, found, prepared, profile)
+        found = _findings(session, call, project)
+        servers = _servers(project, stack, found)
+        models = prepared.target.models if prepared else ()
+        settings = settings_of_consumers(session, stack, project, mine, found, models, servers=servers)
+        if profile and prepared is not None:
+            settings += would_be(session, stack, prepared)
+        there = {c.service for c in mine}
+        settings = [
+            t for t in settings if t.consumer in there or t.consumer in services or _is_meant(project, t.consumer)
+        ]
         consumers = _chosen(services, settings, project)
         running = {c.service for c in mine if c.state == "running"}
         scene = Scene(
@@ -82,7 +90,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             warnings=warnings,
             dotenv=_dotenv(session, call),
             shell=session.variables,
-            ollama_services=_servers(project, stack, found),
+            ollama_services=servers,
             verified=state.url if state and state.verified else "",
             now=session.clock(),
         )
@@ -156,12 +164,16 @@ def _prepared(
         return None, name
 
 
-def _findings(session: Session, call: ComposeCall, project: ComposeProject, stack: Stack | None) -> Findings | None:
-    """Discovery, where no configuration names the consumers."""
-    if stack is not None and stack.config.consumers:
-        return None
+def _findings(session: Session, call: ComposeCall, project: ComposeProject) -> Findings:
+    """Discovery: who the consumers are, and who uses the project's server beside those that are configured."""
     source = Source(project, call.files, FileReader(session.files), str(session.directory), session.variables)
     return discover(source)
+
+
+def _is_meant(project: ComposeProject, service: str) -> bool:
+    """Whether ``up`` would make a container of it: its profile is on, and it is not scaled to none."""
+    raw = project.services[service].raw
+    return service in project.active and 0 not in (raw.get("scale"), (raw.get("deploy") or {}).get("replicas"))
 
 
 def _servers(project: ComposeProject, stack: Stack | None, found: Findings | None) -> tuple[str, ...]:

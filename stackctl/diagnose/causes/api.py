@@ -5,30 +5,6 @@ from stackctl.diagnose.sign import Sign
 
 ROWS = (
     Cause(
-        "different-instance-or-store",
-        "model",
-        (Sign.MODEL_MISSING, Sign.MODEL_ELSEWHERE, Sign.MODEL_IN_CONTAINER),
-        "{model} is not at {url}, and another Ollama of this machine ({other}) has it",
-        "Use that one, or one store for both.",
-        ("docker network connect {network} {other}", "environment:", "  {variable}: {other_url}"),
-    ),
-    Cause(
-        "different-instance-or-store",
-        "model",
-        (Sign.MODEL_MISSING, Sign.MODEL_ELSEWHERE),
-        "{model} is not at {url}, and another Ollama of this machine ({other}) has it",
-        "Use that one (it must listen on more than loopback), or one store for both.",
-        ("environment:", "  {variable}: {other_url}", "extra_hosts:", '  - "host.docker.internal:host-gateway"'),
-    ),
-    Cause(
-        "models-lost-new-volume",
-        "model",
-        (Sign.MODELS_NONE, Sign.STORE_OTHER_VOLUME),
-        "{target_container} has no models, and the volume {volume} of another project is there",
-        "Name the volume that holds them.",
-        ("volumes:", "  ollama_data: {{name: {volume}, external: true}}"),
-    ),
-    Cause(
         "model-name-mismatch",
         "model",
         (Sign.MODEL_MISSING, Sign.MODEL_NEAR),
@@ -117,6 +93,30 @@ ROWS = (
         "Pull again: it goes on where it was.",
         ("docker exec {target_container} ollama pull {model}",),
         evidence=(Sign.LOG_PULL_INTERRUPTED,),
+    ),
+    Cause(
+        "different-instance-or-store",
+        "model",
+        (Sign.MODEL_MISSING, Sign.MODEL_ELSEWHERE, Sign.MODEL_IN_CONTAINER),
+        "{model} is not at {url}, and another Ollama of this machine ({other}) has it",
+        "Use that one, or one store for both.",
+        ("docker network connect {network} {other}", "environment:", "  {variable}: {other_url}"),
+    ),
+    Cause(
+        "different-instance-or-store",
+        "model",
+        (Sign.MODEL_MISSING, Sign.MODEL_ELSEWHERE),
+        "{model} is not at {url}, and another Ollama of this machine ({other}) has it",
+        "Use that one (it must listen on more than loopback), or one store for both.",
+        ("environment:", "  {variable}: {other_url}", "extra_hosts:", '  - "host.docker.internal:host-gateway"'),
+    ),
+    Cause(
+        "models-lost-new-volume",
+        "model",
+        (Sign.MODEL_MISSING, Sign.MODELS_NONE, Sign.STORE_OTHER_VOLUME),
+        "{target_container} has no models, and the volume {volume} is there, {whose}",
+        "If it holds them ({volume} is {whose}), name it; otherwise pull them.",
+        ("volumes:", "  ollama_data: {{name: {volume}, external: true}}"),
     ),
     Cause(
         "model-not-pulled",

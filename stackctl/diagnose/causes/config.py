@@ -109,6 +109,14 @@ ROWS = (
     Cause(
         "restart-instead-of-recreate",
         "config",
+        (Sign.VALUE_NEVER_GIVEN,),
+        "{consumer} is to be told its Ollama by {variable}, and its container was made without that variable",
+        "Let stackctl bring it up with what stackctl.yaml says.",
+        ("stackctl up",),
+    ),
+    Cause(
+        "restart-instead-of-recreate",
+        "config",
         (Sign.VALUE_STALE, _FAILS),
         "{consumer} still has the {variable} that it was created with; the files say otherwise now",
         "`docker compose restart` does not read the files again; `up -d` recreates.",

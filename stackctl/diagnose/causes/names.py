@@ -5,6 +5,19 @@ from stackctl.diagnose.sign import Sign
 
 ROWS = (
     Cause(
+        "service-stopped-name-vanishes",
+        "name",
+        (Sign.NAMED_SWITCHED_OFF, (Sign.NAME_FAILED, Sign.CONNECT_BAD, Sign.PROBE_UNABLE)),
+        "{consumer} is cut off: it is told {url} by {told_by}, and the last switch took that server away",
+        "Switch back; or let the gateway take over the name {host}, so that {consumer} follows every switch.",
+        (
+            "stackctl switch local",
+            "# or in stackctl.yaml, then `stackctl up`:",
+            "gateway: true",
+            "consumers: {{{consumer}: {{}}}}",
+        ),
+    ),
+    Cause(
         "network-none",
         "name",
         (Sign.NET_NONE,),

@@ -10,6 +10,7 @@ from stackctl.config.url import HOST_ALIAS
 from stackctl.diagnose import http_reply as http
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
+from stackctl.ports import Container
 
 
 def read(case: Case, board: Board) -> None:
@@ -63,6 +64,7 @@ def _elsewhere(case: Case, board: Board, model: str) -> None:
     """The same model on another Ollama of this machine: in a container, else of the host."""
     having = [w for w, m in case.scene.host.models.items() if http.full_name(model) in {http.full_name(n) for n in m}]
     owners = {where: case.scene.owner_of(where.rpartition(":")[0].strip("[]")) for where in having}
+    having = [where for where in having if _is_tied(case, owners[where])]
     where = next(iter(sorted(having, key=lambda w: owners[w] is None)), "")
     owner, port = owners.get(where), where.rpartition(":")[2]
     if owner is not None:
@@ -72,6 +74,16 @@ def _elsewhere(case: Case, board: Board, model: str) -> None:
     elif where:
         line = f"{model} is on the Ollama at {where} of this machine"
         board.note(Sign.MODEL_ELSEWHERE, line, other=where, other_url=f"http://{HOST_ALIAS}:{port}")
+
+
+def _is_tied(case: Case, owner: Container | None) -> bool:
+    """Whether a server is of the host, of this project or on a network of the consumer.
+
+    What another Compose project runs for itself tells nothing.
+    """
+    if owner is None or not owner.labels.get("com.docker.compose.project"):
+        return True
+    return owner.id in {c.id for c in case.scene.containers} or bool(case.attached & set(owner.networks))
 
 
 def _shown(case: Case, board: Board) -> None:

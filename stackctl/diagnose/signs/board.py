@@ -143,9 +143,21 @@ class Case:
         if self.setting.url.ip is not None:
             owner = self.scene.owner_of(self.host)
             return [owner] if owner else []
+        return sorted(self.bearers, key=lambda c: c.state != "running")
+
+    @property
+    def bearers(self) -> list[Container]:
+        """Containers that the name can mean: the project's own; else those on a network of the consumer; else any.
+
+        Another project's container of the same name is no evidence where this
+        project has one, or only the name of a service.
+        """
         found = self.scene.named(self.host)
         mine = {c.id for c in self.scene.containers}
-        return sorted(found, key=lambda c: (c.state != "running", c.id not in mine))
+        own = [c for c in found if c.id in mine]
+        if own or self.host in self.scene.project.services:
+            return own
+        return [c for c in found if self.attached & set(c.networks)] or found
 
     @property
     def target(self) -> Container | None:

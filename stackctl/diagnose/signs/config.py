@@ -34,12 +34,16 @@ def read(case: Case, board: Board) -> None:
             "suffix": setting.suffix,
             "origin": f"{setting.url.scheme}://{setting.url.netloc}" if setting.url else "",
             "place": setting.place,
+            "told_by": setting.place or setting.variable,
             "source": setting.source,
             "port_variable": setting.port_variable,
         }
     )
     if case.container is not None and case.container.state != "running":
         board.remark(f"the container {case.container.name} is {case.container.state}")
+    if Sign.VALUE_NEVER_GIVEN in setting.marks and case.container is not None:
+        line = f"the running container {case.container.name} has no {setting.variable}"
+        board.note(Sign.VALUE_NEVER_GIVEN, line)
     if case.on_host_network:
         board.note(Sign.NET_HOST)
     if case.network_mode == "none":
@@ -144,7 +148,7 @@ def _names(case: Case, board: Board) -> None:
         pages = [v for k, v in case.environment.items() if _PAGE.match(k) and v.startswith("https://")]
         if case.setting.url.scheme == "http" and Sign.URL_LOOPBACK not in case.setting.marks and pages:
             board.note(Sign.PAGE_HTTPS, f"the page is {pages[0]}", page=pages[0])
-        known = case.scene.named(case.host) or case.host == "host.docker.internal"
+        known = case.bearers or case.host == "host.docker.internal"
         if known or Sign.URL_SINGLE_LABEL in case.setting.marks:
             board.note(
                 Sign.BROWSER_CANNOT,

@@ -46,6 +46,7 @@ def read(case: Case, board: Board) -> None:
             _pullers(case, board)
     if case.container is not None:
         of_container(case.scene, case.container, board, "own")
+        _ended(case, case.container, board)
     elif case.service is not None:
         _creatable(case.scene, case.service, board, "own")
     named = case.scene.project.services.get(case.host)
@@ -57,6 +58,24 @@ def read(case: Case, board: Board) -> None:
     cramped = any("thread" in x or "fork" in x or "Resource temporarily unavailable" in x for x in limits)
     if cramped or _pids_full(files) or (counted and counted[0] >= counted[1] - 1):
         board.note(Sign.PIDS_FULL, f"{case.setting.consumer} is at its limit of processes")
+
+
+STOPPED = frozenset({0, 130, 137, 143})
+"""Exit codes of what was done, or was told to end."""
+
+
+def _ended(case: Case, container: Container, board: Board) -> None:
+    """A consumer that ended by itself, and whether its log says that its Ollama was the reason."""
+    loops = Sign.OWN_LOOPS in board.on
+    if not loops and (container.state not in ("exited", "dead") or container.exit_code in STOPPED):
+        return
+    log = case.scene.logs.get(container.name, "")
+    last = logs.last_lines(log)
+    ended = f"{container.name} ended with exit code {container.exit_code}"
+    if logs.failed_towards(log, {case.host, *(c.address for c in case.aim.connected)}, case.port):
+        board.note(Sign.OWN_LOG_OLLAMA, f"{ended}; its log ends: {last}")
+    elif not loops:
+        board.note(Sign.OWN_ENDED, f"{ended}; its log ends: {last or '(nothing)'}", exit_code=str(container.exit_code))
 
 
 def _pullers(case: Case, board: Board) -> None:
@@ -245,16 +264,34 @@ def _store(scene: Scene, container: Container, board: Board) -> None:
     for path, (free, total) in (seen.space if seen else {}).items():
         if total and (free < 64 << 20 or free / total < 0.01):
             board.note(Sign.STORE_FULL, f"{path} in {container.name} has {free >> 20} of {total >> 20} MiB free")
-    keys = {v.removeprefix(f"{scene.project.name}_") for v in mine}
-    others = [
-        v for v in scene.volumes if v not in mine and ("ollama" in v.lower() or any(v.endswith(f"_{k}") for k in keys))
-    ]
-    if others:
+    before = _earlier_store(scene, mine)
+    if before:
+        owner = scene.volume_owners.get(before)
+        whose = f"of the project {owner}, which has no container any more" if owner else "which no container uses"
         board.note(
             Sign.STORE_OTHER_VOLUME,
-            f"the volume {others[0]} is there, {container.name} uses {', '.join(sorted(mine)) or 'none'}",
-            volume=others[0],
+            f"the volume {before} is there, {whose}; {container.name} uses {', '.join(sorted(mine)) or 'none'}",
+            volume=before,
+            whose=whose,
         )
+
+
+def _earlier_store(scene: Scene, mine: set[str]) -> str:
+    """A volume that this store may have had before: of its name, or of this project, and nobody else's by now."""
+    project = scene.project.name
+    keys = {v.removeprefix(f"{project}_") for v in mine}
+    used = {
+        str(m.get("Name")) for c in scene.everything for m in c.raw.get("Mounts") or [] if m.get("Type") == "volume"
+    }
+    alive = {c.labels.get("com.docker.compose.project") for c in scene.others}
+    for volume in scene.volumes:
+        owner = scene.volume_owners.get(volume, "")
+        if volume in used or volume in mine or owner in alive - {None}:
+            continue
+        named = any(re.search(rf"(?:^|[_-]){re.escape(k)}(?:$|[_-])", volume) for k in keys if k)
+        if named or ("ollama" in volume.lower() and (owner == project or volume.startswith(f"{project}_"))):
+            return volume
+    return ""
 
 
 def _creatable(scene: Scene, service: Service, board: Board, who: Role) -> None:

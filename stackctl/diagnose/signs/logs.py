@@ -200,6 +200,11 @@ def _stale_upstream(case: Case, board: Board) -> None:
             )
 
 
+def last_lines(text: str) -> str:
+    """The end of a log, as evidence."""
+    return " / ".join(_shown(line) for line in text.splitlines()[-3:] if line.strip())
+
+
 def failed_towards(text: str, hosts: Collection[str], port: int) -> bool:
     """Whether a log holds a call to one of these names or addresses, and this port, that failed."""
     for line in text.splitlines():

@@ -9,6 +9,7 @@ import re
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 from stackctl.ports import Container
+from stackctl.project.localollama import OFF_PROFILE
 
 
 def read(case: Case, board: Board) -> None:
@@ -165,7 +166,10 @@ def _families(case: Case, board: Board) -> None:
 
 
 def _running_named(case: Case) -> list[Container]:
-    return [c for c in case.scene.named(case.host) if c.state == "running"]
+    """Who runs under this name where the consumer can know it: in its project, or on a network of its own."""
+    mine = {c.id for c in case.scene.containers}
+    running = [c for c in case.bearers if c.state == "running"]
+    return [c for c in running if c.id in mine or case.attached & set(c.networks)]
 
 
 def _collision(case: Case, board: Board) -> None:
@@ -223,13 +227,21 @@ def _who(case: Case, board: Board) -> None:
     """Who bears the name on this engine, and does the consumer share a network with them?"""
     if case.setting.url is None or case.setting.url.ip is not None:
         return
-    candidates = case.scene.named(case.host)
+    candidates = case.bearers
     service = case.scene.project.services.get(case.host)
     if service is not None:
         board.note(Sign.NAMED_SERVICE, target_service=service.name)
         if service.name not in case.scene.project.active and not any(
             c.service == service.name and c.state == "running" for c in case.scene.containers
         ):
+            if OFF_PROFILE in service.profiles:
+                board.note(
+                    Sign.NAMED_SWITCHED_OFF,
+                    f"a switch took {service.name} away; this project uses "
+                    f"{case.scene.verified or 'another server'} now",
+                    target_service=service.name,
+                )
+                return
             board.note(
                 Sign.NAMED_PROFILE_OFF,
                 f"the service {service.name} belongs to the profile {', '.join(service.profiles)}, which is off",
