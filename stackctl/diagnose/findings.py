@@ -11,6 +11,7 @@ from stackctl.diagnose.causes import table
 from stackctl.diagnose.causes.model import Cause, Severity, either
 from stackctl.diagnose.signs.board import Board
 from stackctl.diagnose.words import DEFAULTS, Words
+from stackctl.redaction import without_credentials
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """Gravest first. What is of ``info`` may be right as it is: it is said, and never repaired by itself."""
@@ -103,7 +104,7 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
     if not lines:
         variable, value = words.get("variable"), words.get("value")
         lines = (
-            [f"{variable}={_secretless(value or '')} in {consumer}"]
+            [f"{variable}={without_credentials(value or '')} in {consumer}"]
             if variable
             else ["seen in the project's configuration"]
         )
@@ -142,10 +143,6 @@ def _settings(lines: Sequence[str], words: Words) -> tuple[str, ...]:
         else:
             out.append(line)
     return tuple(out)
-
-
-def _secretless(value: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", value)
 
 
 def _order(finding: Finding) -> tuple[int, bool, int, bool]:

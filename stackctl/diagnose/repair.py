@@ -16,6 +16,7 @@ from stackctl.diagnose.embedded import holds_secret
 from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
 from stackctl.project.yamltext import Text
+from stackctl.redaction import without_credentials
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RepairCase:
         }
         if HOST_ALIAS in value:
             own["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
-        said = ", ".join(f"{n}={bare(v)}" for n, v in setting.items())
+        said = ", ".join(f"{n}={without_credentials(v)}" for n, v in setting.items())
         return Repair(f"set {said} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
 
     def serve(self, environment: Mapping[str, str]) -> Repair | None:
@@ -98,8 +99,3 @@ class RepairCase:
     def change(self, service: str, says: str, **keys: Any) -> Repair | None:
         """Set or reset keys of a service."""
         return Repair(says, {service: keys}, recreate=(service,)) if service in self.scene.project.services else None
-
-
-def bare(value: str) -> str:
-    """The value without credentials."""
-    return re.sub(r"//[^@/]*@", "//***@", value)

@@ -10,6 +10,7 @@ from stackctl.diagnose.http_reply import HttpReply
 from stackctl.diagnose.proxyrules import chosen
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
+from stackctl.redaction import without_credentials
 
 _STATUSES = {
     400: Sign.STATUS_400,
@@ -85,7 +86,7 @@ def _proxy(case: Case, board: Board) -> None:
         return
     board.note(
         Sign.PROXY_APPLIES,
-        f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.setting.consumer}",
+        f"{proxy.variable}={without_credentials(proxy.value)} applies to {url} in {case.setting.consumer}",
         proxy=f"{proxy.host}:{proxy.port}",
         proxy_variable=proxy.variable,
     )
@@ -125,10 +126,6 @@ def _proxy(case: Case, board: Board) -> None:
             board.note(Sign.PROXY_SSRF, "the proxy is one against SSRF")
     else:
         board.note(Sign.PROXY_WORKS)
-
-
-def _masked(value: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", value)
 
 
 def _status(case: Case, board: Board, reply: HttpReply, root: HttpReply, answer: Answered) -> None:
