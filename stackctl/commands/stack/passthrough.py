@@ -43,8 +43,8 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     """
     state, stack = load_in_force(session)
     verb = _verb(arguments)
-    project = state.project if state else None
-    stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))
+    if state is not None and state.project == session.project_name:  # else the files say it, and Compose reads them
+        stack = replace(stack, call=replace(stack.call, project=stack.call.project or state.project))
     if verb in CHANGES:
         with workspace(session, f"compose {verb}"):
             if unfinished(session):
