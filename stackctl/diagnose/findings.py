@@ -156,12 +156,18 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
     What speaks against a target that was asked about comes before what is in force.
     A server's own trouble that already explains a consumer's is not said again.
     """
-    seen: set[tuple[str, str | None]] = set()
-    explained = {f.cause for f in findings if f.consumer is not None}
+    seen: set[tuple[str, str | None, str]] = set()
+    explained = {
+        (f.cause, name)
+        for f in findings
+        if f.consumer is not None
+        for name in (f.consumer, f.words.get("service"), f.words.get("target_service"))
+    }
     kept = []
     for finding in sorted(findings, key=_order):
-        key = (finding.cause, finding.consumer)
-        if key in seen or (finding.consumer is None and finding.cause in explained):
+        service = finding.words.get("target_service", "") if finding.consumer is None else ""
+        key = (finding.cause, finding.consumer, service)
+        if key in seen or (finding.consumer is None and (finding.cause, service) in explained):
             continue
         seen.add(key)
         kept.append(finding)

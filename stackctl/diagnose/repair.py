@@ -67,6 +67,14 @@ class RepairCase:
         service = self.word("service")
         return service if service in self.scene.project.services else next(iter(self.scene.ollama_services), "")
 
+    @property
+    def names_at(self) -> str:
+        """The service whose `extra_hosts` count for the consumer: the one whose network it shares, where it does."""
+        project = self.scene.project
+        owner = project.network_owner(self.consumer) if self.consumer in project.services else self.consumer
+        service = project.services.get(owner)
+        return "" if service is not None and service.network_mode.startswith("container:") else owner
+
     def tell(self, key: str, *, variable: str = "", more: Mapping[str, Any] | None = None) -> Repair | None:
         """Tell the consumer another value of its variable."""
         value = self.word(key)
@@ -83,10 +91,13 @@ class RepairCase:
             "environment": {n: Text(v.replace("$", "$$")) for n, v in setting.items()},
             **(more or {}),
         }
+        services = {self.consumer: own}
         if HOST_ALIAS in value:
-            own["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
+            if not self.names_at:
+                return None
+            services[self.names_at] = {**services.get(self.names_at, {}), "extra_hosts": [f"{HOST_ALIAS}:host-gateway"]}
         said = ", ".join(f"{n}={without_credentials(v)}" for n, v in setting.items())
-        return Repair(f"set {said} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
+        return Repair(f"set {said} for {self.consumer}", services, recreate=tuple(services))
 
     def serve(self, environment: Mapping[str, str]) -> Repair | None:
         """Set variables of the Ollama service."""

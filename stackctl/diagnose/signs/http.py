@@ -142,6 +142,10 @@ def _status(case: Case, board: Board, reply: HttpReply, root: HttpReply, answer:
         board.note(Sign.ANSWER_HTML, f"{line}: a page, not an API")
     _denied(case, board, reply, line)
     _from_a_proxy(board, reply, line, answer)
+    if said := re.match(
+        r"stackctl gateway: (?:no Ollama of )?(\S+) (?:can(?:not)? be|broke off|said nothing)", reply.error
+    ):
+        board.note(Sign.GATEWAY_OURS, f"the gateway answers {status}: {reply.error[:120]}", upstream=said[1])
     if status == 503 and "busy" in reply.error:
         board.note(Sign.HTTP_503_BUSY, f"{line}: {reply.error[:80]}")
     if status == 200 and http.model_names(reply) is None:
