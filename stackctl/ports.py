@@ -300,6 +300,19 @@ class Engine(Protocol):
         """Any other ``docker ARGUMENTS`` on this engine; for reading what has no method of its own."""
 
 
+@dataclass(frozen=True)
+class StoreLocation:
+    """Where an Ollama's models are on the engine.
+
+    ``mount`` is ``--volumes-from CONTAINER`` or ``--volume NAME:/PATH`` as two arguments of ``docker run``, ``path``
+    the store's directory inside, ``image`` one on the engine that has ``sh`` and ``tar``.
+    """
+
+    mount: tuple[str, str]
+    path: str
+    image: str
+
+
 class Files(Protocol):
     """The state directory and the files around it. Writes are atomic, mode 0600, with fsync."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+
+from stackctl.adapters.clientsettings import client_settings
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -27,8 +28,7 @@ def socket_path(context: str | None) -> str | None:
 
 
 def _current_context() -> str:
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        return str(json.loads((folder / "config.json").read_bytes()).get("currentContext") or "")
+        return str(json.loads((client_settings() / "config.json").read_bytes()).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from stackctl.adapters import procfs
+from stackctl.adapters.clientsettings import client_settings
 from stackctl.adapters.host import SystemHost
+from stackctl.adapters.hostnames import SystemNames
 from stackctl.adapters.ollamahost import unit_files
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.scene import HostFacts, HostTry, ListeningSocket
@@ -76,7 +78,7 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
             binary_time=next((t for p in _BINARIES if (t := _mtime(p))), None),
             process_environment=_process_environment(running.values()),
             daemon=_daemon(running.values()),
-            client_config=_json(str(Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json")),
+            client_config=_json(str(client_settings() / "config.json")),
             kernel=os.uname().release,
             boot_time=_boot_time(),
             devices=tuple(
@@ -183,11 +185,7 @@ def _neighbours() -> dict[str, str]:
 
 
 def _resolve(name: str) -> tuple[str, ...]:
-    try:
-        rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return ()
-    return tuple(dict.fromkeys(str(r[4][0]) for r in sorted(rows, key=lambda r: r[0] != socket.AF_INET)))
+    return tuple(SystemNames().resolve(name))
 
 
 def _try(address: str, port: int) -> HostTry:

@@ -17,11 +17,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.adapters import process
 from stackctl.errors import ExpectedFailure
+from stackctl.ports import StoreLocation
 from stackctl.waiting import until
 
 PIPE_SIZE = 1 << 20
@@ -81,23 +81,11 @@ exec 4<&0
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a store is: what to mount, the path of the store inside, and an image on the engine that has sh and tar.
-
-    ``mount`` is ``--volumes-from CONTAINER`` or ``--volume NAME:/PATH`` as two words.
-    """
-
-    mount: tuple[str, str]
-    path: str
-    image: str
-
-
 class ModelStore:
     """One store. ``near``: the engine shares this machine's file system, so that a named pipe works."""
 
-    def __init__(self, docker: Sequence[str], place: Place, *, near: bool) -> None:
-        self._docker, self._place, self._near = list(docker), place, near
+    def __init__(self, docker: Sequence[str], location: StoreLocation, *, near: bool) -> None:
+        self._docker, self._location, self._near = list(docker), location, near
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[memoryview], int]]:
@@ -135,7 +123,7 @@ class ModelStore:
                 helper.end([*self._docker, "rm", "--force", name])
 
     def _argv(self, name: str, script: str, fifo: Path | None, mode: str) -> list[str]:
-        flag, source = self._place.mount
+        flag, source = self._location.mount
         if mode == "r":
             source += ":ro"
         argv = [*self._docker, "run", "--rm", "--name", name, "--pull", "never", "--log-driver", "none"]
@@ -145,7 +133,7 @@ class ModelStore:
             argv += ["--volume", f"{fifo.parent}:/stackctl-pipe", "--env", f"{variable}=/stackctl-pipe/pipe"]
         elif mode == "w":
             argv += ["--interactive"]
-        return [*argv, "--entrypoint", "sh", self._place.image, "-c", script, "sh", self._place.path]
+        return [*argv, "--entrypoint", "sh", self._location.image, "-c", script, "sh", self._location.path]
 
 
 class _Helper:

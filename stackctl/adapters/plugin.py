@@ -16,6 +16,8 @@ import json
 import os
 from pathlib import Path
 
+from stackctl.adapters.clientsettings import client_settings
+
 STARTED_BY = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"
 NAME = "docker-compose"
 PLACES = (
@@ -33,25 +35,18 @@ def find(client: str) -> str | None:
     if not _is_program(Path(client)):
         return None
     try:
-        kept = json.loads((_settings() / "config.json").read_bytes())
+        kept = json.loads((client_settings() / "config.json").read_bytes())
     except FileNotFoundError:
         kept = {}
     except (OSError, ValueError):
         return None
     if not isinstance(kept, dict) or any(kept.get(name) for name in _ABOUT_PLUGINS):
         return None
-    for candidate in _candidates():
+    for place in (client_settings() / "cli-plugins", *map(Path, PLACES)):
+        candidate = place / NAME
         if candidate.exists():
             return str(candidate) if _is_program(candidate) else None
     return None
-
-
-def _settings() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-
-
-def _candidates() -> list[Path]:
-    return [place / NAME for place in (_settings() / "cli-plugins", *map(Path, PLACES))]
 
 
 def _is_program(path: Path) -> bool:

@@ -100,10 +100,6 @@ class LazyGroup(TyperGroup):
 
         return overview(SECTIONS, VERBS, OPTIONS, _EXAMPLES)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write :meth:`get_help`."""
-        formatter.write(self.get_help(ctx))
-
 
 app = typer.Typer(
     cls=LazyGroup,

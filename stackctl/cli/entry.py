@@ -29,9 +29,7 @@ def main() -> None:
 
         sys.stdout.write(f"stackctl {__version__}\n")
         return
-    # What is loaded stays; by default Python looks through all of it again for every 700 objects more.
-    gc.set_threshold(50_000, 20, 20)
-    # What is loaded stays; by default Python looks through all of it again for every 700 objects more.
+    # The loaded modules stay for the whole run; by default Python scans all of their objects again and again.
     gc.set_threshold(50_000, 20, 20)
     try:
         from stackctl.cli.boundary import run  # noqa: PLC0415

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import typer
 
-from stackctl.cli.wiring import present, session
+from stackctl.cli.wiring import present, session, watching
 
 verb = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="The Ollama servers in stackctl.yaml."
@@ -78,17 +79,12 @@ def check(
     interval: float = typer.Option(5.0, "--interval", help="Seconds between two rounds of --watch", min=0.5),
 ) -> None:
     """Ask all at once how they are: state, latency, version, models in memory."""
-    from stackctl.cli import ollama_ways as ways  # noqa: PLC0415
     from stackctl.commands.servers import instances  # noqa: PLC0415
 
     here = session(ctx)
     if watch:
-        ways.watch(
-            ctx,
-            lambda wait: instances.watch_instances(here, names or [], wait, service=service),
-            interval,
-        )
-        return
+        with closing(instances.watch_instances(here, names or [], service=service)) as rounds:
+            watching(ctx, rounds.__next__, interval)
     present(ctx, instances.check_instances(here, names or [], service=service))
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from stackctl.cli.wiring import present, session
+
+if TYPE_CHECKING:
+    from stackctl.commands.context.session import Session
+    from stackctl.commands.servers.models_backup import Store
+    from stackctl.ports import StoreLocation
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Models on all instances.")
 
@@ -87,11 +95,10 @@ def backup(
 ) -> None:
     """The local Ollama's models to a file, compressed and with a manifest of digests."""
     from stackctl.adapters import backupfile  # noqa: PLC0415
-    from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
     from stackctl.commands.servers.models_backup import backup as command  # noqa: PLC0415
 
     here = session(ctx)
-    present(ctx, command(here, Path(file).absolute(), models or [], model_store(here), backupfile, yes=yes))
+    present(ctx, command(here, Path(file).absolute(), models or [], _stores(here), backupfile, yes=yes))
 
 
 @verb.command("restore", epilog="Examples:  stackctl models restore models.tar.zst   ·   … --list")
@@ -102,7 +109,6 @@ def restore(
 ) -> None:
     """A backup into the local Ollama, running or fresh; all of it or nothing."""
     from stackctl.adapters import backupfile  # noqa: PLC0415
-    from stackctl.cli.ollama_ways import model_store  # noqa: PLC0415
     from stackctl.commands.servers import models_backup  # noqa: PLC0415
 
     path = Path(file).absolute()
@@ -110,4 +116,14 @@ def restore(
         present(ctx, models_backup.contents_of(path, backupfile))
         return
     here = session(ctx)
-    present(ctx, models_backup.restore(here, path, model_store(here), backupfile))
+    present(ctx, models_backup.restore(here, path, _stores(here), backupfile))
+
+
+def _stores(session: Session) -> Callable[[StoreLocation], Store]:
+    """Opens model stores of this session's engine."""
+    from stackctl.adapters.modelstore import ModelStore  # noqa: PLC0415
+
+    engine: Any = session.engine
+    # A named pipe reaches neither another machine nor a virtual one.
+    near = engine.is_local and not engine.is_desktop and sys.platform == "linux"
+    return lambda location: ModelStore(engine.client_argv(), location, near=near)

@@ -44,11 +44,6 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 def session(ctx: typer.Context) -> Session:
     """A session over the real world, for the directory and options of this run."""
-    return session_of(settings_of(ctx))
-
-
-def session_of(settings: Settings) -> Session:
-    """The same from the options themselves; typer need not be there yet."""
     from stackctl.adapters.docker import DockerEngine  # noqa: PLC0415
     from stackctl.adapters.files import LocalFiles  # noqa: PLC0415
     from stackctl.adapters.hostnames import SystemNames  # noqa: PLC0415
@@ -56,6 +51,7 @@ def session_of(settings: Settings) -> Session:
     from stackctl.commands.context.session import Session  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
+    settings = settings_of(ctx)
     console = console_of(settings)
     try:
         directory = Path(os.path.normpath(_here() / Path(settings.directory).expanduser()))
@@ -112,18 +108,14 @@ def present(ctx: typer.Context, outcome: Outcome) -> None:
         raise typer.Exit(code)
 
 
-def one_document_only(settings: Settings) -> None:
-    """Refuse ``--watch`` with ``--json``."""
-    from stackctl.errors import UsageError  # noqa: PLC0415
-
-    if settings.json:
-        raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
-
-
 def watching(ctx: typer.Context, look: Callable[[], Outcome], interval: float) -> NoReturn:
     """Show an outcome again and again, in place in a terminal, until Ctrl-C."""
-    one_document_only(settings_of(ctx))
-    console = console_of(settings_of(ctx))
+    from stackctl.errors import UsageError  # noqa: PLC0415
+
+    settings = settings_of(ctx)
+    if settings.json:
+        raise UsageError("--watch does not go with --json, which is one document", hint="leave one of them out")
+    console = console_of(settings)
     while True:
         outcome = look()
         console.clear()

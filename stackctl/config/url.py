@@ -45,7 +45,28 @@ class OllamaUrl:
     @classmethod
     def parse(cls, text: str) -> OllamaUrl:
         """Parse ``text``; raise :class:`UrlError` with the corrected URL where it is no base URL of an Ollama."""
-        return _parse(text)
+        _refuse_odd_characters(text)
+        scheme, rest = _split_scheme(text)
+        try:
+            parts = urlsplit(text)
+            host = parts.hostname or ""
+        except ValueError as error:
+            raise UrlError(f"the URL cannot be read ({error})") from None
+        if parts.username is not None or parts.password is not None:
+            bare = f"{scheme}://{rest.rsplit('@', 1)[-1] if '/' not in rest.split('@')[0] else rest}"
+            raise UrlError(
+                "the URL holds credentials; they belong in `auth:` as a ${NAME}",
+                _corrected(bare),
+            )
+        _refuse_host(host)
+        port = _port(parts.netloc, text)
+        if parts.query or parts.fragment or text.endswith(("?", "#")):
+            raise UrlError(
+                "the URL has a query or a fragment",
+                _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0]),
+            )
+        prefix = _prefix(parts.path, f"{scheme}://{parts.netloc}")
+        return cls(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], prefix)
 
     @property
     def netloc(self) -> str:
@@ -81,30 +102,6 @@ class OllamaUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}{self.prefix}"
-
-
-def _parse(text: str) -> OllamaUrl:
-    _refuse_odd_characters(text)
-    scheme, rest = _split_scheme(text)
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-    except ValueError as error:
-        raise UrlError(f"the URL cannot be read ({error})") from None
-    if parts.username is not None or parts.password is not None:
-        bare = f"{scheme}://{rest.rsplit('@', 1)[-1] if '/' not in rest.split('@')[0] else rest}"
-        raise UrlError(
-            "the URL holds credentials; they belong in `auth:` as a ${NAME}",
-            _corrected(bare),
-        )
-    _refuse_host(host)
-    port = _port(parts.netloc, text)
-    if parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise UrlError(
-            "the URL has a query or a fragment", _corrected(text.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
-        )
-    prefix = _prefix(parts.path, f"{scheme}://{parts.netloc}")
-    return OllamaUrl(scheme.lower(), host, port or {"http": 80, "https": 443}[scheme.lower()], prefix)
 
 
 def _refuse_odd_characters(text: str) -> None:
@@ -195,7 +192,7 @@ def _corrected(candidate: str) -> str:
     """The candidate if it passes, itself corrected where one more step mends it, else nothing."""
     for _ in range(4):
         try:
-            return str(_parse(candidate))
+            return str(OllamaUrl.parse(candidate))
         except UrlError as error:
             if not error.corrected or error.corrected == candidate:
                 return ""

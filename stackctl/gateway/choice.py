@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from stackctl.gateway.instance import backend_name, server_name, undo_rules
 from stackctl.gateway.names import TRIED_HEADER
 from stackctl.gateway.quoting import error_body
-from stackctl.gateway.sockets import socket_of
 from stackctl.gateway.upstream import Group, Upstream
 
 
@@ -26,7 +25,7 @@ def again(group: Group) -> Iterator[str]:
     """The frontend for requests that an instance could not take: one socket for each, so that it knows whose."""
     yield "frontend again"
     for number, u in enumerate(group.all, 1):
-        yield f"    bind unix@{socket_of(u)} id {number}"
+        yield f"    bind unix@{u.socket} id {number}"
     for number, u in enumerate(group.all, 1):
         yield f"    http-request add-header {TRIED_HEADER} {u.slug} if {{ so_id {number} }}"
         for action in undo_rules(u):

@@ -26,7 +26,8 @@ from stackctl.gateway.names import CONFIGURATION_MARK, IMAGE_HOME, IMAGE_PUBLIC,
 from stackctl.ports import Completed
 
 APPLY_TIMEOUT = 30.0
-REFUSED, NOT_ARRIVED = 3, 4
+REFUSED = 3
+"""Exit code of :func:`apply_argv` where HAProxy refuses the configuration; any other one is a failed reload."""
 
 STATE = ("sh", "-c", scripts.STATE)
 RUNNING = ("sh", "-c", scripts.RUNNING)

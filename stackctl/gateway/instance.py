@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from stackctl.gateway.credentials import GatewaySecret, header_format
 from stackctl.gateway.names import INSTANCE_HEADER
 from stackctl.gateway.quoting import error_body, literal, quoted
-from stackctl.gateway.sockets import socket_of
 from stackctl.gateway.upstream import Group, Upstream
 
 _CHECK = "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1"
@@ -42,7 +41,7 @@ def backend(u: Upstream, group: Group) -> Iterator[str]:
     yield f"    server {u.slug} {_server(u)} id 1"
     if group.choice:
         for number in (1, 2):
-            yield f"    server another:{number} unix@{socket_of(u)} id {number + 1}"
+            yield f"    server another:{number} unix@{u.socket} id {number + 1}"
 
 
 def _retries() -> Iterator[str]:

@@ -14,7 +14,7 @@ from stackctl.config.target import HOST_GATEWAY, Target
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import UsageError
 from stackctl.gateway.credentials import GatewaySecret, instance_secrets
-from stackctl.gateway.names import LOCAL_ALIAS
+from stackctl.gateway.names import LOCAL_ALIAS, SOCKETS_DIR
 
 LOCAL_URL = OllamaUrl("http", LOCAL_ALIAS, 11434)
 SILENCE = 600.0
@@ -72,6 +72,11 @@ class Upstream:
     silence: float = SILENCE
     connect_timeout: float = CONNECT
     secrets: tuple[GatewaySecret, ...] = ()
+
+    @property
+    def socket(self) -> str:
+        """The socket in the gateway's container on which HAProxy sends a request on that this instance did not take."""
+        return f"{SOCKETS_DIR}/not-{self.slug}.sock"
 
     @property
     def by_name(self) -> bool:

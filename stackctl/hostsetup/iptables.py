@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackctl.hostsetup.host_plan import ETC, HostPlan, Network
-from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command
+from stackctl.hostsetup.setup import HostFile, Need, Setup, command, unit_steps
 from stackctl.hostsetup.ufw import summary
 
 NAME_LIMIT = 28  # of a chain (iptables(8))
@@ -26,15 +26,8 @@ def render(plan: HostPlan) -> Setup:
             HostFile(f"/etc/systemd/system/{unit}", _unit(plan, script)),
         ),
         settle=(command("systemctl daemon-reload", "systemd reads the unit"),),
-        steps=(
-            Step(
-                Command(("systemctl", "enable", unit), "the rules come back at boot"),
-                Command(("systemctl", "disable", unit)),
-            ),
-            Step(
-                Command(("systemctl", "restart", unit), "puts the rules in force"),
-                Command(("systemctl", "stop", unit), "takes the rules out"),
-            ),
+        steps=unit_steps(
+            unit, at_boot="the rules come back at boot", start="puts the rules in force", stop="takes the rules out"
         ),
         needs=(
             Need("program", "iptables-restore", "apt-get install iptables"),

@@ -8,7 +8,7 @@ a ruleset that drops by default must be told in its own chain
 from __future__ import annotations
 
 from stackctl.hostsetup.host_plan import ETC, HostPlan, Network
-from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command
+from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, unit_steps
 from stackctl.hostsetup.ufw import summary
 
 
@@ -32,13 +32,8 @@ def render(plan: HostPlan) -> Setup:
         settle=(command("systemctl daemon-reload", "systemd reads the unit"),),
         steps=(
             Step(Command(("nft", "--check", "--file", rules), "nft reads the rules without acting on them")),
-            Step(
-                Command(("systemctl", "enable", unit), "the rules come back at boot"),
-                Command(("systemctl", "disable", unit)),
-            ),
-            Step(
-                Command(("systemctl", "restart", unit), "puts the rules in force"),
-                Command(("systemctl", "stop", unit), "takes the rules out"),
+            *unit_steps(
+                unit, at_boot="the rules come back at boot", start="puts the rules in force", stop="takes the rules out"
             ),
         ),
         needs=(

@@ -54,6 +54,14 @@ class Step:
     present: Present | None = None
 
 
+def unit_steps(unit: str, *, at_boot: str, start: str, stop: str) -> tuple[Step, Step]:
+    """Enable and start a systemd unit. The three clauses say what that does at boot, now, and when it is undone."""
+    return (
+        Step(Command(("systemctl", "enable", unit), at_boot), Command(("systemctl", "disable", unit))),
+        Step(Command(("systemctl", "restart", unit), start), Command(("systemctl", "stop", unit), stop)),
+    )
+
+
 @dataclass(frozen=True)
 class HostFile:
     """A file that is wholly ours. ``path`` is absolute on the server, or relative to the project."""

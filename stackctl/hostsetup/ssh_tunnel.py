@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 
 from stackctl.hostsetup.host_plan import HostPlan, Tunnel, listen_argument, open_way
-from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, shell
+from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, shell, unit_steps
 
 USER = "stackctl-tunnel"
 SERVICE = "ollama-tunnel"
@@ -77,13 +77,8 @@ def render(plan: HostPlan) -> Setup:
         steps=(
             Step(Command(("systemd-sysusers", "stackctl-tunnel.conf"), "makes the user that the tunnel runs as")),
             Step(_give(tunnel, USER, "the tunnel's user alone reads the key"), _give(tunnel, "root")),
-            Step(
-                Command(("systemctl", "enable", unit), "the tunnel comes back at boot"),
-                Command(("systemctl", "disable", unit)),
-            ),
-            Step(
-                Command(("systemctl", "restart", unit), "opens the tunnel"),
-                Command(("systemctl", "stop", unit), "closes the tunnel"),
+            *unit_steps(
+                unit, at_boot="the tunnel comes back at boot", start="opens the tunnel", stop="closes the tunnel"
             ),
         ),
         needs=(Need("program", "ssh", "apt-get install openssh-client"), *_keys(tunnel)),

@@ -58,7 +58,7 @@ class OllamaClient:
     def version(self) -> str | None:
         """The server's version; None where it answers without one (a proxy with own paths only)."""
         try:
-            document = self._get("/api/version")
+            document = self._json("GET", "/api/version")
         except OllamaError as error:
             if self.server.endpoints and error.kind is Kind.NOT_OLLAMA and error.status == 404:
                 return None
@@ -80,10 +80,9 @@ class OllamaClient:
         """The models in its memory."""
         return listing.loaded(self._listing("/api/ps"))
 
-    def show(self, model: str, *, verbose: bool = False) -> dict[str, Any]:
+    def show(self, model: str) -> dict[str, Any]:
         """All about a model, as the server sends it."""
-        body = {"model": model, **({"verbose": True} if verbose else {})}
-        return mapping(shallow(self._json("POST", "/api/show", body)))
+        return mapping(shallow(self._json("POST", "/api/show", {"model": model})))
 
     def detailed(self, model: Model) -> Model:
         """The model with context length and capabilities, asked for where the listing lacks them."""
@@ -100,10 +99,6 @@ class OllamaClient:
     def delete(self, model: str) -> None:
         """Remove a model from its store."""
         self._called(lambda client: client.delete(model))
-
-    def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name."""
-        self._called(lambda client: client.copy(source, destination))
 
     def unload(self, model: str) -> None:
         """Take a model out of memory."""
@@ -145,19 +140,10 @@ class OllamaClient:
                 return
             yield part.model_dump(exclude_none=True)
 
-    def chat(
-        self,
-        model: str,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        options: Mapping[str, Any] | None = None,
-        keep_alive: float | str | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    def chat(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """Lines of an answer as plain mappings; the last has ``done``. A stream that ends without it raises."""
         with self._official_errors():
-            stream = self._client().chat(
-                model=model, messages=list(messages), stream=True, options=options, keep_alive=keep_alive
-            )
+            stream = self._client().chat(model=model, messages=list(messages), stream=True)
         done = False
         while not done:
             with self._official_errors():
@@ -199,11 +185,8 @@ class OllamaClient:
                 str(self.server.url), "", f"something that cannot be read ({type(error).__name__})"
             ) from error
 
-    def _get(self, path: str) -> Any:
-        return self._json("GET", path)
-
     def _listing(self, path: str) -> Any:
-        document = self._get(path)
+        document = self._json("GET", path)
         if not isinstance(document, dict) or not ({"models", "data"} & set(document)):
             raise classify.not_ollama(
                 f"{self.server.url}{self.server.endpoints.get(path, path)}", "", "JSON without a list of models"

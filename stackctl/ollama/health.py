@@ -84,23 +84,18 @@ def check(server: Server, connect: Connect) -> Health:
             latency = latency or time.monotonic() - begun
             models = client.tags()
             loaded = client.ps() if "/api/tags" not in server.endpoints else _ps(client)
-    except OllamaError as error:
-        return Health(
-            server.name,
-            url,
-            error.state,
-            now(),
-            latency,
-            version,
-            cause=str(error.kind),
-            message=error.message,
-            hint=error.hint,
-        )
     except StackctlError as error:
-        return Health(
-            server.name, url, State.MISCONFIGURED, now(), cause="configuration", message=error.message, hint=error.hint
-        )
+        return _failed(server, error, latency, version)
     return Health(server.name, url, State.HEALTHY, now(), latency, version, tuple(models), tuple(loaded))
+
+
+def _failed(server: Server, error: StackctlError, latency: float | None = None, version: str | None = None) -> Health:
+    """The state of an instance that could not be asked, or whose answer was an error."""
+    state, cause = (
+        (error.state, str(error.kind)) if isinstance(error, OllamaError) else (State.MISCONFIGURED, "configuration")
+    )
+    url = str(server.url)
+    return Health(server.name, url, state, now(), latency, version, cause=cause, message=error.message, hint=error.hint)
 
 
 def _ps(client: OllamaClient) -> list[Loaded]:
@@ -137,7 +132,4 @@ def check_all(servers: Sequence[Server], connect: Connect) -> Iterator[Health]:
         del waiting[result.name]
         yield result
     for server in waiting.values():
-        late = timeout(str(server.url), "connect")
-        yield Health(
-            server.name, str(server.url), late.state, now(), cause=str(late.kind), message=late.message, hint=late.hint
-        )
+        yield _failed(server, timeout(str(server.url), "connect"))

@@ -49,7 +49,6 @@ class Loaded:
     size: int = 0
     size_vram: int = 0
     context_length: int = 0
-    expires_at: str = ""
 
     @property
     def processor(self) -> str:
@@ -105,7 +104,6 @@ def loaded(document: Any) -> list[Loaded]:
             size=number(item.get("size")),
             size_vram=number(item.get("size_vram")),
             context_length=number(item.get("context_length")),
-            expires_at=plain(item.get("expires_at") or "", 40),
         )
         for item in _entries(document)
     ]

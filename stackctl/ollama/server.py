@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackctl.config.models import Instance
@@ -25,10 +25,6 @@ ENDPOINTS = {
 }
 
 
-def _no_headers() -> Mapping[str, str]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Server:
     """Where and how. ``timeout`` in seconds; ``headers`` reads the secrets when it is called, never before."""
@@ -43,7 +39,7 @@ class Server:
     ca_file: Path | None = None
     server_name: str | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
-    headers: Callable[[], Mapping[str, str]] = field(default=_no_headers, repr=False, compare=False)
+    headers: Callable[[], Mapping[str, str]] = field(default=dict, repr=False, compare=False)
 
     @classmethod
     def from_instance(cls, name: str, instance: Instance, *, directory: Path, resolve: Resolve) -> Server:
@@ -66,10 +62,6 @@ class Server:
     def path(self, asked: str) -> str:
         """The path on the wire for one of Ollama's own paths."""
         return self.url.prefix + self.endpoints.get(asked, asked)
-
-    def at(self, address: str) -> Server:
-        """The same server, connected to at another address."""
-        return replace(self, address=address)
 
 
 def _headers(name: str, instance: Instance, resolve: Resolve) -> Mapping[str, str]:

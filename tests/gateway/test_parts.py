@@ -233,7 +233,7 @@ def test_check_applied_says_what_haproxy_says() -> None:
     with pytest.raises(StepFailed, match=r"refuses the gateway's configuration: config : parsing \[next.cfg:9\]"):
         control.check_applied(Completed(control.REFUSED, stderr=stderr))
     with pytest.raises(StepFailed, match=r"was not reloaded: no worker"):
-        control.check_applied(Completed(control.NOT_ARRIVED, stderr=b"no worker"))
+        control.check_applied(Completed(4, stderr=b"no worker"))
     with pytest.raises(StepFailed, match=r"in time"):
         control.check_applied(Completed(-9, timed_out=True))
 

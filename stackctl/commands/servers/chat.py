@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.servers.known_servers import Fleet, gather
-from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
+from stackctl.commands.servers.known_servers import Inventory, gather
+from stackctl.commands.servers.models import NO_SERVERS, ServerModels, no_such_model, stocks
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import model_names
 from stackctl.ollama.chat import Broken, Reply, answer
@@ -35,7 +35,7 @@ class Dialogue:
 
     candidates: list[Candidate]
     write: Write
-    fleet: Fleet
+    inventory: Inventory
     messages: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class Dialogue:
         while self.candidates:
             candidate = self.candidates[0]
             try:
-                with self.fleet.connect(candidate.server) as client:
+                with self.inventory.connect(candidate.server) as client:
                     reply = answer(client, candidate.model.name, messages, self.write, digest=candidate.model.digest)
             except Broken as broken:
                 if broken.begun:
@@ -56,7 +56,7 @@ class Dialogue:
                 self.candidates.pop(0)
                 if self.candidates:
                     following = self.candidates[0].server.name
-                    self.fleet.session.reporter.warn(
+                    self.inventory.session.reporter.warn(
                         f"{candidate.server.name}: {broken.error.message}; trying {following}"
                     )
                 continue
@@ -77,10 +77,10 @@ def chat(
     """One shot with ``prompt``, else a dialogue of what ``ask`` returns. ``write`` gets the text as it comes."""
     if prompt is not None:
         _sayable(prompt)
-    fleet = gather(session)
+    inventory = gather(session)
     with session.reporter.step("looking for a healthy instance"):
-        candidates = choose(fleet, instance, model)
-    dialogue = Dialogue(candidates, write, fleet)
+        candidates = choose(inventory, instance, model)
+    dialogue = Dialogue(candidates, write, inventory)
     if prompt is not None:
         candidate, reply = dialogue.say(prompt)
         return _outcome(candidate, reply, dialogue)
@@ -105,16 +105,16 @@ def _sayable(prompt: str) -> None:
         raise UsageError("what is to be said is no UTF-8 text", hint="iconv -t UTF-8 FILE | stackctl chat") from None
 
 
-def choose(fleet: Fleet, instance: str | None, model: str | None) -> list[Candidate]:
+def choose(inventory: Inventory, instance: str | None, model: str | None) -> list[Candidate]:
     """Servers that answer and have the model, best first. Raises where there is none, and says why for each."""
-    order = [instance] if instance else [n for n in fleet.members() if n in fleet.servers or "://" in n]
+    order = [instance] if instance else inventory.reachable_members()
     if not order:
-        if fleet.members():
-            fleet.server(fleet.members()[0])  # says why it cannot be asked
+        if inventory.members():
+            inventory.server(inventory.members()[0])  # says why it cannot be asked
         raise UsageError("no Ollama to ask", hint=NO_SERVERS)
-    found = stocks(fleet, fleet.chosen(order))
+    found = stocks(inventory, inventory.chosen(order))
     found.sort(key=lambda stock: order.index(stock.server.name))
-    candidates = [c for stock in found if (c := _candidate(fleet, stock, model))]
+    candidates = [c for stock in found if (c := _candidate(inventory, stock, model))]
     if candidates:
         return candidates
     dead = [stock for stock in found if stock.error is not None]
@@ -127,17 +127,17 @@ def choose(fleet: Fleet, instance: str | None, model: str | None) -> list[Candid
         )
     if model is None:
         raise ExpectedFailure("no instance has a model that can chat", hint="stackctl models sync")
-    raise no_such_model(fleet, model, found)
+    raise no_such_model(inventory, model, found)
 
 
-def _candidate(fleet: Fleet, stock: Stock, wanted: str | None) -> Candidate | None:
+def _candidate(inventory: Inventory, stock: ServerModels, wanted: str | None) -> Candidate | None:
     if stock.error is not None:
         return None
     known = {model.name: model for model in stock.models}
     if wanted is not None:
         name = model_names.find(wanted, known)
         return Candidate(stock.server, known[name]) if name else None
-    for required in fleet.required(stock.server.name):
+    for required in inventory.required(stock.server.name):
         name = model_names.find(required, known)
         if name and _can_chat(known[name]):
             return Candidate(stock.server, known[name])

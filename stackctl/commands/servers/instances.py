@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.session import Session
 from stackctl.commands.servers.inside import ask_from
-from stackctl.commands.servers.known_servers import Fleet, as_consumer_sees, gather
+from stackctl.commands.servers.known_servers import Inventory, as_consumer_sees, gather
 from stackctl.config.models import Instance
 from stackctl.errors import ExpectedFailure, UsageError
 from stackctl.ollama.errors import State
@@ -30,9 +30,9 @@ _TONES: dict[State, Tone] = {
 
 def list_instances(session: Session) -> Outcome:
     """What the file says of each; nobody is asked."""
-    fleet = gather(session, with_local=False)
-    config = fleet.stack.config
-    active = fleet.members()
+    inventory = gather(session, with_local=False)
+    config = inventory.stack.config
+    active = inventory.members()
     entries: list[dict[str, Any]] = []
     for name, instance in config.instances.items():
         entries.append(
@@ -44,7 +44,7 @@ def list_instances(session: Session) -> Outcome:
                 "timeout_s": instance.timeout,
                 "address": instance.address,
                 "auth": _auth(instance),
-                "secret": _secret(instance, fleet.stack.variables),
+                "secret": _secret(instance, inventory.stack.variables),
                 "headers": sorted(instance.headers),
                 "tls": {
                     "verify": instance.tls.verify,
@@ -52,7 +52,7 @@ def list_instances(session: Session) -> Outcome:
                     "server_name": instance.tls.server_name,
                 },
                 "endpoints": instance.endpoints.model_dump(exclude_none=True),
-                "models": fleet.required(name),
+                "models": inventory.required(name),
                 "profiles": [p for p, profile in config.profiles.items() if name in profile.use],
                 "active": name in active,
             }
@@ -98,47 +98,48 @@ def _secret(instance: Instance, variables: Mapping[str, str]) -> str | None:
 
 def check_instances(session: Session, names: Sequence[str], *, service: str | None = None) -> Outcome:
     """Ask every instance at once, from here or from inside ``service``. Code 1 when an enabled one is not healthy."""
-    fleet = gather(session, with_local=False)
-    count = len(_servers(fleet, names))
+    inventory = gather(session, with_local=False)
+    count = len(_servers(inventory, names))
     with Prober(session.engine) as prober, session.reporter.step(f"asking {count} instance{'s' if count != 1 else ''}"):
-        return _asked(fleet, names, service, prober)
+        return _asked(inventory, names, service, prober)
 
 
 def watch_instances(
-    session: Session, names: Sequence[str], wait: Callable[[], None], *, service: str | None = None
-) -> Iterator[Outcome]:
-    """The same for ever, with ``wait`` between two rounds; the configuration is read anew each time."""
+    session: Session, names: Sequence[str], *, service: str | None = None
+) -> Generator[Outcome, None, None]:
+    """The same again for each outcome asked for, without end; the configuration is read anew each time."""
     with Prober(session.engine) as prober:
         while True:
             yield _asked(gather(session, with_local=False), names, service, prober)
-            wait()
 
 
-def _servers(fleet: Fleet, names: Sequence[str]) -> list[Server]:
-    servers = fleet.chosen(names)
+def _servers(inventory: Inventory, names: Sequence[str]) -> list[Server]:
+    servers = inventory.chosen(names)
     if not servers:
         raise UsageError("there are no instances in stackctl.yaml", hint="stackctl instances add NAME URL")
     return servers
 
 
-def _asked(fleet: Fleet, names: Sequence[str], service: str | None, prober: Prober) -> Outcome:
-    servers = _servers(fleet, names)
+def _asked(inventory: Inventory, names: Sequence[str], service: str | None, prober: Prober) -> Outcome:
+    servers = _servers(inventory, names)
     if service is None:
-        found = {health.name: health for health in check_all(servers, fleet.connect)}
+        found = {health.name: health for health in check_all(servers, inventory.connect)}
         return present([found[server.name] for server in servers], service)
-    consumer = consumer_of(fleet, service)
-    return present(ask_from(prober, consumer, [as_consumer_sees(fleet.session, s, consumer) for s in servers]), service)
+    consumer = consumer_of(inventory, service)
+    return present(
+        ask_from(prober, consumer, [as_consumer_sees(inventory.session, s, consumer) for s in servers]), service
+    )
 
 
-def consumer_of(fleet: Fleet, service: str) -> Container:
+def consumer_of(inventory: Inventory, service: str) -> Container:
     """The running container of a service."""
-    found = [c for c in fleet.containers() if c.service == service]
+    found = [c for c in inventory.containers() if c.service == service]
     running = next((c for c in found if c.state == "running"), None)
     if running is not None:
         return running
     if found:
         raise ExpectedFailure(f"{service} does not run ({found[0].state})", hint="stackctl up")
-    services = sorted({c.service for c in fleet.containers() if c.service})
+    services = sorted({c.service for c in inventory.containers() if c.service})
     raise UsageError(
         f'no container of a service "{service}"', hint=f"running: {', '.join(services)}" if services else "stackctl up"
     )

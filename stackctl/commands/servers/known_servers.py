@@ -25,7 +25,7 @@ LOCAL = "local"
 
 
 @dataclass
-class Fleet:
+class Inventory:
     """Instances of the file, in its order, and ``local`` where its container runs."""
 
     session: Session
@@ -80,6 +80,10 @@ class Fleet:
             names.append(target.fallback)
         return names
 
+    def reachable_members(self) -> list[str]:
+        """Those of the members that can be asked: all but a local Ollama that does not run."""
+        return [name for name in self.members() if name in self.servers or "://" in name]
+
     def _default(self) -> str:
         """What is meant before anything was brought up: not a local server that does not run, if there is another."""
         name = default_profile(self.stack.config, has_local=self.local is not None or not self.stack.config.instances)
@@ -121,7 +125,7 @@ class Fleet:
         return self.project()[1].call.project or ""
 
 
-def gather(session: Session, *, with_local: bool = True) -> Fleet:
+def gather(session: Session, *, with_local: bool = True) -> Inventory:
     """Load the configuration and find the local container; its absence is no error."""
     state, stack = load_in_force(session)
     base = session.config_path.parent
@@ -136,28 +140,28 @@ def gather(session: Session, *, with_local: bool = True) -> Fleet:
         name: Server.from_instance(name, instance, directory=base, resolve=read)
         for name, instance in stack.config.instances.items()
     }
-    fleet = Fleet(session, stack, state, servers)
+    inventory = Inventory(session, stack, state, servers)
     if with_local:
-        _find_local(fleet)
-    return fleet
+        _find_local(inventory)
+    return inventory
 
 
-def _find_local(fleet: Fleet) -> None:
-    service = fleet.stack.config.local.service
+def _find_local(inventory: Inventory) -> None:
+    service = inventory.stack.config.local.service
     try:
-        found = [c for c in fleet.containers() if c.service == service]
+        found = [c for c in inventory.containers() if c.service == service]
     except StackctlError as error:
-        if not fleet.servers:  # then there is nothing else to speak of
+        if not inventory.servers:  # then there is nothing else to speak of
             raise
-        fleet.local_missing = f" ({error.message})"
+        inventory.local_missing = f" ({error.message})"
         return
     running = next((c for c in found if c.state == "running"), None)
     if running is None:
-        fleet.local_missing = f" ({service} is {found[0].state})" if found else ""
+        inventory.local_missing = f" ({service} is {found[0].state})" if found else ""
         return
-    fleet.local = running
+    inventory.local = running
     port = server_port(Service(service, {"environment": running.environment}))
-    fleet.servers = {LOCAL: Server(LOCAL, OllamaUrl("http", "127.0.0.1", port), priority=11), **fleet.servers}
+    inventory.servers = {LOCAL: Server(LOCAL, OllamaUrl("http", "127.0.0.1", port), priority=11), **inventory.servers}
 
 
 def _of_url(text: str) -> Server:

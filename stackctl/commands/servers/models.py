@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.servers.known_servers import Fleet, gather
+from stackctl.commands.servers.known_servers import Inventory, gather
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import model_names
 from stackctl.ollama.errors import Kind, OllamaError
@@ -25,7 +25,7 @@ NO_SERVERS = "stackctl up local, or stackctl instances add NAME URL"
 
 
 @dataclass(frozen=True)
-class Stock:
+class ServerModels:
     """What one server has, or why that is not known."""
 
     server: Server
@@ -49,14 +49,14 @@ def every(servers: Sequence[Server], ask: Callable[[Server], T]) -> list[T]:
         return list(pool.map(ask, servers))
 
 
-def stocks(fleet: Fleet, servers: Sequence[Server], *, details: bool = False) -> list[Stock]:
+def stocks(inventory: Inventory, servers: Sequence[Server], *, details: bool = False) -> list[ServerModels]:
     """What each server has; with ``details``, what only ``/api/show`` tells as well."""
 
-    def ask(server: Server) -> Stock:
+    def ask(server: Server) -> ServerModels:
         if not server.enabled:
-            return Stock(server, error=ExpectedFailure("disabled"))
+            return ServerModels(server, error=ExpectedFailure("disabled"))
         try:
-            with fleet.connect(server) as client:
+            with inventory.connect(server) as client:
                 models = client.tags()
                 try:
                     loaded = client.ps()
@@ -64,26 +64,26 @@ def stocks(fleet: Fleet, servers: Sequence[Server], *, details: bool = False) ->
                     loaded = []
                 if details:
                     models = [client.detailed(model) for model in models[:500]] + models[500:]
-                return Stock(server, tuple(models), tuple(loaded))
+                return ServerModels(server, tuple(models), tuple(loaded))
         except StackctlError as error:
-            return Stock(server, error=error)
+            return ServerModels(server, error=error)
 
     return every(servers, ask)
 
 
 def list_models(session: Session, chosen: Sequence[str]) -> Outcome:
     """Every model of every server. Exit code 1 when a server that was named does not answer, or none does."""
-    fleet = gather(session)
-    servers = fleet.chosen(chosen)
+    inventory = gather(session)
+    servers = inventory.chosen(chosen)
     if not servers:
         raise UsageError("no Ollama to ask: the local one does not run, and there are no instances", hint=NO_SERVERS)
-    found = stocks(fleet, servers, details=True)
+    found = stocks(inventory, servers, details=True)
     digests: dict[str, set[str]] = defaultdict(set)
     for stock in found:
         for model in stock.models:
             digests[model_names.key(model.name)].add(model.digest)
     entries = [
-        _entry(fleet, stock, model, len(digests[model_names.key(model.name)]) > 1)
+        _entry(inventory, stock, model, len(digests[model_names.key(model.name)]) > 1)
         for stock in found
         for model in stock.models
     ]
@@ -98,7 +98,7 @@ def list_models(session: Session, chosen: Sequence[str]) -> Outcome:
             blocks.append(Line(f"{stock.server.name}: {stock.error.message}", tone))
         elif not stock.models:
             blocks.append(Line(f"{stock.server.name}: no models", "dim"))
-    missing = {s.server.name: m for s in found if s.error is None and (m := _missing(fleet, s))}
+    missing = {s.server.name: m for s in found if s.error is None and (m := _missing(inventory, s))}
     blocks += [Line(f"{name} lacks {', '.join(lacks)}", "warn") for name, lacks in missing.items()]
     if any(entry["differs"] for entry in entries):
         blocks.append(Line("≠ one name, different contents on different instances", "warn"))
@@ -114,12 +114,12 @@ def list_models(session: Session, chosen: Sequence[str]) -> Outcome:
     return Outcome("stackctl.models/1", data, blocks, ["stackctl models sync"] if missing else [], code)
 
 
-def _missing(fleet: Fleet, stock: Stock) -> list[str]:
+def _missing(inventory: Inventory, stock: ServerModels) -> list[str]:
     have = {model_names.key(model.name) for model in stock.models}
-    return [name for name in fleet.required(stock.server.name) if model_names.key(name) not in have]
+    return [name for name in inventory.required(stock.server.name) if model_names.key(name) not in have]
 
 
-def _entry(fleet: Fleet, stock: Stock, model: Model, differs: bool) -> dict[str, Any]:
+def _entry(inventory: Inventory, stock: ServerModels, model: Model, differs: bool) -> dict[str, Any]:
     memory = stock.memory(model)
     return {
         "name": model.name,
@@ -133,7 +133,7 @@ def _entry(fleet: Fleet, stock: Stock, model: Model, differs: bool) -> dict[str,
         "loaded": None if memory is None else {"processor": memory.processor, "context_length": memory.context_length},
         "digest": model.digest,
         "differs": differs,
-        "required": any(model_names.same(model.name, name) for name in fleet.required(stock.server.name)),
+        "required": any(model_names.same(model.name, name) for name in inventory.required(stock.server.name)),
         "modified_at": model.modified_at,
         "remote": model.remote or None,
     }
@@ -156,24 +156,20 @@ def _row(entry: dict[str, Any]) -> Row:
 
 def show_model(session: Session, model: str, instance: str | None) -> Outcome:
     """All about a model, from the first server that has it."""
-    fleet = gather(session)
-    order = [instance] if instance else [*_known(fleet, fleet.members()), *fleet.servers]
+    inventory = gather(session)
+    order = [instance] if instance else [*inventory.reachable_members(), *inventory.servers]
     failure: StackctlError | None = None
-    for server in fleet.chosen(order):
+    for server in inventory.chosen(order):
         if not server.enabled:
             continue
         try:
-            with fleet.connect(server) as client:
+            with inventory.connect(server) as client:
                 return _shown(server, model, client.show(model))
         except OllamaError as error:
             failure = failure if failure and error.kind is not Kind.NO_MODEL else error
     if isinstance(failure, OllamaError) and failure.kind is Kind.NO_MODEL:
-        raise no_such_model(fleet, model, stocks(fleet, fleet.chosen(order)))
+        raise no_such_model(inventory, model, stocks(inventory, inventory.chosen(order)))
     raise failure or UsageError("no Ollama to ask", hint=NO_SERVERS)
-
-
-def _known(fleet: Fleet, members: Sequence[str]) -> list[str]:
-    return [name for name in members if name in fleet.servers or "://" in name]
 
 
 def _shown(server: Server, model: str, document: dict[str, Any]) -> Outcome:
@@ -200,10 +196,12 @@ def _shown(server: Server, model: str, document: dict[str, Any]) -> Outcome:
     return Outcome("stackctl.model/1", {"instance": server.name, "model": model, "show": document}, blocks)
 
 
-def no_such_model(fleet: Fleet, model: str, found: Sequence[Stock], *, registry: bool = False) -> OllamaError:
+def no_such_model(
+    inventory: Inventory, model: str, found: Sequence[ServerModels], *, registry: bool = False
+) -> OllamaError:
     """Nobody has it: the nearest names of what is there, of the configuration and of what is well known."""
     here = [m.name for stock in found for m in stock.models]
-    wanted = [name for server in found for name in fleet.required(server.server.name)]
+    wanted = [name for server in found for name in inventory.required(server.server.name)]
     candidates = [*wanted, *here, *(WELL_KNOWN if registry else ())]
     close = [name for name in model_names.nearest(model, candidates) if not model_names.same(name, model)]
     if not model_names.is_valid(model):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import workspace
-from stackctl.commands.servers.known_servers import Fleet, gather
+from stackctl.commands.servers.known_servers import Inventory, gather
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import model_names
 from stackctl.ollama.backup.contents import Contents
@@ -20,21 +19,13 @@ from stackctl.ollama.backup.pack import pack
 from stackctl.ollama.backup.unpack import Sink, Source, peek, unpack
 from stackctl.ollama.text import human_bytes
 from stackctl.outcome import Block, Line, Outcome, Table
-from stackctl.ports import Container, Progress
+from stackctl.ports import Container, Progress, StoreLocation
 from stackctl.project.compose import ComposeProject
 from stackctl.project.localollama import DEFAULT_VOLUME, STORE
 
 DEFAULT_IMAGE = "ollama/ollama:0.33.0"
-_SAY_EVERY = 0.2
-
-
-@dataclass(frozen=True)
-class Where:
-    """A model store: two words that mount it, its path inside, and the image that reads it."""
-
-    mount: tuple[str, str]
-    path: str
-    image: str
+_REPORT_EVERY = 0.2
+"""Seconds."""
 
 
 class Store(Protocol):
@@ -60,28 +51,27 @@ class BackupFiles(Protocol):
         """Its last bytes."""
 
 
-Open = Callable[[Where], Store]
+Open = Callable[[StoreLocation], Store]
 
 
 def backup(
     session: Session, path: Path, models: Sequence[str], open_store: Open, files: BackupFiles, *, yes: bool
 ) -> Outcome:
     """All models, or those named, into a file. Raises ``ExpectedFailure``, and then leaves no file."""
-    fleet = gather(session)
+    inventory = gather(session)
     if path.is_dir():
         raise UsageError(f"{path} is a directory", hint=f"stackctl models backup {path}/models.tar.zst")
     if path.exists() and not yes and not session.reporter.ask(f"{path} exists. Replace it?"):
         raise UsageError(f"{path} exists", hint="add --yes to replace it")
-    where = place(session, fleet)
+    location = locate_store(session, inventory)
     begun = session.clock()
-    say = _Teller(session, f"backup to {path.name}")
     # The file gets its name last, after the container at the store has ended well.
     with (
         session.reporter.step(f"backing up the models to {path}"),
         files.writing(path) as write,
-        open_store(where).reading() as read_into,
+        open_store(location).reading() as read_into,
     ):
-        contents = pack(read_into, write, wanted=models, created=_time(begun), mtime=int(begun), say=say)
+        contents = pack(read_into, write, wanted=models, created=_time(begun), mtime=int(begun), say=_Meter(session))
     size = path.stat().st_size
     seconds = max(session.clock() - begun, 0.001)
     text = (
@@ -98,23 +88,23 @@ def backup(
 
 def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) -> Outcome:
     """A backup into the local Ollama, running or not. Raises ``Damaged``, and then the store is as it was."""
-    fleet = gather(session)
+    inventory = gather(session)
     contents_of(path, files)
-    where = place(session, fleet, make=True)
+    location = locate_store(session, inventory, make=True)
     begun = session.clock()
     with (
         workspace(session, f"models restore {path.name}"),
         session.reporter.step(f"restoring the models from {path}"),
         files.reading(path) as file,
-        open_store(where).writing() as store,
+        open_store(location).writing() as store,
     ):
-        contents = unpack(file, store, say=_Teller(session, f"restore from {path.name}"))
+        contents = unpack(file, store, say=_Meter(session))
     seconds = max(session.clock() - begun, 0.001)
     blocks: list[Block] = [
         Line(f"{len(contents.models)} models, {human_bytes(contents.size)} restored in {seconds:.1f} s", "ok"),
         _table(contents),
     ]
-    seen = _seen(fleet, contents)
+    seen = _seen(inventory, contents)
     if seen is not None:
         lacking = [name for name in contents.models if not seen(name)]
         if lacking:
@@ -149,30 +139,30 @@ def _document(contents: Contents) -> dict[str, Any]:
     return {"created": contents.created, "bytes": contents.size, "models": models, "files": len(contents.files)}
 
 
-def _seen(fleet: Fleet, contents: Contents) -> Callable[[str], bool] | None:
+def _seen(inventory: Inventory, contents: Contents) -> Callable[[str], bool] | None:
     """Whether the running server lists a model as it is in the backup; None where none runs."""
-    if fleet.local is None:
+    if inventory.local is None:
         return None
     try:
-        with fleet.connect(fleet.server("local")) as client:
+        with inventory.connect(inventory.server("local")) as client:
             listed = {model_names.key(model.name): model.digest for model in client.tags()}
     except StackctlError:
         return None
     return lambda name: listed.get(model_names.key(name)) == contents.models[name]
 
 
-class _Teller:
-    """Progress, a few times a second."""
+class _Meter:
+    """Reports progress and speed, a few times a second."""
 
-    def __init__(self, session: Session, label: str) -> None:
-        self._session, self._label, self._said, self._begun = session, label, 0.0, session.clock()
+    def __init__(self, session: Session) -> None:
+        self._session, self._reported, self._begun = session, 0.0, session.clock()
 
     def __call__(self, done: int, total: int) -> None:
-        now_ = self._session.clock()
-        if now_ - self._said < _SAY_EVERY:
+        now = self._session.clock()
+        if now - self._reported < _REPORT_EVERY:
             return
-        self._said = now_
-        rate = done / max(now_ - self._begun, 0.001)
+        self._reported = now
+        rate = done / max(now - self._begun, 0.001)
         label = f"{human_bytes(done)} of {human_bytes(total)}, {human_bytes(rate)}/s"
         self._session.reporter.progress(Progress(label, done, total, "bytes"))
 
@@ -180,16 +170,16 @@ class _Teller:
 # -- where the store is ----------------------------------------------------
 
 
-def place(session: Session, fleet: Fleet, *, make: bool = False) -> Where:
+def locate_store(session: Session, inventory: Inventory, *, make: bool = False) -> StoreLocation:
     """The store of the stack's own Ollama: that of its container, or the volume that a fresh stack will have.
 
     That volume is made where it is missing, if ``make``; otherwise that is an ``ExpectedFailure``.
     """
-    service = fleet.stack.config.local.service
-    found = [c for c in fleet.containers() if c.service == service]
+    service = inventory.stack.config.local.service
+    found = [c for c in inventory.containers() if c.service == service]
     if found:
         return _of_container(found[0])
-    return _of_project(session, fleet, service, make=make)
+    return _of_project(session, inventory, service, make=make)
 
 
 def _store_path(environment: dict[str, str]) -> str:
@@ -197,7 +187,7 @@ def _store_path(environment: dict[str, str]) -> str:
     return own or f"{environment.get('HOME') or '/root'}/.ollama/models"
 
 
-def _of_container(container: Container) -> Where:
+def _of_container(container: Container) -> StoreLocation:
     path = _store_path(container.environment)
     mounts = [str(mount.get("Destination") or "") for mount in container.raw.get("Mounts") or []]
     if not any(path == m or path.startswith(m.rstrip("/") + "/") for m in mounts if m):
@@ -206,11 +196,11 @@ def _of_container(container: Container) -> Where:
             hint=f"mount a volume on {path} first",
         )
     image = str(container.raw.get("Image") or (container.raw.get("Config") or {}).get("Image") or "")
-    return Where(("--volumes-from", container.id), path, image)
+    return StoreLocation(("--volumes-from", container.id), path, image)
 
 
-def _of_project(session: Session, fleet: Fleet, service: str, *, make: bool) -> Where:
-    project, stack = fleet.project()
+def _of_project(session: Session, inventory: Inventory, service: str, *, make: bool) -> StoreLocation:
+    project, stack = inventory.project()
     local, own = stack.config.local, project.services.get(service)
     environment = {k: v or "" for k, v in own.environment.items()} if own else {}
     path = _store_path(environment)
@@ -227,7 +217,7 @@ def _of_project(session: Session, fleet: Fleet, service: str, *, make: bool) -> 
     if image is None:
         wanted = next(i for i in images if i)
         raise ExpectedFailure(f"the image {wanted} is not on the engine yet", hint=f"docker pull {wanted}")
-    return Where(("--volume", f"{mounted}:{target}"), path, image)
+    return StoreLocation(("--volume", f"{mounted}:{target}"), path, image)
 
 
 def _volume(session: Session, project: ComposeProject, source: str, *, make: bool) -> str:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stackctl.commands.context.session import Session
-from stackctl.commands.servers.known_servers import LOCAL, Fleet, gather
-from stackctl.commands.servers.models import NO_SERVERS, Stock, no_such_model, stocks
+from stackctl.commands.servers.known_servers import LOCAL, Inventory, gather
+from stackctl.commands.servers.models import NO_SERVERS, ServerModels, no_such_model, stocks
 from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import model_names
 from stackctl.ollama.ensure import Pulled, pull_all
@@ -23,50 +23,55 @@ from stackctl.ports import Progress, Reporter
 
 def pull(session: Session, models: Sequence[str], instances: Sequence[str], *, insecure: bool = False) -> Outcome:
     """Pull models into the servers named, or into the one in force. Exit code 1 when one fails; the others go on."""
-    fleet = gather(session)
-    servers = fleet.chosen(instances) if instances else [active(fleet)]
+    inventory = gather(session)
+    servers = inventory.chosen(instances) if instances else [active(inventory)]
     bad = next((model for model in models if not model_names.is_valid(model)), None)
     if bad is not None:
-        raise no_such_model(fleet, bad, [], registry=True)
+        raise no_such_model(inventory, bad, [], registry=True)
     return _pull(
-        fleet, {server.name: (server, list(models)) for server in servers}, "stackctl.models-pull/1", insecure=insecure
+        inventory,
+        {server.name: (server, list(models)) for server in servers},
+        "stackctl.models-pull/1",
+        insecure=insecure,
     )
 
 
 def sync(session: Session, targets: Sequence[str]) -> Outcome:
     """Make the models that each server is to have present; ``targets`` are instances and profiles."""
-    fleet = gather(session)
-    config = fleet.stack.config
-    wanted = [m for t in targets for m in (fleet.members(t) if t in config.profiles else [t])] or fleet.members()
+    inventory = gather(session)
+    config = inventory.stack.config
+    wanted = [
+        m for t in targets for m in (inventory.members(t) if t in config.profiles else [t])
+    ] or inventory.members()
     plan: dict[str, tuple[Server, list[str]]] = {}
     present: dict[str, list[str]] = {}
     failed: dict[str, StackctlError] = {}
-    for stock in stocks(fleet, [s for s in fleet.chosen(wanted) if s.enabled]):
+    for stock in stocks(inventory, [s for s in inventory.chosen(wanted) if s.enabled]):
         name = stock.server.name
         if stock.error is not None:
             failed[name] = stock.error
             continue
-        present[name] = fleet.required(name)
+        present[name] = inventory.required(name)
         missing = missing_models(present[name], stock.models)
         if missing:
             plan[name] = (stock.server, missing)
-    return _pull(fleet, plan, "stackctl.models-sync/1", failed=failed, present=present)
+    return _pull(inventory, plan, "stackctl.models-sync/1", failed=failed, present=present)
 
 
-def active(fleet: Fleet) -> Server:
+def active(inventory: Inventory) -> Server:
     """The first server of the profile in force that can be asked at all."""
-    for name in fleet.members():
-        if name in fleet.servers and fleet.servers[name].enabled:
-            return fleet.servers[name]
+    for name in inventory.members():
+        if name in inventory.servers and inventory.servers[name].enabled:
+            return inventory.servers[name]
         if "://" in name:
-            return fleet.server(name)
-    if fleet.local is None and LOCAL in fleet.members():
-        return fleet.server(LOCAL)
+            return inventory.server(name)
+    if inventory.local is None and LOCAL in inventory.members():
+        return inventory.server(LOCAL)
     raise UsageError("no Ollama to ask: the local one does not run, and no instance is enabled", hint=NO_SERVERS)
 
 
 def _pull(
-    fleet: Fleet,
+    inventory: Inventory,
     plan: dict[str, tuple[Server, list[str]]],
     schema: str,
     *,
@@ -74,13 +79,13 @@ def _pull(
     failed: dict[str, StackctlError] | None = None,
     present: dict[str, list[str]] | None = None,
 ) -> Outcome:
-    reporter = fleet.session.reporter
+    reporter = inventory.session.reporter
     shared = _Shared(reporter)
     failed = dict(failed or {})
     done: list[tuple[str, Pulled]] = []
 
     def one(name: str, server: Server, models: list[str]) -> list[tuple[str, Pulled]]:
-        with fleet.connect(server) as client:
+        with inventory.connect(server) as client:
             client.version()
             return [(name, result) for result in pull_all(client, models, shared.of(name), insecure=insecure)]
 
@@ -93,11 +98,11 @@ def _pull(
                     done += future.result()
                 except StackctlError as error:
                     failed[name] = error
-    return _pulled(fleet, schema, done, failed, present or {})
+    return _pulled(inventory, schema, done, failed, present or {})
 
 
 def _pulled(
-    fleet: Fleet,
+    inventory: Inventory,
     schema: str,
     done: Sequence[tuple[str, Pulled]],
     failed: dict[str, StackctlError],
@@ -105,12 +110,12 @@ def _pulled(
 ) -> Outcome:
     blocks: list[Block] = []
     entries: list[dict[str, Any]] = []
-    stock: list[Stock] | None = None
+    stock: list[ServerModels] | None = None
     for name, result in done:
         error = result.error
         if error is not None and error.kind is Kind.NO_MODEL:
-            stock = stocks(fleet, [s for s in fleet.servers.values() if s.enabled]) if stock is None else stock
-            error = no_such_model(fleet, result.model, stock, registry=True)
+            stock = stocks(inventory, [s for s in inventory.servers.values() if s.enabled]) if stock is None else stock
+            error = no_such_model(inventory, result.model, stock, registry=True)
         entries.append(
             {
                 "instance": name,
@@ -174,44 +179,44 @@ class _Named:
 
 def remove(session: Session, models: Sequence[str], instances: Sequence[str], *, yes: bool) -> Outcome:
     """Remove models from the servers named, or from the one in force; asks. A model that is not there is a failure."""
-    fleet = gather(session)
-    servers = fleet.chosen(instances) if instances else [active(fleet)]
-    found = stocks(fleet, servers)
+    inventory = gather(session)
+    servers = inventory.chosen(instances) if instances else [active(inventory)]
+    found = stocks(inventory, servers)
     for stock in found:
         if stock.error is not None:
             raise stock.error
     todo = [(s, m, model_names.find(m, [x.name for x in s.models])) for s in found for m in models]
     absent = [(s, m) for s, m, known in todo if known is None]
     if absent:
-        raise no_such_model(fleet, absent[0][1], [s for s in found if s is absent[0][0]])
-    needed = [f"{m} on {s.server.name}" for s, m, _ in todo if _is_needed(fleet, s.server.name, m)]
+        raise no_such_model(inventory, absent[0][1], [s for s in found if s is absent[0][0]])
+    needed = [f"{m} on {s.server.name}" for s, m, _ in todo if _is_needed(inventory, s.server.name, m)]
     question = f"Remove {', '.join(models)} from {', '.join(s.name for s in servers)}?"
     if needed:
         session.reporter.warn(f"stackctl.yaml asks for {', '.join(needed)}: the next `up` or `sync` pulls it again")
     _agree(session, question, yes=yes)
-    return _remove(fleet, [(s.server, known) for s, _, known in todo if known], "stackctl.models-rm/1")
+    return _remove(inventory, [(s.server, known) for s, _, known in todo if known], "stackctl.models-rm/1")
 
 
-def _is_needed(fleet: Fleet, instance: str, model: str) -> bool:
-    return any(model_names.same(model, name) for name in fleet.required(instance))
+def _is_needed(inventory: Inventory, instance: str, model: str) -> bool:
+    return any(model_names.same(model, name) for name in inventory.required(instance))
 
 
 def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: bool = False) -> Outcome:
     """Remove what no profile needs: from the local Ollama, or from the servers named; shows it and asks."""
-    fleet = gather(session)
-    servers = fleet.chosen(instances) if instances else [fleet.server(LOCAL)]
+    inventory = gather(session)
+    servers = inventory.chosen(instances) if instances else [inventory.server(LOCAL)]
     todo: list[tuple[Server, str]] = []
     blocks: list[Block] = []
     size = 0
-    for stock in stocks(fleet, servers):
+    for stock in stocks(inventory, servers):
         if stock.error is not None:
             raise stock.error
         for model in stock.models:
-            if not _is_needed(fleet, stock.server.name, model.name):
+            if not _is_needed(inventory, stock.server.name, model.name):
                 todo.append((stock.server, model.name))
                 size += model.size
                 blocks.append(Line(f"{stock.server.name}: {model.name} ({human_bytes(model.size)})"))
-        if not fleet.required(stock.server.name):
+        if not inventory.required(stock.server.name):
             raise UsageError(
                 f"stackctl.yaml names no model for {stock.server.name}, so everything there would go",
                 hint="name the ones to keep under `models:`, or remove single ones: stackctl models rm MODEL",
@@ -225,7 +230,7 @@ def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: boo
     for block in blocks:
         session.reporter.note(block.text if isinstance(block, Line) else "")
     _agree(session, f"Remove these {len(todo)} models (up to {human_bytes(size)})?", yes=yes)
-    return _remove(fleet, todo, "stackctl.models-prune/1")
+    return _remove(inventory, todo, "stackctl.models-prune/1")
 
 
 def _agree(session: Session, question: str, *, yes: bool) -> None:
@@ -233,13 +238,13 @@ def _agree(session: Session, question: str, *, yes: bool) -> None:
         raise ExpectedFailure("nothing was removed: nobody said yes", hint="add --yes")
 
 
-def _remove(fleet: Fleet, todo: Sequence[tuple[Server, str]], schema: str) -> Outcome:
+def _remove(inventory: Inventory, todo: Sequence[tuple[Server, str]], schema: str) -> Outcome:
     blocks: list[Block] = []
     entries: list[dict[str, Any]] = []
     for server, model in todo:
         error: OllamaError | None = None
         try:
-            with fleet.connect(server) as client:
+            with inventory.connect(server) as client:
                 _unloaded(lambda client=client, model=model: client.unload(model))  # type: ignore[misc]
                 client.delete(model)
         except OllamaError as failure:
