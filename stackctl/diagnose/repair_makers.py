@@ -36,7 +36,7 @@ def _pin(ground: RepairCase, address: str, *, replace: bool = False) -> Repair |
 
 
 def _join(ground: RepairCase, network: str, *, url: str = "") -> Repair | None:
-    if not network or network in ("bridge", "host", "none"):
+    if not network or network in ("bridge", "host", "none") or _is_strangers(ground):
         return None
     project = ground.scene.project
     owner = project.network_owner(ground.consumer) if ground.consumer in project.services else ground.consumer
@@ -47,6 +47,12 @@ def _join(ground: RepairCase, network: str, *, url: str = "") -> Repair | None:
         services.setdefault(ground.consumer, {})["environment"] = {ground.word("variable"): Text(url)}
     says = f"put {owner} on the network {network}" + (f", and set {ground.word('variable')}={url}" if url else "")
     return Repair(says, services, networks, tuple(dict.fromkeys((owner, ground.consumer))))
+
+
+def _is_strangers(ground: RepairCase) -> bool:
+    """Whether the server meant is another Compose project's: whose network it is, its owner may say."""
+    target = ground.scene.by_id(ground.word("target_container"))
+    return target in ground.scene.others and bool(target and target.labels.get("com.docker.compose.project"))
 
 
 def _network_key(scene: Scene, name: str) -> tuple[str, dict[str, Any]]:
@@ -262,11 +268,6 @@ MAKERS: dict[str, Callable[[RepairCase], Repair | None]] = {
     "drop-dead": _drop_dead,
     "hostnet": _hostnet,
     "set-current": lambda g: g.tell("good", variable=g.word("current")),
-    "persistent-off": lambda g: g.change(
-        g.consumer,
-        f"let {g.consumer} take its settings from the environment",
-        environment={"ENABLE_PERSISTENT_CONFIG": "false"},
-    ),
     "recreate": lambda g: Repair(f"recreate {g.consumer}", recreate=(g.consumer,), force=True),
     "restart-server": lambda g: Repair(f"recreate {g.server}", recreate=(g.server,), force=True) if g.server else None,
     "restart-target": lambda g: Repair(f"recreate {g.server}", recreate=(g.server,), force=True) if g.server else None,

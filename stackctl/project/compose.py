@@ -40,6 +40,11 @@ class Service:
         return cast("str", self.raw.get("network_mode") or "")
 
     @property
+    def is_scaled_to_none(self) -> bool:
+        """Whether `scale: 0` or `deploy.replicas: 0` says that it is to have no container."""
+        return 0 in (self.raw.get("scale"), (self.raw.get("deploy") or {}).get("replicas"))
+
+    @property
     def profiles(self) -> list[str]:
         """Compose profiles that switch the service on; empty means always."""
         return list(self.raw.get("profiles") or [])

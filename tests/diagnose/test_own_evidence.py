@@ -101,11 +101,13 @@ def test_a_stranger_that_a_remedy_names_is_said_to_be_one() -> None:
     project = ComposeProject.from_config(
         {"name": "shop", "services": services}, directory="/p", active=frozenset({"app"})
     )
-    (first, *_) = found(
-        replace(scene, project=project, ollama_services=(), others=(stranger("blog-ollama-1", "blog"),))
-    )
-    assert first.cause == "service-on-other-network"
-    assert "blog-ollama-1 is a container of the project blog" in first.remedy.summary
+    alone = replace(scene, project=project, ollama_services=())
+    (first, *_) = found(replace(alone, others=(stranger("ollama", "blog"),)))
+    assert (first.cause, first.remedy.automatic) == ("service-on-other-network", False)
+    assert "ollama is a container of the project blog" in first.remedy.summary
+    (first, *_) = found(replace(alone, others=(stranger("blog-ollama-1", "blog"),)))
+    assert first.cause == "service-name-not-in-project"
+    assert "blog" not in str(first.as_json())
 
 
 def test_a_server_that_a_switch_took_away_is_told_as_that() -> None:

@@ -172,8 +172,7 @@ def _findings(session: Session, call: ComposeCall, project: ComposeProject) -> F
 
 def _is_meant(project: ComposeProject, service: str) -> bool:
     """Whether ``up`` would make a container of it: its profile is on, and it is not scaled to none."""
-    raw = project.services[service].raw
-    return service in project.active and 0 not in (raw.get("scale"), (raw.get("deploy") or {}).get("replicas"))
+    return service in project.active and not project.services[service].is_scaled_to_none
 
 
 def _servers(project: ComposeProject, stack: Stack | None, found: Findings | None) -> tuple[str, ...]:

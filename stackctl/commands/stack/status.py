@@ -40,7 +40,7 @@ class ConsumerStatus:
     ok: bool
     reason: str
     off: bool = False
-    """Switched off by its Compose profile, and so no failure."""
+    """Switched off by its Compose profile or scaled to none, and so no failure."""
 
 
 def status(session: Session) -> Outcome:
@@ -147,9 +147,13 @@ def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, 
 
 
 def _off(seen: ConsumerStatus, project: ComposeProject) -> ConsumerStatus:
-    """A consumer that no active profile switches on is off, and that is as it should be."""
+    """A consumer that no active profile switches on, or that is scaled to none, is off as it should be."""
     service = project.services.get(seen.service)
-    if seen.reason != NOT_RUNNING or service is None or seen.service in project.active:
+    if seen.reason != NOT_RUNNING or service is None:
+        return seen
+    if service.is_scaled_to_none:
+        return replace(seen, reason="off (scaled to 0)", off=True)
+    if seen.service in project.active:
         return seen
     return replace(seen, reason=f"off (Compose profile {', '.join(service.profiles)})", off=True)
 

@@ -242,9 +242,9 @@ ROWS = (
         "config",
         (Sign.LOG_OTHER_HOST, Sign.API_OK, Sign.APP_OPEN_WEBUI),
         "{consumer} is told {url}, which answers, and goes to {other_host} all the same",
-        "Open WebUI keeps its own setting (a database): let it take the environment's, or edit the stored connection.",
-        ("environment:", "  ENABLE_PERSISTENT_CONFIG: 'false'", "# or once:", "  RESET_CONFIG_ON_START: 'true'"),
-        fix="persistent-off",
+        "Open WebUI keeps the connections of its first start in its database. Set {url} in its own pages; "
+        "where that database holds {host}, the gateway can take over the name, so that it follows every switch.",
+        ("# Admin Panel > Settings > Connections > Ollama API: {url}", "# or in stackctl.yaml: gateway: true"),
     ),
     Cause(
         "persisted-setting-overrides-env",

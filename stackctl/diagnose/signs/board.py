@@ -147,17 +147,18 @@ class Case:
 
     @property
     def bearers(self) -> list[Container]:
-        """Containers that the name can mean: the project's own; else those on a network of the consumer; else any.
+        """Containers that the name can mean: the project's own, else those on a network of the consumer, else any.
 
-        Another project's container of the same name is no evidence where this
-        project has one, or only the name of a service.
+        Of any, only one whose own name it is: that a service of another project
+        is called so within that project is no evidence.
         """
         found = self.scene.named(self.host)
         mine = {c.id for c in self.scene.containers}
         own = [c for c in found if c.id in mine]
         if own or self.host in self.scene.project.services:
             return own
-        return [c for c in found if self.attached & set(c.networks)] or found
+        near = [c for c in found if self.attached & set(c.networks)]
+        return near or [c for c in found if c.name == self.host or not c.labels.get("com.docker.compose.project")]
 
     @property
     def target(self) -> Container | None:

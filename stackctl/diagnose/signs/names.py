@@ -297,12 +297,12 @@ def _who(case: Case, board: Board) -> None:
     elif service is not None:
         board.note(Sign.NAMED_NEVER, f"the service {service.name} has no container", target_service=service.name)
     else:
-        known = sorted(set(case.scene.project.services) | {c.name for c in case.scene.everything})
+        known = sorted(set(case.scene.project.services) | {c.name for c in case.scene.containers})
         close = difflib.get_close_matches(case.host, known, n=1, cutoff=0.5)
         ollama = list(case.scene.ollama_services)
         board.note(
             Sign.NAMED_NOBODY,
-            f"no service and no container is called {case.host}",
+            f"no service of {case.scene.project.name} and no container is called {case.host}",
             suggestion=(ollama or close or ["ollama"])[0],
         )
 
