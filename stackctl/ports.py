@@ -241,11 +241,13 @@ class Engine(Protocol):
         timeout: float = 30.0,
         user: str | None = None,
         variables: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> Completed:
         """A short-lived container, removed when it ends or when the timeout passes. Never pulls.
 
         ``network`` is what ``docker run --network`` takes (``container:ID`` too);
-        ``mounts`` what ``--volume`` takes; ``variables`` go by the process environment, never by argument.
+        ``options`` are further ones of it; ``mounts`` what ``--volume`` takes;
+        ``variables`` go by the process environment, never by argument.
         """
 
     def stop(self, container: str, *, timeout: int = 10) -> None:
@@ -346,12 +348,6 @@ class Trust(Protocol):
 
     def revoke(self, path: Path) -> bool:
         """Forget it; whether there was one."""
-
-    def sign(self, text: str) -> str:
-        """A signature that only this user can make; empty where there is no place to keep a key."""
-
-    def signed(self, text: str, signature: str) -> bool:
-        """Whether the signature of the text is this user's."""
 
     def leads_outside(self, path: Path, directory: Path) -> bool:
         """Whether ``path``, its links followed, is anywhere but in ``directory``."""

@@ -239,6 +239,7 @@ class DockerEngine(Remembering):
         timeout: float = 30.0,
         user: str | None = None,
         variables: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> Completed:
         """A short-lived container that removes itself."""
         # As for `exec`: python-on-whales has neither a standard input nor a timeout for it.
@@ -247,7 +248,7 @@ class DockerEngine(Remembering):
         name = f"stackctl-probe-{secrets.token_hex(6)}"
         flags = ["--rm", "--pull", "never", "--name", name, "--network", network, "--log-driver", "none"]
         flags += ["--interactive"] if stdin is not None else []
-        flags += ["--user", user] if user else []
+        flags += [*(["--user", user] if user else []), *options]
         flags += ["--entrypoint", entrypoint] if entrypoint is not None else []
         for flag, values in (("--add-host", extra_hosts), ("--volume", mounts)):
             for value in values:

@@ -7,9 +7,6 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from stackctl import redaction
-from stackctl.redaction import REDACTED
-
 DEFAULT_PORT = 11434
 MAX_PORT = 65535
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
@@ -173,9 +170,17 @@ def prefix_of(path: str) -> str:
     return _ENDPOINT.sub("", path).rstrip("/")
 
 
+def is_private(host: str) -> bool:
+    """Whether a host is one of a LAN, a VPN or this machine, by its address or its name."""
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return bool(re.search(r"^[^.]+$|\.(?:lan|local|localdomain|internal|intern|intranet|home|corp|ts\.net)$", host))
+
+
 def without_credentials(text: str) -> str:
-    """One URL, or what was meant as one, with the user and the password in it redacted."""
-    return re.sub(r"^[^\s/]+@", f"{REDACTED}@", redaction.without_credentials(text))
+    """``text`` with the user and the password of a URL in it masked."""
+    return re.sub(r"(?:(?<=//)|^)[^\s/]+@", "********@", text)
 
 
 def _with_scheme(text: str) -> str:

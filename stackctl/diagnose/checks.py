@@ -77,11 +77,18 @@ def judge(seen: ProbeAnswers, aim: Aim, consumer: str | None, *, models: Sequenc
 
     if found is None or not seen.able:
         return Reach(ok=False, checks=tuple(check(name, "unknown") for name in ("name", "tcp", "http", "api")))
-    rows = [*_name(found, check), *_tcp(found, check)]
-    if aim.url.scheme == "https":
-        rows += _tls(found, check)
-    version, names, api = _api(found, check)
+    proxies = {ask.proxy for ask in aim.asks}
+    by_proxy = next((p for p in proxies if p), None) if None not in proxies else None
+    if by_proxy:
+        # Its client never goes there itself, so neither the name nor the port is for it to see.
+        rows, via = [], f"{by_proxy[0]}:{by_proxy[1]}"
+    else:
+        rows, via = [*_name(found, check), *_tcp(found, check)], None
+        if aim.url.scheme == "https":
+            rows += _tls(found, check)
+    version, names, api = _api(found, check, via)
     rows += api
+    rows += _client(found, aim, check, via)
     missing: tuple[str, ...] = ()
     if names is not None:
         have = {http.full_name(n) for n in names}
@@ -130,7 +137,23 @@ def _tls(found: AimAnswers, check: Any) -> list[Check]:
     ]
 
 
-def _api(found: AimAnswers, check: Any) -> tuple[str | None, list[str] | None, list[Check]]:
+def _client(found: AimAnswers, aim: Aim, check: Any, via: str | None) -> list[Check]:
+    """Whether what a client asks below the address is there, where the address is more than a base."""
+    rows = []
+    for ask in aim.asks:
+        answer = found.ask(ask.id) if ask.id.startswith("client:") else None
+        if answer is None:
+            continue
+        reply = http.read(answer.raw)
+        # An endpoint refuses a model that nobody has in JSON; what is no endpoint says so in other words.
+        there = reply.status == 200 or (ask.method == "POST" and reply.status in (400, 404) and bool(reply.error))
+        if not there:
+            seen = {"status": reply.status or None, "type": reply.type, "error": reply.error[:200], "path": ask.path}
+            rows.append(check("api", "failed", answer.ms, **seen, proxy=via))
+    return rows
+
+
+def _api(found: AimAnswers, check: Any, via: str | None) -> tuple[str | None, list[str] | None, list[Check]]:
     root, first, tags = found.ask("root"), found.ask("version"), found.ask("tags")
     if first is None and tags is None:
         return None, None, [check("http", "skipped"), check("api", "skipped")]
@@ -145,6 +168,7 @@ def _api(found: AimAnswers, check: Any) -> tuple[str | None, list[str] | None, l
             shown.ms,
             status=reply.status or None,
             end=shown.end,
+            proxy=via,
             server=reply.headers.get("server"),
         )
     ]
@@ -162,6 +186,7 @@ def _api(found: AimAnswers, check: Any) -> tuple[str | None, list[str] | None, l
                 status=None if good else bad.status,
                 type=None if good else bad.type,
                 error=None if good else bad.error[:200],
+                proxy=via,
             )
         )
     else:
@@ -192,8 +217,14 @@ def explain(check: Check) -> str:
         "tcp": f"{seen.get('address')}:{seen.get('port')} does not accept ({seen.get('errno')}, {check.ms} ms)",
         "tls": f"the TLS handshake fails ({seen.get('text') or seen.get('error')})",
         "http": f"no HTTP answer ({seen.get('end')})",
-        "api": " ".join(f"not the Ollama API: status {seen.get('status')} {seen.get('type', '')}".split())
+        "api": " ".join(
+            f"not the Ollama API{' at ' + seen['path'] if seen.get('path') else ''}: "
+            f"status {seen.get('status')} {seen.get('type', '')}".split()
+        )
         + (f" {seen['error']}" if seen.get("error") else ""),
+        "value": f"the value of {seen.get('name')} names no server",
         "model": f"the model {seen.get('model')} is not there",
     }.get(check.id, check.id)
+    if seen.get("proxy"):
+        text += f", through the proxy {seen['proxy']} that its variables name"
     return f"{text}, {where}" if check.status == "failed" else f"{check.id} could not be seen ({check.vantage})"

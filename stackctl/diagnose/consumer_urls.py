@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from stackctl.config.url import is_private
 from stackctl.diagnose import embedded, url_text
 from stackctl.diagnose import http_reply as http
 from stackctl.diagnose.answers import ProbeAnswers
@@ -13,6 +14,7 @@ from stackctl.diagnose.model_variables import models_of, names_a_model, shared
 from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.ports import Container
+from stackctl.project import telling
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.discovery import images
 from stackctl.project.discovery.address import addresses
@@ -49,16 +51,11 @@ def url_settings(
         tellers = [v for v, t in templates.items() if v in environment and re.search(r"\{(?:url|host)\}", t)]
         consumer = found.consumer(name) if found and not declared else None
         known = {s.name for s in consumer.settings} if consumer else set()
-        for variable in tellers:
-            template = templates[variable]
-            # What discovery reads off the value only copies its faults; a configuration is somebody's word.
-            meant = template if declared else ""
-            port = _partner(variable, template, templates, environment)
-            value = environment[variable] or ""
-            wanted = models_of(variable, tellers, templates, environment, models)
-            for one in _addresses(name, variable, value, template, source=source, meant=meant, port=port):
-                guess = {Sign.VALUE_GUESS} if not declared and variable not in known and is_openai(variable) else set()
-                out.append(replace(one, models=wanted, marks=one.marks | guess, headers=_key(variable, environment)))
+        for one in told(name, templates, environment, source=source, guessed=not declared):
+            wanted = models_of(one.variable, tellers, templates, environment, models)
+            guess = not declared and one.variable not in known and is_openai(one.variable)
+            marks = one.marks | {Sign.VALUE_GUESS} if guess else one.marks
+            out.append(replace(one, models=wanted, marks=marks))
         if not (declared and templates):  # a configuration that names variables says all of it
             out += _fixed(name, found, models_of("", [""], templates, environment, models))
         out += _not_injected(name, templates, environment, dotenv)
@@ -99,6 +96,51 @@ def _addresses(
         replace(one, value=value, text=part.text, before=part.before, after=part.after)
         for one, part in zip(read, found, strict=True)
     ]
+
+
+def told(
+    name: str,
+    templates: Mapping[str, str],
+    environment: Mapping[str, str | None],
+    *,
+    source: str = "container",
+    guessed: bool = False,
+) -> list[UrlSetting]:
+    """Every address that an app is told by its variables, with the credentials that it has for it.
+
+    ``guessed``: the templates were read off the values, and so copy their faults.
+    """
+    out: list[UrlSetting] = []
+    for variable, template in templates.items():
+        value = environment.get(variable)
+        if variable not in environment or not telling.names_an_address(template):
+            continue
+        port = _partner(variable, template, templates, environment)
+        # What discovery reads off the value only copies its faults; a configuration is somebody's word.
+        meant = "" if guessed else template
+        for one in _addresses(name, variable, value or "", template, source=source, meant=meant, port=port):
+            url = one.url
+            if url is not None and "://" not in (one.text or one.value) and (said := _scheme(templates, environment)):
+                url = replace(url, scheme=said)
+            out.append(replace(one, url=url, headers=_credentials(one, templates, environment)))
+    return out
+
+
+def _scheme(templates: Mapping[str, str], environment: Mapping[str, str | None]) -> str:
+    """The scheme that a variable of its own says, or empty."""
+    said = (environment.get(v) or "" for v, t in templates.items() if t == "{scheme}")
+    return next((s for s in said if s in ("http", "https")), "")
+
+
+def _credentials(
+    one: UrlSetting, templates: Mapping[str, str], environment: Mapping[str, str | None]
+) -> dict[str, str]:
+    """What an app has to show at this address: a token that a template gave to a variable, or a key beside it."""
+    for variable, template in templates.items():
+        token = (telling.read(template, environment.get(variable) or "") or {}).get("token")
+        if token and re.fullmatch(r"[\x21-\x7e]+", token):
+            return {"Authorization": f"Bearer {token}"}
+    return _key(one.variable, environment)
 
 
 def _variables(
@@ -142,7 +184,7 @@ def _may_be_ollama(project: ComposeProject, variable: str, value: str) -> bool:
     match = re.match(r"https?://([^/:@\s]+)", value.strip().strip("'\""))
     if match is None or not is_openai(variable) or match[1] in project.services:
         return False
-    return url_text.is_private(match[1])
+    return is_private(match[1])
 
 
 def _key(variable: str, environment: Mapping[str, str | None]) -> dict[str, str]:

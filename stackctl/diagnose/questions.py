@@ -11,13 +11,13 @@ from stackctl.config.url import OllamaUrl
 from stackctl.diagnose import http_reply as http
 from stackctl.diagnose.answers import AimAnswers, ProbeAnswers
 from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
-from stackctl.diagnose.proxyrules import chosen
 from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Case
 from stackctl.ports import Container
 from stackctl.project.discovery.images import is_ollama
 from stackctl.project.discovery.pullers import bind_port
+from stackctl.project.proxyrules import chosen
 
 DEEP_SECONDS = 60.0
 FOLLOW_BUDGET = 6.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stackctl.diagnose.answers import AimAnswers
 from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.signs.board import Case
+from stackctl.project.compose import ComposeProject, Service
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Standpoint:
     image: str = ""
     fresh: bool = False
     """Stand in the namespace from a container of our own even where exec would do."""
+    options: tuple[str, ...] = ()
+    """Further options of ``docker run`` that give a probe container what the consumer will have: ``--dns``, …"""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    as_image: bool = False
+    """Whether to stand there as the consumer's own image, so with its trust store and its runtime."""
 
 
 def standpoint(scene: Scene, consumer: str) -> Standpoint:
@@ -59,3 +66,51 @@ def standpoint(scene: Scene, consumer: str) -> Standpoint:
         # Its network is yet to be made; what lies outside Docker is reached from the default bridge the same way.
         network = "bridge"
     return Standpoint(consumer, network=network, extra_hosts=hosts)
+
+
+def as_it_will_run(
+    project: ComposeProject, name: str, networks: Sequence[str], environment: Mapping[str, str]
+) -> Standpoint:
+    """Where a consumer without a container will be, with what it will have there.
+
+    ``networks`` are those of its networks that the engine has. Where it has none
+    yet, the default bridge leaves for the world by the same way.
+    """
+    service, owner = project.services[name], project.services[project.network_owner(name)]
+    where = "host" if owner.network_mode == "host" else networks[0] if networks else "bridge"
+    on_host = where == "host"
+    hosts = [f"{host}:{address}" for host, addresses in owner.extra_hosts.items() for address in addresses]
+    options = [
+        f"--{option}={value}"
+        for option, key in (("dns", "dns"), ("dns-search", "dns_search"), ("dns-option", "dns_opt"))
+        for value in ([] if on_host else _listed(owner.raw.get(key)))
+    ]
+    options += [f"--network={network}" for network in networks[1:]] if not on_host else []
+    options += [f"--mount=type=bind,source={s},target={t},readonly" for s, t in _files(project, service)]
+    if user := str(service.raw.get("user") or ""):
+        options.append(f"--user={user}")
+    return Standpoint(
+        name,
+        network=where,
+        extra_hosts=tuple(hosts),
+        image=service.image,
+        options=tuple(options),
+        environment=environment,
+        as_image=bool(service.image),
+    )
+
+
+def _listed(value: object) -> list[str]:
+    return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, list) else []
+
+
+def _files(project: ComposeProject, service: Service) -> list[tuple[str, str]]:
+    """The files of this machine that the consumer will see, such as a certificate, and where; its volumes are none."""
+    found = [(str(m.get("source")), str(m.get("target"))) for m in service.volumes if m.get("type") == "bind"]
+    for key, known, base in (("secrets", project.secrets, "/run/secrets/"), ("configs", project.configs, "/")):
+        for given in service.raw.get(key) or []:
+            name = str(given.get("source") or "")
+            target = str(given.get("target") or name)
+            if file := (known.get(name) or {}).get("file"):
+                found.append((str(file), target if target.startswith("/") else f"{base}{target}"))
+    return [(source, target) for source, target in found if not {",", '"'} & set(source + target)]

@@ -155,14 +155,6 @@ def _path(path: str, marks: set[Sign]) -> tuple[str, str]:
     return path, ""
 
 
-def is_private(host: str) -> bool:
-    """Whether a host is one of a LAN, a VPN or this machine, by its address or its name."""
-    try:
-        return not ipaddress.ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return bool(re.search(r"^[^.]+$|\.(?:lan|local|localdomain|internal|intern|intranet|home|corp|ts\.net)$", host))
-
-
 def _host_marks(host: str) -> set[Sign]:
     lower = host.lower().rstrip(".")
     marks: set[Sign] = set()

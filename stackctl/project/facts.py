@@ -49,5 +49,7 @@ class Facts:
     gateway: GatewayPart | None = None
     references: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
     """Templates that refer to variables, as written, by their place below ``consumers``; Compose reads them."""
+    client_proxies: Mapping[str, str] = field(default_factory=dict)
+    """Proxy variables that the Docker client puts into every container that says nothing else."""
     start_interval: bool = True
     """Whether the engine knows ``healthcheck.start_interval`` (25 and later); Compose refuses it on an older one."""

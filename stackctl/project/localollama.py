@@ -231,6 +231,21 @@ def _publish(service: dict[str, Any], own: Service, mapping: str) -> None:
     service["ports"] = Override([*others, Text(mapping)])
 
 
+def promises_not_kept(own: Service | None, local: Local) -> list[str]:
+    """What of the project's own server will not be as its file seems to promise, a line each."""
+    said = []
+    if own is not None and not keeps_models(own) and not local.volume:
+        said.append(
+            f"{own.name} has no volume at {STORE}: its models go when its container goes "
+            "(`local: {volume: ollama_data}` keeps them)"
+        )
+    if own is not None and "OLLAMA_NUM_CTX" in own.environment:
+        said.append(
+            f"{own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; the variable is OLLAMA_CONTEXT_LENGTH"
+        )
+    return said
+
+
 def keeps_models(service: Service) -> bool:
     """Whether its models outlive its container."""
     store = service.environment.get("OLLAMA_MODELS") or f"{STORE}/models"

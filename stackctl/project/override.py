@@ -23,6 +23,8 @@ from stackctl.project import localollama
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.discovery.pullers import pulls_models
 from stackctl.project.facts import Facts
+from stackctl.project.proxyrules import exceptions_for
+from stackctl.project.telling import spell
 from stackctl.project.yamltext import Override as Replaced
 from stackctl.project.yamltext import Reset, Text, dump
 
@@ -52,6 +54,8 @@ class OverrideFile:
     needs_network: str | None = None
     token_variable: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    direct: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """``NO_PROXY`` and ``no_proxy`` of the consumers whose proxy would take what is meant for the target."""
 
     @property
     def digest(self) -> str:
@@ -114,6 +118,7 @@ class _Renderer:
         self.warnings: list[str] = list(target.notes)
         self.own = project.services.get(config.local.service)
         self.loopback = ""
+        self.direct: dict[str, dict[str, str]] = {}
 
     def service(self, name: str) -> dict[str, Any]:
         return self.services.setdefault(name, {})
@@ -146,6 +151,7 @@ class _Renderer:
             needs_network=self.config.network.shared,
             token_variable=token_variable(self.target),
             warnings=tuple(self.warnings),
+            direct=self.direct,
         )
 
     def without_start_interval(self) -> None:
@@ -232,6 +238,12 @@ class _Renderer:
             if words is not None:
                 filled = [Text(self.fill(word, url, (name, key, index))) for index, word in enumerate(words)]
                 self.service(name)[key] = Replaced(filled)
+        present = {**self.facts.client_proxies, **self.project.services[name].environment}
+        direct = {k: v for k, v in exceptions_for(present, url).items() if k not in consumer.env}
+        if direct:
+            variables = self.service(name).setdefault("environment", {})
+            variables.update({variable: Text(value) for variable, value in direct.items()})
+            self.direct[name] = direct
 
     def fill(self, template: str, url: OllamaUrl, place: tuple[str, str, str | int]) -> str:
         """A template as Compose is to read it; ``place`` is where it stands below ``consumers``."""
@@ -253,12 +265,7 @@ class _Renderer:
             if word == "token":
                 variable_name = token_variable(self.target)
                 return f"${{{variable_name}}}" if variable_name else ""
-            # An IPv6 address stands in brackets where a port or a path follows it, or a scheme stands before it.
-            before, after = match.string[: match.start()], match.string[match.end() :]
-            joined = before.endswith("//") or after.startswith((":", "/"))
-            host = f"[{url.host}]" if ":" in url.host and joined else url.host
-            value = {"url": str(url), "scheme": url.scheme, "host": host, "port": str(url.port)}[word]
-            return value.replace("$", "$$")
+            return spell(word, url, match).replace("$", "$$")
 
         return _TOKEN.sub(replace, self.facts.references.get(place) or template.replace("$", "$$"))
 
@@ -309,7 +316,7 @@ class _Renderer:
                 del merged["environment"]
             merged.update(service)
         self.top.setdefault("volumes", {}).update(volumes)
-        self._warn_of_own()
+        self.warnings += localollama.promises_not_kept(self.own, self.config.local)
 
     def _networks_of_consumers(self) -> list[str]:
         """The networks that the local server has to join so that every consumer meets it on one of theirs."""
@@ -322,19 +329,6 @@ class _Renderer:
             if not own & set(joined):
                 networks += [n for n in joined if n not in networks]
         return networks or (["default"] if self.own is None else [])
-
-    def _warn_of_own(self) -> None:
-        """Say what of the project's own server will not be as its file seems to promise."""
-        if self.own is not None and not localollama.keeps_models(self.own) and not self.config.local.volume:
-            self.warnings.append(
-                f"{self.own.name} has no volume at {localollama.STORE}: its models go when its container goes "
-                "(`local: {volume: ollama_data}` keeps them)"
-            )
-        if self.own is not None and "OLLAMA_NUM_CTX" in self.own.environment:
-            self.warnings.append(
-                f"{self.own.name} sets OLLAMA_NUM_CTX, which Ollama does not read; "
-                "the variable is OLLAMA_CONTEXT_LENGTH"
-            )
 
     def switch_off(self) -> tuple[str, ...]:
         """Switch the local server off, with helpers that serve nothing but it, and drop every edge to them."""

@@ -40,7 +40,6 @@ class Transaction:
     environment: str | None
     snapshot: Snapshot
     journal_path: Path
-    sign: Callable[[str], str]
 
 
 def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clock) -> None:
@@ -53,13 +52,7 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
     path = transaction.journal_path
     files.remove(path)
     begin = journal.begin_line(
-        transaction.purpose,
-        os.getpid(),
-        clock(),
-        transaction.environment,
-        transaction.snapshot,
-        transaction.plan,
-        transaction.sign,
+        transaction.purpose, os.getpid(), clock(), transaction.environment, transaction.snapshot, transaction.plan
     )
     started = False
     try:

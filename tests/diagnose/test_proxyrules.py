@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackctl.config.url import OllamaUrl
-from stackctl.diagnose.proxyrules import chosen
+from stackctl.project.proxyrules import chosen
 
 NAME, ADDRESS = OllamaUrl("http", "ollama", 11434), OllamaUrl("http", "172.30.1.2", 11434)
 PROXY = {"http_proxy": "http://proxy:3128"}

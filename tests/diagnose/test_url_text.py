@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.diagnose.url_text import is_private, read
+from stackctl.config.url import is_private
+from stackctl.diagnose.url_text import read
 
 CASES = [
     ("OLLAMA_BASE_URL", "http://ollama:11434", "http://ollama:11434", set()),

@@ -33,6 +33,7 @@ _PASSING = re.compile(r"OCI runtime exec failed(?!.*executable file not found)|i
 """What an exec ends with while its container starts again; an image without a shell says so otherwise."""
 STORE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 """By which the clients of an image are told a trust store."""
+TRUST_VARIABLES = (*STORE_VARIABLES, "SSL_CERT_DIR", "NODE_OPTIONS")
 
 
 @dataclass
@@ -103,7 +104,28 @@ class Prober:
 
         return until(state, within=1.0, every=0.1) == "running"
 
+    def _as_image(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers | None:
+        """From a container of the consumer's own image, with what the consumer will have; None where that cannot be."""
+        if not where.as_image or self.engine.image(where.image) is None:
+            return None
+        argv, stdin = for_shell(plan)
+        done = self.engine.run(
+            where.image,
+            argv[1:],
+            entrypoint=argv[0],
+            network=where.network,
+            stdin=stdin,
+            labels=self.labels,
+            extra_hosts=where.extra_hosts,
+            timeout=plan.budget + GRACE,
+            options=(*where.options, *(f"--env={n}={v}" for n in TRUST_VARIABLES if (v := where.environment.get(n)))),
+        )
+        seen = parse(done.stdout, vantage="probe")
+        return seen if seen.tool and seen.able and (seen.tls_able or not plan.needs_tls) else None
+
     def _stand_in(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers:
+        if not where.container and (seen := self._as_image(where, plan)) is not None:
+            return seen
         network = f"container:{where.container}" if where.container else where.network
         image = self._probe_image(where.image)
         if image is None or not network:
@@ -111,6 +133,9 @@ class Prober:
             return ProbeAnswers(vantage="probe", able=False, limits=(reason,))
         if plan.needs_tls and where.container:
             plan = self._with_store(where.container, plan)
+        elif plan.needs_tls and where.as_image:
+            # What the app will trust is not to be seen yet; it is asked again once it runs.
+            plan = replace(plan, aims=tuple(a if a.trust else replace(a, verify=False) for a in plan.aims))
         argv, stdin = image.render(plan)
         done = self.engine.run(
             image.reference,
@@ -123,6 +148,7 @@ class Prober:
             extra_hosts=() if network.startswith("container:") else where.extra_hosts,
             timeout=plan.budget + GRACE,
             user="0:0",
+            options=[o for o in where.options if o.startswith(("--dns", "--network"))],
         )
         seen = parse(done.stdout, vantage="probe")
         if not seen.tool and where.container and where.network and not self._runs(where.container):

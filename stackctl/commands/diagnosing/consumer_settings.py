@@ -10,7 +10,7 @@ from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import request_settings_of
-from stackctl.config.target import Target, resolve
+from stackctl.config.target import Target
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose import url_text
 from stackctl.diagnose.consumer_urls import url_settings
@@ -66,8 +66,12 @@ def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:
     return read_env_file(data.decode("utf-8", "replace")) if data else {}
 
 
-def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting) -> UrlSetting:
-    """Credentials, TLS and own paths of the instance that this URL is."""
+def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting, *, carried: bool = False) -> UrlSetting:
+    """What stackctl.yaml says of the instance that this URL is: its own paths, its CA for later, no way to get in.
+
+    An app sends what its own variables hold, and trusts what its own runtime trusts; ``carried`` says that one of
+    its variables would hold the token.
+    """
     if stack is None or setting.url is None:
         return setting
     for name, instance in stack.config.instances.items():
@@ -77,14 +81,8 @@ def _with_instance(session: Session, stack: Stack | None, setting: UrlSetting) -
                 settings = request_settings_of(session, stack, target)
             except StackctlError:  # a secret that is not there: what it opens will say so
                 return setting
-            return replace(
-                setting,
-                headers=settings.headers or setting.headers,
-                trust=settings.trust,
-                server_name=settings.server_name,
-                verify=settings.check_certificate,
-                paths=settings.paths,
-            )
+            token = {k: v for k, v in settings.headers.items() if carried and k == "Authorization"}
+            return replace(setting, headers=token or setting.headers, trust=settings.trust, paths=settings.paths)
     return setting
 
 
@@ -104,25 +102,6 @@ def would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[
             models=prepared.target.models,
             place="stackctl.yaml" if named else "the URL given",
         )
-        out.append(_with_instance(session, stack, one))
-    return out
-
-
-def behind_gateway(session: Session, stack: Stack, prepared: Prepared) -> list[UrlSetting]:
-    """The servers behind the gateway, as it is told them: to be asked from where it stands."""
-    if prepared.gateway is None:
-        return []
-    direct = stack.config.model_copy(update={"gateway": False})
-    out = []
-    for name in prepared.target.instances or (prepared.target.name,):
-        target = resolve(direct, name)
-        (read,) = url_text.read(prepared.gateway.part.name, "url", str(target.url), source="gateway")
-        one = replace(
-            read,
-            variable=f"instances.{name}.url",
-            url=target.url,
-            addresses=pinned_addresses(session, target).get(target.url.host, ()),
-            place="stackctl.yaml",
-        )
-        out.append(_with_instance(session, stack, one))
+        templates = stack.config.consumers[consumer].env.values() if stack else ()
+        out.append(_with_instance(session, stack, one, carried=any("{token}" in t for t in templates)))
     return out

@@ -10,7 +10,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.commands.reconcile.situation import Situation
-from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, probe_target
+from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_models_only, probe_member, probe_target
 from stackctl.config.target import Target, resolve
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
@@ -48,7 +48,9 @@ def preflight(
 
     def probe(again: str = "") -> list[Verified]:
         with session.reporter.step(f"trying {target.url} {again or 'from inside the stack'}"):
-            return probe_target(session, stack, project, target, situation.urls, settings, running, deep=deep)
+            return probe_target(
+                session, stack, project, situation.prepared, situation.urls, settings, running, deep=deep
+            )
 
     results = probe()
     bad = [r for r in results if not r.ok]
@@ -65,6 +67,11 @@ def preflight(
     reasons = dict.fromkeys(r.reason for r in bad)
     who = ", ".join(r.consumer for r in bad)
     hint = f"stackctl switch {target.name} --yes   (pulls what is missing)" if missing else ""
+    if settings.trust and any(r.reach.failed and r.reach.failed.id == "tls" for r in bad):
+        # Only stackctl is given that CA; apps have a trust of their own.
+        given = stack.config.instances[target.instances[0]].tls.ca_file
+        hint = f"give {who} the CA {given}: mounted, and named by what its runtime reads, such as SSL_CERT_FILE"
+        hint += "; or set `gateway: true`"
     return Fitness(f"{target.url} cannot serve {who}: {'; '.join(reasons)}", hint)
 
 
@@ -77,23 +84,18 @@ def _try_members(
     """
     plain = replace(stack, config=stack.config.model_copy(update={"gateway": False}))
     remote = [n for n in target.instances if n != "local"]
-    consumer = next(iter(stack.config.told), None)
-    if consumer is None or not remote or "local" in target.instances:
+    if not stack.config.told or not remote or "local" in target.instances:
         return ""
     gateway = gateway_control.container_of(containers)
-    stand = {consumer: gateway} if gateway is not None else {}
     reasons: list[str] = []
     for name in remote:
         member = resolve(plain.config, name)
         settings = request_settings_of(session, plain, member)
         with session.reporter.step(f"trying {member.url} from inside the stack"):
-            results = probe_target(
-                session, plain, project, member, {consumer: member.url}, settings, stand, anywhere=True
-            )
-        bad = [r for r in results if not r.ok]
-        if not bad:
+            result = probe_member(session, plain, project, member, settings, gateway)
+        if result.ok:
             return ""
-        reasons += [f"{member.url} cannot serve: {r.reason}" for r in bad]
+        reasons.append(f"{member.url} cannot serve: {result.reason}")
     return "; ".join(reasons)
 
 

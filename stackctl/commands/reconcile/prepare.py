@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from stackctl.commands.context.project_loader import Stack, secret_reader
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.gpu_choice import choose
 from stackctl.config.interpolate import names_in
+from stackctl.config.secrets import REDACTED
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError, Untrusted
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render, token_variable
-from stackctl.redaction import REDACTED
+from stackctl.project.proxyrules import client_proxies
 from stackctl.transaction.state import State
 
 DEFAULT_IMAGE = "ollama/ollama:0.33.0"
@@ -31,6 +34,7 @@ class Prepared:
     variables: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
     gateway: gateway_control.BuiltGateway | None = None
+    client_proxies: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:
@@ -66,7 +70,9 @@ def prepare(
     part = gateway.part if gateway else None
     warnings: list[str] = list(gateway.warnings) if gateway else []
     references = {path[1:]: text for path, text in stack.tree.references.items()}
-    facts = Facts(default_image=DEFAULT_IMAGE, gateway=part, references=references)
+    facts = Facts(
+        default_image=DEFAULT_IMAGE, gateway=part, references=references, client_proxies=proxies_of_client(session)
+    )
     if target.needs_local or gateway is not None:
         info = session.engine.info()
         facts = replace(facts, start_interval=_knows_start_interval(info.version))
@@ -78,7 +84,21 @@ def prepare(
     variables = compose_variables(session, stack, target, override, with_secrets=with_secrets)
     if gateway is not None:
         target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
-    return Prepared(target, override, variables, (*override.warnings, *warnings), gateway)
+    return Prepared(target, override, variables, (*override.warnings, *warnings), gateway, facts.client_proxies)
+
+
+def proxies_of_client(session: Session) -> dict[str, str]:
+    """Proxy variables that the settings of the Docker client put into new containers."""
+    home = session.variables.get("HOME")
+    place = session.variables.get("DOCKER_CONFIG") or (str(Path(home) / ".docker") if home else "")
+    data = session.files.read(Path(place) / "config.json") if place else None
+    if data is None or b'"proxies"' not in data:
+        return {}
+    try:
+        settings = json.loads(data)
+    except ValueError:
+        return {}
+    return client_proxies(settings) if isinstance(settings, dict) else {}
 
 
 def _knows_start_interval(version: str) -> bool:

@@ -1,34 +1,53 @@
-"""Which URL a container is really told: its variables, read backwards through the templates that wrote them."""
+"""Which address a container is really told: its variables and arguments, read through the templates that wrote them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stackctl.config.models import Consumer, StackConfig
 from stackctl.config.target import GATEWAY_SERVICE, Target, resolve
 from stackctl.config.url import DEFAULT_PORT, HOST_ALIAS, OllamaUrl, UrlError
+from stackctl.diagnose.consumer_urls import told
+from stackctl.diagnose.scene import UrlSetting
 from stackctl.errors import StackctlError
+from stackctl.project import telling
 
-_WORD = re.compile(r"(?<!\$)\{(url|scheme|host|port|model|token)\}")
+Arguments = Mapping[str, Sequence[str]]
+
+
+def addresses_told(
+    name: str, consumer: Consumer, environment: Mapping[str, str | None], arguments: Arguments | None = None
+) -> list[UrlSetting]:
+    """Every address that the app of a consumer is told, as its client has it."""
+    found = told(name, consumer.env, environment)
+    for key, template, value in _words(consumer, arguments or {}):
+        found += [replace(one, place=key) for one in told(name, {key: template}, {key: value})]
+    return found
+
+
+def values_told(consumer: Consumer, url: OllamaUrl, *, model: str, token: str) -> tuple[dict[str, str], Arguments]:
+    """The variables and the arguments that a consumer would be given for ``url``."""
+
+    def filled(template: str) -> str:
+        return telling.fill(template, url, model=model, token=token)
+
+    words = {"entrypoint": consumer.entrypoint, "command": consumer.command}
+    return (
+        {variable: filled(template) for variable, template in consumer.env.items()},
+        {key: [filled(word) for word in given] for key, given in words.items() if given},
+    )
 
 
 def told_url(
-    consumer: Consumer,
-    environment: Mapping[str, str | None],
-    arguments: Mapping[str, Sequence[str]] | None = None,
+    consumer: Consumer, environment: Mapping[str, str | None], arguments: Arguments | None = None
 ) -> OllamaUrl | None:
-    """The base URL that a consumer's variables and arguments spell, or None where they spell none."""
+    """The base URL from which a consumer's variables and arguments were made, or None where they name no Ollama."""
     parts: dict[str, str] = {}
     spelt = [(template, environment.get(variable)) for variable, template in consumer.env.items()]
-    for key, words in (("entrypoint", consumer.entrypoint), ("command", consumer.command)):
-        given = (arguments or {}).get(key) or []
-        if words and len(words) == len(given):
-            spelt += [(t, v) for t, v in zip(words, given, strict=True) if _WORD.search(t)]
+    spelt += [(template, value) for _, template, value in _words(consumer, arguments or {})]
     for template, value in spelt:
-        if value is None:
-            continue
-        found = _read(template, value)
+        found = telling.read(template, value) if value is not None else None
         if found is None:
             continue
         if "url" in found:
@@ -39,7 +58,7 @@ def told_url(
         parts.update(found)
     host = parts.get("host", "").strip("[]")
     if not host:
-        return None
+        return next((one.url for one in addresses_told("", consumer, environment, arguments) if one.url), None)
     port = parts.get("port", str(DEFAULT_PORT))
     try:
         return OllamaUrl.parse(f"{parts.get('scheme', 'http')}://{f'[{host}]' if ':' in host else host}:{port}")
@@ -47,20 +66,14 @@ def told_url(
         return None
 
 
-def _read(template: str, value: str) -> dict[str, str] | None:
-    """The words of a template from a value that it made; None where it cannot have made it."""
-    pattern, position = "", 0
-    seen: set[str] = set()
-    for match in _WORD.finditer(template):
-        word = match[1]
-        pattern += re.escape(template[position : match.start()])
-        inner = r"\d+" if word == "port" else r"https?" if word == "scheme" else r".*?"
-        pattern += f"(?P={word})" if word in seen else f"(?P<{word}>{inner})"
-        seen.add(word)
-        position = match.end()
-    pattern += re.escape(template[position:])
-    found = re.fullmatch(pattern, value)
-    return {k: v for k, v in found.groupdict().items() if v is not None} if found else None
+def _words(consumer: Consumer, arguments: Arguments) -> list[tuple[str, str, str]]:
+    """``entrypoint`` or ``command``, a word's template, and the word that a container was given for it."""
+    found = []
+    for key, words in (("entrypoint", consumer.entrypoint), ("command", consumer.command)):
+        given = arguments.get(key) or []
+        if words and len(words) == len(given):
+            found += [(key, template, value) for template, value in zip(words, given, strict=True)]
+    return found
 
 
 def name_of(config: StackConfig, url: OllamaUrl) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.config.models import Consumer
+from stackctl.config.rules import SECRET_HEADERS
 from stackctl.config.target import Target
 from stackctl.errors import UsageError
 
@@ -15,7 +16,16 @@ def refuse_uncarried(stack: Stack, target: Target) -> None:
         return
     name = target.instances[0]
     instance = config.instances.get(name)
-    if instance is None or instance.auth is None:
+    if instance is None:
+        return
+    if opening := [h for h, value in instance.headers.items() if "${" in value or SECRET_HEADERS.search(h)]:
+        raise UsageError(
+            f'the instance "{name}" needs the header {opening[0]}, and no consumer sends it',
+            hint="set `gateway: true`, so that the gateway adds it, or let the server in front of it take a token"
+            " that a consumer carries as `{token}`",
+            where=stack.locate(("instances", name, "headers", opening[0])),
+        )
+    if instance.auth is None:
         return
     if instance.auth.bearer is not None and any("{token}" in t for c in config.told.values() for t in _templates(c)):
         return

@@ -1,23 +1,26 @@
-"""Ask each consumer, from inside, which Ollama it reaches."""
+"""Ask each consumer, from inside, which Ollama it reaches: as its own client would ask."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import own_check
-from stackctl.commands.reconcile.prepare import pinned_addresses
+from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import RequestSettings, request_settings_of
-from stackctl.commands.reconcile.told_address import name_of, told_url
+from stackctl.commands.reconcile.stand import standpoint_of
+from stackctl.commands.reconcile.told_address import addresses_told, name_of, told_url, values_told
 from stackctl.config.models import StackConfig
 from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose.answers import ProbeAnswers
-from stackctl.diagnose.checks import Reach, judge
-from stackctl.diagnose.plan import Aim, Ask, ProbePlan, generate, ladder
+from stackctl.diagnose.checks import Check, Reach, judge
+from stackctl.diagnose.client import client_aims
+from stackctl.diagnose.plan import Aim, ProbePlan, generate, ladder
+from stackctl.diagnose.scene import UrlSetting
 from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
@@ -40,6 +43,8 @@ class Verified:
     """Full model name to digest, as the target lists them; filled by :func:`probe_target`."""
     present: Mapping[str, str] = field(default_factory=dict)
     """The same of the Ollama that the consumer uses until now."""
+    container: str = ""
+    """Which of several containers answered so."""
 
     @property
     def ok(self) -> bool:
@@ -49,29 +54,16 @@ class Verified:
     @property
     def reason(self) -> str:
         """One line where it cannot."""
-        return self.own or self.reach.reason
+        reason = self.own or self.reach.reason
+        return f"{reason} ({self.container})" if self.container else reason
 
 
-def aim_at(url: OllamaUrl, settings: RequestSettings, *, addresses: Sequence[str] = ()) -> Aim:
-    """The ladder for one URL."""
-    return ladder(
-        url,
-        headers=settings.headers,
-        models=settings.models,
-        addresses=addresses,
-        trust=settings.trust,
-        server_name=settings.server_name,
-        verify=settings.check_certificate,
-        paths=settings.paths,
-    )
-
-
-def containers_of(config: StackConfig, containers: Sequence[Container]) -> dict[str, Container]:
-    """The running container of each consumer that has one."""
-    found: dict[str, Container] = {}
+def containers_of(config: StackConfig, containers: Sequence[Container]) -> dict[str, tuple[Container, ...]]:
+    """The running containers of each consumer that has one: its replicas."""
+    found: dict[str, tuple[Container, ...]] = {}
     for container in containers:
         if container.service in config.consumers and container.state == "running":
-            found.setdefault(container.service, container)
+            found[container.service] = (*found.get(container.service, ()), container)
     return found
 
 
@@ -80,32 +72,76 @@ def verify(
     stack: Stack,
     told: Mapping[str, OllamaUrl],
     settings: RequestSettings,
-    containers: Mapping[str, Container],
+    containers: Mapping[str, Sequence[Container]],
     *,
     images: Sequence[str] = (),
 ) -> list[Verified]:
-    """Ask every consumer that has a running container; one process a consumer, all at once."""
+    """Ask in every running container of every consumer; one process a container, all at once.
+
+    Each is asked what its app's own client would ask, with the values that stand in its environment.
+    """
+    asked = [(name, container) for name in told for container in containers.get(name, ())]
+    questions: list[Questions] = []
     jobs: list[tuple[Standpoint, ProbePlan]] = []
-    names = [name for name in told if name in containers]
-    for name in names:
-        aims = [aim_at(told[name], settings)]
-        if own := own_http(stack.config, name):
-            aims.append(own_check.aim(own))
-        container = containers[name]
-        jobs.append(
-            (
-                Standpoint(name, container.id, image=str(container.raw.get("Image") or "")),
-                ProbePlan(tuple(aims)),
-            )
-        )
+    for name, container in asked:
+        values = addresses_told(name, stack.config.consumers[name], container.environment, container.arguments)
+        question = Questions.of(name, told[name], values, container.environment, settings)
+        questions.append(question)
+        own = own_http(stack.config, name)
+        aims = (*question.aims, own_check.aim(own)) if own else question.aims
+        image = str(container.raw.get("Image") or "")
+        jobs.append((Standpoint(name, container.id, image=image), ProbePlan(aims)))
     with Prober(session.engine, images=images) as prober:
         seen = prober.probe(jobs)
-    results = []
-    for name, (_, plan), view in zip(names, jobs, seen, strict=True):
-        reach = judge(view, plan.aims[0], name, models=settings.models)
-        own_reason = _own_reason(session, stack.config, name, view, containers[name])
-        results.append(Verified(name, told[name], reach, own_reason))
-    return results
+    found: dict[str, Verified] = {}
+    for (name, container), question, view in zip(asked, questions, seen, strict=True):
+        url, reach = question.judged(view, settings.models)
+        answer = Verified(name, url, reach, _own_reason(session, stack.config, name, view, container))
+        if len(containers[name]) > 1:
+            answer = replace(answer, container=container.name)
+        if name not in found or (found[name].ok and not answer.ok):
+            found[name] = answer
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What one app's client would ask: an aim for each server that it is told, and values that name none."""
+
+    consumer: str
+    aims: tuple[Aim, ...]
+    unreadable: tuple[UrlSetting, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        url: OllamaUrl,
+        values: Sequence[UrlSetting],
+        environment: Mapping[str, str],
+        settings: RequestSettings,
+        *,
+        addresses: Mapping[str, Sequence[str]] | None = None,
+    ) -> Questions:
+        """The questions for ``values``; for ``url`` itself where the app is told by no value of ours."""
+        aims = client_aims(
+            values or [UrlSetting(name, "", str(url), url)],
+            environment,
+            models=settings.models,
+            paths=settings.paths,
+            addresses=addresses,
+            check_certificate=settings.check_certificate,
+        )
+        return cls(name, tuple(aims), tuple(v for v in values if v.url is None), environment)
+
+    def judged(self, seen: ProbeAnswers, models: Sequence[str]) -> tuple[OllamaUrl, Reach]:
+        """How far the client comes with the worst of its addresses."""
+        reaches = [(aim.url, judge(seen, aim, self.consumer, models=models)) for aim in self.aims]
+        for one in self.unreadable:
+            row = Check("value", self.consumer, one.variable, seen.vantage, "failed", observed={"name": one.variable})
+            reaches.append((OllamaUrl("http", "", 0), Reach(ok=False, checks=(row,))))
+        return next(((url, reach) for url, reach in reaches if not reach.ok), reaches[0])
 
 
 def own_http(config: StackConfig, name: str) -> str:
@@ -133,45 +169,92 @@ def probe_target(
     session: Session,
     stack: Stack,
     project: ComposeProject,
-    target: Target,
+    prepared: Prepared,
     told: Mapping[str, OllamaUrl],
     settings: RequestSettings,
-    containers: Mapping[str, Container],
+    containers: Mapping[str, Sequence[Container]],
     *,
     deep: bool = False,
-    anywhere: bool = False,
 ) -> list[Verified]:
-    """Try the target from where each consumer is, or will be, before anything is touched.
+    """Try the target from where each consumer is, or will be, with what it will be told, before anything is touched.
 
-    ``anywhere``: where nothing runs yet, the consumer's own network does not matter.
     ``deep`` asks the first model for one token. A consumer that runs is asked
     for its present Ollama's models too, so that their digests can be compared.
     """
-    addresses = pinned_addresses(session, target)
+    shared = stack.config.network.shared
+    target, addresses = prepared.target, pinned_addresses(session, prepared.target)
+    token = settings.headers.get("Authorization", "").removeprefix("Bearer ") if target.token else ""
+    asked: list[Questions] = []
     jobs: list[tuple[Standpoint, ProbePlan]] = []
     for name, url in told.items():
-        aim = aim_at(url, settings, addresses=addresses.get(url.host, ()))
+        consumer, container = stack.config.consumers[name], next(iter(containers.get(name, ())), None)
+        variables, arguments = values_told(consumer, url, model=target.model or "", token=token)
+        environment = _environment_to_be(prepared, project, name, container) | variables
+        values = addresses_told(name, consumer, environment, arguments)
+        questions = Questions.of(name, url, values, environment, settings, addresses=addresses)
+        aims = questions.aims
         if deep and settings.models:
-            aim = generate(aim, settings.models[0], seconds=DEEP_SECONDS, headers=settings.headers)
-        aims = [aim, *_present(session, stack, name, url, containers.get(name))]
+            headers = aims[0].asks[0].headers
+            aims = (generate(aims[0], settings.models[0], seconds=DEEP_SECONDS, headers=headers), *aims[1:])
         budget = DEEP_SECONDS + 10 if deep else ProbePlan(()).budget
-        stand = containers.get(name)
-        shared = stack.config.network.shared
-        where = _bridge(name) if anywhere and stand is None else _standpoint(session, project, name, stand, shared)
-        jobs.append((where, ProbePlan(tuple(aims), budget=budget)))
+        where = standpoint_of(session, project, name, container, shared, environment)
+        asked.append(questions)
+        jobs.append((where, ProbePlan((*aims, *_present(session, stack, name, url, container)), budget=budget)))
+
+    def answer(questions: Questions, plan: ProbePlan, seen: ProbeAnswers) -> Verified:
+        url, reach = questions.judged(seen, settings.models)
+        no_token = _no_token(seen, plan.aims[0]) if deep and settings.models else None
+        digests = _digests(seen, plan.aims[0].id), _digests(seen, PRESENT_AIM)
+        return Verified(questions.consumer, url, reach, no_token, *digests)
+
     with Prober(session.engine, images=[s.image for s in project if s.image]) as prober:
         seen = prober.probe(jobs)
-    return [
-        Verified(
-            name,
-            told[name],
-            judge(view, plan.aims[0], name, models=settings.models),
-            _no_token(view, plan.aims[0]) if deep and settings.models else None,
-            _digests(view, plan.aims[0].id),
-            _digests(view, PRESENT_AIM),
-        )
-        for name, (_, plan), view in zip(told, jobs, seen, strict=True)
-    ]
+        found = [answer(q, plan, view) for q, (_, plan), view in zip(asked, jobs, seen, strict=True)]
+        # A container may be older than its files, which give the next one the hosts or the trust that this one lacks.
+        again = [i for i, one in enumerate(found) if jobs[i][0].container and not (one.ok or lacks_models_only([one]))]
+        later = [
+            (standpoint_of(session, project, asked[i].consumer, None, shared, asked[i].environment), jobs[i][1])
+            for i in again
+        ]
+        for i, view in zip(again, prober.probe(later), strict=True):
+            other = answer(asked[i], jobs[i][1], view)
+            found[i] = other if other.ok else found[i]
+    return found
+
+
+def probe_member(
+    session: Session,
+    stack: Stack,
+    project: ComposeProject,
+    member: Target,
+    settings: RequestSettings,
+    gateway: Container | None,
+) -> Verified:
+    """Try a server behind the gateway as the gateway asks it: from its container, else from the default bridge."""
+    aim = ladder(
+        member.url,
+        headers=settings.headers,
+        models=settings.models,
+        addresses=pinned_addresses(session, member).get(member.url.host, ()),
+        trust=settings.trust,
+        server_name=settings.server_name,
+        verify=settings.check_certificate,
+        paths=settings.paths,
+    )
+    name = next(iter(stack.config.told))
+    where = Standpoint(name, gateway.id) if gateway is not None else Standpoint(name, network="bridge")
+    with Prober(session.engine, images=[s.image for s in project if s.image]) as prober:
+        (seen,) = prober.probe([(where, ProbePlan((aim,)))])
+    return Verified(name, member.url, judge(seen, aim, name, models=settings.models))
+
+
+def _environment_to_be(
+    prepared: Prepared, project: ComposeProject, name: str, container: Container | None
+) -> dict[str, str]:
+    """The variables that a consumer will have: those of its image as they are, those of its service as they will be."""
+    present = container.environment if container else dict(prepared.client_proxies)
+    service = {k: v.replace("$$", "$") for k, v in project.services[name].environment.items() if v is not None}
+    return {**present, **service, **prepared.override.direct.get(name, {})}
 
 
 def lacks_models_only(bad: Sequence[Verified]) -> bool:
@@ -195,18 +278,10 @@ def _present(session: Session, stack: Stack, name: str, url: OllamaUrl, containe
         settings = request_settings_of(session, stack, resolve(stack.config, name_of(stack.config, now)))
     except StackctlError:
         settings = RequestSettings()
-    path = now.prefix + settings.paths.get("list_models", "/api/tags")
-    ask = Ask("tags", "GET", path, settings.headers, limit=1_048_576)
-    return [
-        Aim(
-            PRESENT_AIM,
-            now,
-            (ask,),
-            verify=settings.check_certificate,
-            trust=settings.trust,
-            server_name=settings.server_name,
-        )
-    ]
+    environment = container.environment if container else {}
+    values = addresses_told(name, stack.config.consumers[name], environment)
+    aims = client_aims(values, environment, paths=settings.paths, check_certificate=settings.check_certificate)
+    return [replace(aim, id=PRESENT_AIM) for aim in aims[:1]]
 
 
 def _digests(seen: ProbeAnswers, aim: str) -> dict[str, str]:
@@ -236,28 +311,3 @@ def _no_token(seen: ProbeAnswers, aim: Aim) -> str | None:
         return None
     last = got.text.strip().splitlines()
     return f"the model gave no token: {got.error or (last[-1][:200] if last else answer.end)}"
-
-
-def _standpoint(
-    session: Session, project: ComposeProject, name: str, container: Container | None, shared: str | None
-) -> Standpoint:
-    service = project.services[name]
-    owner = project.services[project.network_owner(name)]
-    joins = shared is not None and not owner.network_mode and (container is None or shared not in container.networks)
-    if shared is not None and joins and session.engine.network(shared) is not None:
-        # It is not on the shared network yet, where the server's name may be known only.
-        return Standpoint(name, network=shared, image=service.image)
-    if container is not None:
-        return Standpoint(name, container.id, image=service.image)
-    if service.network_mode == "host":
-        return Standpoint(name, network="host", image=service.image)
-    for key in project.services[project.network_owner(name)].networks:
-        network = str(project.networks.get(key, {}).get("name") or f"{project.name}_{key}")
-        if session.engine.network(network) is not None:
-            return Standpoint(name, network=network, image=service.image)
-    # Before the first `up` its networks do not exist; the engine's default bridge leaves by the same way.
-    return _bridge(name, service.image)
-
-
-def _bridge(name: str, image: str = "") -> Standpoint:
-    return Standpoint(name, network="bridge", image=image)

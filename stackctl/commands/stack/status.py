@@ -96,7 +96,7 @@ def consumers(
     """Every consumer of the file, asked from inside where it runs."""
     running = containers_of(stack.config, containers)
     told: dict[str, OllamaUrl] = {}
-    for service, container in running.items():
+    for service, (container, *_) in running.items():
         if service not in stack.config.told:
             continue
         url = told_url(stack.config.consumers[service], container.environment, container.arguments)
@@ -128,7 +128,9 @@ def consumers(
     return seen
 
 
-def _fixed(stack: Stack, containers: Sequence[Container], running: Mapping[str, Container]) -> list[ConsumerStatus]:
+def _fixed(
+    stack: Stack, containers: Sequence[Container], running: Mapping[str, Sequence[Container]]
+) -> list[ConsumerStatus]:
     """Consumers that cannot be told otherwise: they are well while the local server runs."""
     local = stack.config.local.service
     there = any(c.service == local and c.state == "running" for c in containers)
@@ -175,7 +177,7 @@ def _target(stack: Stack, name: str) -> Target:
 def _seen(
     stack: Stack,
     service: str,
-    running: Mapping[str, Container],
+    running: Mapping[str, Sequence[Container]],
     told: Mapping[str, OllamaUrl],
     answers: Mapping[str, Verified],
 ) -> ConsumerStatus:

@@ -12,9 +12,17 @@ import fnmatch
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
-from stackctl.config.url import OllamaUrl
+from stackctl.config.url import OllamaUrl, is_private
+
+_CLIENT_KEYS = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "noProxy": "NO_PROXY",
+    "allProxy": "ALL_PROXY",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Proxy:
     near_miss: str = ""
 
 
-def chosen(environment: Mapping[str, str], url: OllamaUrl, addresses: Sequence[str] = ()) -> Proxy | None:
+def chosen(environment: Mapping[str, str | None], url: OllamaUrl, addresses: Sequence[str] = ()) -> Proxy | None:
     """The proxy that a typical client (requests, httpx) takes for ``url``, or None.
 
     ``addresses`` are those that its name resolves to: an exception for their network was meant for it.
@@ -42,7 +50,7 @@ def chosen(environment: Mapping[str, str], url: OllamaUrl, addresses: Sequence[s
     ]
     if any(_matches(entry, url) for entry in entries):
         return None
-    value = environment[variable]
+    value = environment[variable] or ""
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         host, port = parts.hostname or "", parts.port or 3128
@@ -51,6 +59,33 @@ def chosen(environment: Mapping[str, str], url: OllamaUrl, addresses: Sequence[s
     if not host:
         return None
     return Proxy(host, port, variable, value, next((e for e in entries if _meant(e, url, addresses)), ""))
+
+
+def exceptions_for(environment: Mapping[str, str | None], url: OllamaUrl) -> dict[str, str]:
+    """``NO_PROXY`` and ``no_proxy`` with the host of ``url`` added, where a proxy would take what is meant for it.
+
+    Empty where none would, and for a public host, which may well be reached by the proxy only.
+    """
+    if not is_private(url.host) or chosen(environment, url) is None:
+        return {}
+    present = environment.get("NO_PROXY") or environment.get("no_proxy")
+    host = url.host
+    return {
+        name: ",".join(filter(None, [(environment.get(name) or present or "").rstrip(", "), host]))
+        for name in ("NO_PROXY", "no_proxy")
+    }
+
+
+def client_proxies(settings: Mapping[str, Any], host: str = "default") -> dict[str, str]:
+    """What the ``proxies`` of the Docker client's ``config.json`` put into a container, in both spellings."""
+    proxies = settings.get("proxies") or {}
+    chosen_ones = proxies.get(host) or proxies.get("default") or {}
+    return {
+        name: str(chosen_ones[key])
+        for key, variable in _CLIENT_KEYS.items()
+        if chosen_ones.get(key)
+        for name in (variable, variable.lower())
+    }
 
 
 def _matches(entry: str, url: OllamaUrl) -> bool:
