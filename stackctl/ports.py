@@ -349,6 +349,12 @@ class Trust(Protocol):
     def revoke(self, path: Path) -> bool:
         """Forget it; whether there was one."""
 
+    def sign(self, text: str) -> str:
+        """A signature that only this user can make; empty where there is no place to keep a key."""
+
+    def signed(self, text: str, signature: str) -> bool:
+        """Whether the signature of the text is this user's."""
+
     def leads_outside(self, path: Path, directory: Path) -> bool:
         """Whether ``path``, its links followed, is anywhere but in ``directory``."""
 

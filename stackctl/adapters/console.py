@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from stackctl.redaction import Redactor
+
 if TYPE_CHECKING:
     from stackctl.errors import Problem, StackctlError
     from stackctl.outcome import Outcome, Tone
@@ -50,25 +52,10 @@ class Console:
         self._detail = ""
         self._started = 0.0
         self._last_progress = 0.0
-        self._hidden: set[str] = set()
-
-    def hide(self, values: Sequence[str]) -> None:
-        """From now on, replace these values wherever they would be printed."""
-        for value in values:
-            if len(value) < 4:
-                continue
-            # As it stands, and as JSON, YAML in single quotes, and Compose (a dollar sign doubled) spell it.
-            for spelt in (value, value.replace("$", "$$")):
-                self._hidden |= {spelt, json.dumps(spelt, ensure_ascii=False)[1:-1], spelt.replace("'", "''")}
-
-    def redact(self, text: str) -> str:
-        """``text`` without any hidden value."""
-        for value in sorted(self._hidden, key=len, reverse=True):
-            text = text.replace(value, "********")
-        return text
+        self.redactor = Redactor()
 
     def _safe(self, text: str) -> str:
-        return printable(self.redact(text))
+        return printable(self.redactor.text(text))
 
     def paint(self, text: str, tone: Tone, *, error: bool = False) -> str:
         """``text`` in the tone's colour where colour is wanted."""
@@ -196,8 +183,7 @@ class Console:
     def present(self, outcome: Outcome) -> int:
         """Print an outcome and return its exit code."""
         if self.as_json:
-            text = json.dumps(outcome.document(), ensure_ascii=False, indent=2, default=str)
-            _write(sys.stdout, self._json(text) + "\n")
+            _write(sys.stdout, self._json(outcome.document()) + "\n")
             return outcome.code
         for block in outcome.blocks:
             if not self.quiet or outcome.code or type(block).__name__ == "Verbatim":
@@ -208,15 +194,16 @@ class Console:
                 _write(sys.stdout, f"  {self._safe(step)}\n")
         return outcome.code
 
-    def _json(self, text: str) -> str:
-        """A JSON document with what a terminal may act on escaped: it stays the same document."""
-        return _NOT_IN_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", self.redact(text))
+    def _json(self, document: dict[str, Any]) -> str:
+        """A document as JSON, secrets redacted, with what a terminal may act on escaped."""
+        text = json.dumps(self.redactor.strings(document), ensure_ascii=False, indent=2, default=str)
+        return _NOT_IN_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
     def _block(self, block: object) -> None:
         from stackctl.outcome import Line, Table, Verbatim  # noqa: PLC0415  (its type is used above only)
 
         if isinstance(block, Verbatim):
-            _write(sys.stdout, self.redact(block.text))
+            _write(sys.stdout, self.redactor.text(block.text))
         elif isinstance(block, Line):
             _write(sys.stdout, "  " * block.indent + self.paint(self._safe(block.text), block.tone) + "\n")
         elif isinstance(block, Table):
@@ -279,7 +266,7 @@ class Console:
         for more in ("steps", "findings"):
             if found := getattr(error, more, ()):
                 document[more] = list(found)
-        _write(sys.stdout, self._json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
+        _write(sys.stdout, self._json(document) + "\n")
 
     def _problems(self, problems: Sequence[Problem]) -> None:
         """All that is wrong in a file, each with its place."""

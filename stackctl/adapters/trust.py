@@ -1,14 +1,16 @@
-"""Which directories the user trusts: one small file each in the user's state directory, never in a project."""
+"""What the user trusts, in the user's state directory and never in a project; and the key that signs journals."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from stackctl.adapters.files import LocalFiles
-from stackctl.errors import WrongInput
+from stackctl.errors import StackctlError, WrongInput
 
 LIMIT = 64 << 10
 
@@ -44,6 +46,22 @@ class TrustStore:
         self._files.remove(record)
         return there
 
+    def sign(self, text: str) -> str:
+        """An HMAC with a key of this user's; empty where there is no place to keep one."""
+        try:
+            key = self._files.read(self._home() / "key", limit=LIMIT)
+            if not key:
+                key = secrets.token_hex(32).encode()
+                self._files.write(self._home() / "key", key)
+        except StackctlError:
+            return ""
+        return hmac.new(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+    def signed(self, text: str, signature: str) -> bool:
+        """Whether the signature is that of this user and this text."""
+        own = self.sign(text)
+        return bool(own) and hmac.compare_digest(own.encode(), signature.encode("utf-8", "replace"))
+
     def leads_outside(self, path: Path, directory: Path) -> bool:
         """Whether ``path``, its links followed, is anywhere but in ``directory``."""
         try:
@@ -52,8 +70,11 @@ class TrustStore:
             return True
 
     def _record(self, path: Path) -> Path:
+        name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+        return self._home() / "trust" / f"{name}.json"
+
+    def _home(self) -> Path:
         # A relative XDG_STATE_HOME counts as none (XDG Base Directory Specification 0.8).
         named = Path(self._variables.get("XDG_STATE_HOME") or "")
         home = named if named.is_absolute() else Path(self._variables.get("HOME") or Path.home()) / ".local" / "state"
-        name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
-        return home / "stackctl" / "trust" / f"{name}.json"
+        return home / "stackctl"

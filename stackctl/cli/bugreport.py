@@ -34,10 +34,8 @@ def report(error: BaseException, arguments: list[str], console: Console) -> int:
             f"{type(error).__name__}: {error}",
         ]
     )
-    for name, value in os.environ.items():
-        if len(value) >= 8 and any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY")):
-            text = text.replace(value, "********")
-    text = console.redact(text)
+    console.redactor.hide_named(os.environ.items())
+    text = console.redactor.thorough(text)
     try:
         descriptor, name = tempfile.mkstemp(prefix="stackctl-bug-", suffix=".txt")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

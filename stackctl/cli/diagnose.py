@@ -49,5 +49,5 @@ def diagnose(
     if bundle:
         from stackctl.adapters.archive import write  # noqa: PLC0415
 
-        write(bundle, shown.bundle(found))
-    present(ctx, shown.markdown(found) if markdown else shown.outcome(found, bundle=bundle))
+        write(bundle, shown.bundle(found, work.redactor))
+    present(ctx, shown.markdown(found, work.redactor) if markdown else shown.outcome(found, bundle=bundle))

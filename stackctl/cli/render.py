@@ -17,8 +17,10 @@ def render(
         None, help="A profile or a URL (default: the one in force)", metavar="PROFILE", autocompletion=profiles
     ),
     merged: bool = typer.Option(False, "--merged", help="The whole project with the override merged in"),
+    show_secrets: bool = typer.Option(False, "--show-secrets", help="Redact nothing; asks first"),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask before secrets are shown"),
 ) -> None:
     """Print the override that a target needs, or the merged project, secrets redacted."""
     from stackctl.commands.stack.render import render as command  # noqa: PLC0415
 
-    present(ctx, command(session(ctx), profile, merged=merged))
+    present(ctx, command(session(ctx), profile, merged=merged, show_secrets=show_secrets, yes=yes))

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stackctl.config.secrets import SHAPED
 from stackctl.config.tree import Path, Tree
 from stackctl.errors import Problem
+from stackctl.redaction import SHAPED
 
 PLACEHOLDERS = ("url", "scheme", "host", "port", "model", "token")
 SECRET_HEADERS = re.compile(r"authorization|token|secret|password|api[-_]?key|cookie", re.IGNORECASE)

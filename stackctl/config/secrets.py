@@ -10,13 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from stackctl.redaction import REDACTED
+
 _REFERENCE = re.compile(r"^\$\{(?:(?P<source>file|cmd):(?P<argument>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*))\}$")
-SHAPED = (
-    r"\b(?:sk|pk|ghp|gho|hf|xox[abp]|glpat|nvapi)[-_][A-Za-z0-9_-]{8,}"
-    r"|(?<![A-Za-z0-9/_.:-])(?=[A-Za-z+/_-]*[0-9])(?=[0-9+/_-]*[A-Za-z])[A-Za-z0-9+/_-]{28,}={0,2}(?![A-Za-z0-9/_.:-])"
-)
-"""What has the shape of a secret."""
-REDACTED = "********"
 
 
 class Secret:

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from stackctl import redaction
+from stackctl.redaction import REDACTED
+
 DEFAULT_PORT = 11434
 MAX_PORT = 65535
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
@@ -179,8 +182,8 @@ def is_private(host: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """``text`` with the user and the password of a URL in it masked."""
-    return re.sub(r"(?:(?<=//)|^)[^\s/]+@", "********@", text)
+    """One URL, or what was meant as one, with the user and the password in it redacted."""
+    return re.sub(r"^[^\s/]+@", f"{REDACTED}@", redaction.without_credentials(text))
 
 
 def _with_scheme(text: str) -> str:

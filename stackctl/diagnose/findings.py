@@ -11,6 +11,7 @@ from stackctl.diagnose.causes import table
 from stackctl.diagnose.causes.model import Cause, Severity, either
 from stackctl.diagnose.signs.board import Board
 from stackctl.diagnose.words import DEFAULTS, Words
+from stackctl.redaction import without_credentials
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """Gravest first. What is of ``info`` may be right as it is: it is said, and never repaired by itself."""
@@ -103,7 +104,7 @@ def _finding(row: Cause, board: Board, consumer: str | None) -> Finding:
     if not lines:
         variable, value = words.get("variable"), words.get("value")
         lines = (
-            [f"{variable}={_secretless(value or '')} in {consumer}"]
+            [f"{variable}={without_credentials(value or '')} in {consumer}"]
             if variable
             else ["seen in the project's configuration"]
         )
@@ -144,10 +145,6 @@ def _settings(lines: Sequence[str], words: Words) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _secretless(value: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", value)
-
-
 def _order(finding: Finding) -> tuple[int, bool, int, bool]:
     asked_about = finding.words.get("source") == "profile"
     return SEVERITIES.index(finding.severity), not asked_about, finding.rank, finding.consumer is None
@@ -159,12 +156,18 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
     What speaks against a target that was asked about comes before what is in force.
     A server's own trouble that already explains a consumer's is not said again.
     """
-    seen: set[tuple[str, str | None]] = set()
-    explained = {f.cause for f in findings if f.consumer is not None}
+    seen: set[tuple[str, str | None, str]] = set()
+    explained = {
+        (f.cause, name)
+        for f in findings
+        if f.consumer is not None
+        for name in (f.consumer, f.words.get("service"), f.words.get("target_service"))
+    }
     kept = []
     for finding in sorted(findings, key=_order):
-        key = (finding.cause, finding.consumer)
-        if key in seen or (finding.consumer is None and finding.cause in explained):
+        service = finding.words.get("target_service", "") if finding.consumer is None else ""
+        key = (finding.cause, finding.consumer, service)
+        if key in seen or (finding.consumer is None and (finding.cause, service) in explained):
             continue
         seen.add(key)
         kept.append(finding)

@@ -60,7 +60,33 @@ def _findings(scene: Scene, meant: Mapping[str, OllamaUrl], reaches: Mapping[tup
     for board in signs.of_project(scene):
         findings += finding_rules.of_service(board)
     findings += _unexplained(boards, reaches, findings)
+    findings = _through_gateway(boards, findings)
     return [_whose(_possible(f, scene), scene) for f in finding_rules.fold(findings)]
+
+
+def _through_gateway(boards: Sequence[tuple[UrlSetting, Board]], findings: Sequence[Finding]) -> list[Finding]:
+    """What the gateway meets is the cause of its consumers' trouble, and no trouble of a service of the user's."""
+    gateways = {setting.consumer for setting, _ in boards if setting.source == "gateway"}
+    met = [f for f in finding_rules.fold(findings) if f.consumer in gateways and f.severity == "error"]
+    behind = {t.consumer: board for t, board in boards if Sign.GATEWAY_OURS in board.on}
+    out = [f for f in findings if f.consumer not in gateways]
+    if not met:
+        return out
+    out = [f for f in out if not (f.consumer in behind and f.cause == "proxy-upstream-down-502")]
+    fixless = replace(met[0].remedy, fix="")
+    return [
+        *out,
+        *(
+            replace(
+                met[0],
+                consumer=consumer,
+                summary=f"{board.words['upstream']} cannot be reached behind the gateway: {met[0].summary}",
+                evidence=(board.seen.get(Sign.GATEWAY_OURS, ""), *met[0].evidence),
+                remedy=fixless,
+            )
+            for consumer, board in behind.items()
+        ),
+    ]
 
 
 def _whose(finding: Finding, scene: Scene) -> Finding:

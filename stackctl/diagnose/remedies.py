@@ -40,6 +40,7 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
     words.setdefault("address", case.host)
     words.setdefault("model", next(iter(setting.models), "<model>"))
     words["origin_header"] = next(iter(origins(case)), "*")
+    words["ollama"] = _command_line(case, url)
     words["bare"] = form(url)
     words["with_port"] = form(replace(url, port=STANDARD_PORT))
     words["http_url"] = form(replace(url, scheme="http"))
@@ -64,6 +65,14 @@ def complete(board: Board, case: Case, meant: OllamaUrl | None) -> None:
         port = int(words["inner"]) if words.get("inner") else _port_of(case.scene, target, url.port)
         words["target_url"] = form(f"http://{target}:{port}")
         words["host_net_url"] = form(f"http://127.0.0.1:{_published_port(case.scene, target, port)}")
+
+
+def _command_line(case: Case, url: OllamaUrl) -> str:
+    """How to call ``ollama`` for this server on the machine that diagnoses: names of containers mean nothing there."""
+    if case.target is not None and case.target.service in case.scene.ollama_services:
+        return f"docker exec {case.target.name} ollama"
+    here = url.with_host("127.0.0.1") if url.host == HOST_ALIAS or url.host in case.scene.gateways() else url
+    return f"OLLAMA_HOST={here} ollama"
 
 
 def _networks(case: Case, words: Words) -> None:

@@ -16,6 +16,7 @@ from stackctl.diagnose.embedded import holds_secret
 from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
 from stackctl.project.yamltext import Text
+from stackctl.redaction import without_credentials
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,14 @@ class RepairCase:
         service = self.word("service")
         return service if service in self.scene.project.services else next(iter(self.scene.ollama_services), "")
 
+    @property
+    def names_at(self) -> str:
+        """The service whose `extra_hosts` count for the consumer: the one whose network it shares, where it does."""
+        project = self.scene.project
+        owner = project.network_owner(self.consumer) if self.consumer in project.services else self.consumer
+        service = project.services.get(owner)
+        return "" if service is not None and service.network_mode.startswith("container:") else owner
+
     def tell(self, key: str, *, variable: str = "", more: Mapping[str, Any] | None = None) -> Repair | None:
         """Tell the consumer another value of its variable."""
         value = self.word(key)
@@ -82,10 +91,13 @@ class RepairCase:
             "environment": {n: Text(v.replace("$", "$$")) for n, v in setting.items()},
             **(more or {}),
         }
+        services = {self.consumer: own}
         if HOST_ALIAS in value:
-            own["extra_hosts"] = [f"{HOST_ALIAS}:host-gateway"]
-        said = ", ".join(f"{n}={bare(v)}" for n, v in setting.items())
-        return Repair(f"set {said} for {self.consumer}", {self.consumer: own}, recreate=(self.consumer,))
+            if not self.names_at:
+                return None
+            services[self.names_at] = {**services.get(self.names_at, {}), "extra_hosts": [f"{HOST_ALIAS}:host-gateway"]}
+        said = ", ".join(f"{n}={without_credentials(v)}" for n, v in setting.items())
+        return Repair(f"set {said} for {self.consumer}", services, recreate=tuple(services))
 
     def serve(self, environment: Mapping[str, str]) -> Repair | None:
         """Set variables of the Ollama service."""
@@ -98,8 +110,3 @@ class RepairCase:
     def change(self, service: str, says: str, **keys: Any) -> Repair | None:
         """Set or reset keys of a service."""
         return Repair(says, {service: keys}, recreate=(service,)) if service in self.scene.project.services else None
-
-
-def bare(value: str) -> str:
-    """The value without credentials."""
-    return re.sub(r"//[^@/]*@", "//***@", value)

@@ -21,17 +21,17 @@ def _tells(key: str) -> Callable[[RepairCase], Repair | None]:
 
 def _pin(ground: RepairCase, address: str, *, replace: bool = False) -> Repair | None:
     host = ground.word("host")
-    if not host or not address or "<" in address:
+    if not host or not address or "<" in address or not ground.names_at:
         return None
     entry: Any = [f"{host}:{address}"]
     if replace:
-        service = ground.scene.project.services.get(ground.consumer)
+        service = ground.scene.project.services.get(ground.names_at)
         kept = [f"{n}:{a}" for n, found in (service.extra_hosts if service else {}).items() for a in found if n != host]
         entry = Override([*kept, f"{host}:{address}"])
     return Repair(
         f"pin {host} to {address} for {ground.consumer}",
-        {ground.consumer: {"extra_hosts": entry}},
-        recreate=(ground.consumer,),
+        {ground.names_at: {"extra_hosts": entry}},
+        recreate=(ground.names_at,),
     )
 
 
@@ -271,10 +271,14 @@ MAKERS: dict[str, Callable[[RepairCase], Repair | None]] = {
     "recreate": lambda g: Repair(f"recreate {g.consumer}", recreate=(g.consumer,), force=True),
     "restart-server": lambda g: Repair(f"recreate {g.server}", recreate=(g.server,), force=True) if g.server else None,
     "restart-target": lambda g: Repair(f"recreate {g.server}", recreate=(g.server,), force=True) if g.server else None,
-    "host-alias": lambda g: Repair(
-        f"define {HOST_ALIAS} in {g.consumer}",
-        {g.consumer: {"extra_hosts": [f"{HOST_ALIAS}:host-gateway"]}},
-        recreate=(g.consumer,),
+    "host-alias": lambda g: (
+        Repair(
+            f"define {HOST_ALIAS} in {g.names_at}",
+            {g.names_at: {"extra_hosts": [f"{HOST_ALIAS}:host-gateway"]}},
+            recreate=(g.names_at,),
+        )
+        if g.names_at
+        else None
     ),
     "pin": lambda g: _pin(g, g.word("host_address")),
     "repin": lambda g: _pin(g, g.word("dns_address"), replace=True),

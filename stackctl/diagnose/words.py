@@ -58,6 +58,7 @@ class Words(TypedDict, total=False):
     network_service: str
     not_after: str
     not_before: str
+    ollama: str
     origin: str
     origin_header: str
     other: str
@@ -133,7 +134,19 @@ _OF_SERVICE = frozenset({"compose", "service", *DEFAULTS})
 ALWAYS: dict[Scope, frozenset[str]] = {
     "consumer": frozenset(
         {
-            *("consumer", "variable", "value", "url", "host", "port", "compose", "suffix", "place", "told_by"),
+            *(
+                "consumer",
+                "variable",
+                "value",
+                "url",
+                "host",
+                "port",
+                "compose",
+                "suffix",
+                "place",
+                "told_by",
+                "ollama",
+            ),
             *(
                 "good",
                 "container",

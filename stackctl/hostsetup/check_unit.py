@@ -9,11 +9,11 @@ from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HostObserved
 from stackctl.hostsetup.ollama_host import parse_ollama_host
 from stackctl.hostsetup.units import Assignment, environment_of, mistakes_in
+from stackctl.redaction import REDACTED, by_place, is_secret_name
 
 # What Ollama's installer itself puts there (ollama/ollama: scripts/install.sh).
 _INSTALLERS = frozenset({"PATH", "HOME"})
 _OURS = ("OLLAMA_", "CUDA_", "HIP_", "ROCR_", "HSA_", "GGML_", "LLAMA_ARG_")
-_SENSITIVE = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 _UNREAD = {
     "OLLAMA_NUM_CTX": "OLLAMA_CONTEXT_LENGTH",
     "OLLAMA_API_KEY": "a proxy that asks for a token (the server checks none)",
@@ -161,8 +161,8 @@ def _mistake(path: str, line: int, text: str, reason: str) -> Finding:
 
 
 def _hidden(text: str) -> str:
-    return text.partition("=")[0] + "=…" if any(word in text.upper() for word in _SENSITIVE) else text
+    return by_place(text)
 
 
 def _shown(name: str, value: str) -> str:
-    return "********" if any(word in name for word in _SENSITIVE) else value
+    return REDACTED if is_secret_name(name) else by_place(value)

@@ -40,6 +40,7 @@ class Transaction:
     environment: str | None
     snapshot: Snapshot
     journal_path: Path
+    sign: Callable[[str], str]
 
 
 def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clock) -> None:
@@ -52,7 +53,13 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
     path = transaction.journal_path
     files.remove(path)
     begin = journal.begin_line(
-        transaction.purpose, os.getpid(), clock(), transaction.environment, transaction.snapshot, transaction.plan
+        transaction.purpose,
+        os.getpid(),
+        clock(),
+        transaction.environment,
+        transaction.snapshot,
+        transaction.plan,
+        transaction.sign,
     )
     started = False
     try:

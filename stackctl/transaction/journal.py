@@ -8,7 +8,7 @@ the override names variables, never values.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from stackctl.ports import Container
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.steps import Plan
 
-SCHEMA = "stackctl.journal/1"
+SCHEMA = "stackctl.journal/2"
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,38 @@ class Pending:
     snapshot: Snapshot
     saved: bool
     """Whether the state was saved already: then only the end line is missing, and nothing is undone."""
+    signed: str = field(default="", repr=False)
+    signature: str = ""
+    """Below ``signed``, what the first line says. Whoever undoes checks it: the file may have come from afar."""
 
 
-def begin_line(purpose: str, pid: int, now: float, environment: str | None, snapshot: Snapshot, plan: Plan) -> str:
-    """The first line."""
-    return json.dumps(
-        {
-            "event": "begin",
-            "schema": SCHEMA,
-            "purpose": purpose,
-            "pid": pid,
-            "at": now,
-            "environment": environment,
-            "snapshot": {
-                "containers": snapshot.containers,
-                "override": snapshot.override,
-                "state": snapshot.state,
-                "networks": list(snapshot.networks),
-                "gateway": list(snapshot.gateway) if snapshot.gateway else None,
-            },
-            "steps": [str(step) for step in plan.steps],
-        }
-    )
+def begin_line(
+    purpose: str,
+    pid: int,
+    now: float,
+    environment: str | None,
+    snapshot: Snapshot,
+    plan: Plan,
+    sign: Callable[[str], str] = lambda _text: "",
+) -> str:
+    """The first line, with the signature that ``sign`` makes of all the rest of it."""
+    begin = {
+        "event": "begin",
+        "schema": SCHEMA,
+        "purpose": purpose,
+        "pid": pid,
+        "at": now,
+        "environment": environment,
+        "snapshot": {
+            "containers": snapshot.containers,
+            "override": snapshot.override,
+            "state": snapshot.state,
+            "networks": list(snapshot.networks),
+            "gateway": list(snapshot.gateway) if snapshot.gateway else None,
+        },
+        "steps": [str(step) for step in plan.steps],
+    }
+    return json.dumps({**begin, "signature": sign(json.dumps(begin))})
 
 
 def step_line(event: str, index: int, kind: str, now: float) -> str:
@@ -140,7 +150,10 @@ def _pending(begin: dict[str, Any], *, saved: bool) -> Pending:
         if not isinstance(text, str | None):
             raise TypeError
     ran = shot["gateway"]
+    signature = str(begin.pop("signature"))
     return Pending(
+        signed=json.dumps(begin),
+        signature=signature,
         purpose=str(begin["purpose"]),
         pid=int(begin["pid"]),
         since=float(begin["at"]),

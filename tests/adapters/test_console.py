@@ -55,7 +55,7 @@ def test_results_go_to_one_stream_and_the_rest_to_the_other(capsys: pytest.Captu
 
 def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(as_json=True)
-    console.hide([SECRET])
+    console.redactor.hide([SECRET])
     console.note("progress")
     code = console.present(Outcome("stackctl.x/1", {"a": f"x{SECRET}", "b": NASTY}, [Line("no")], ["no"], 1))
     shown = capsys.readouterr()
@@ -67,7 +67,7 @@ def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str
 def test_secrets_are_masked_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     odd = 'quote"and\\slash\nline'
     console = Console(verbose=1)
-    console.hide([SECRET, odd, "x"])
+    console.redactor.hide([SECRET, odd, "x"])
     text = f"<{SECRET}|{odd}>"
     console.note(text)
     console.detail(text)
@@ -157,10 +157,11 @@ def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", ["pa$$word-1$x", "it's-a-secret", 'with"quotes-1', "back\\slash-1", "plain-secret"])
 def test_a_secret_is_hidden_however_a_document_spells_it(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    console.hide([secret])
+    console.redactor.hide([secret])
     doubled = secret.replace("$", "$$")
     for text in (secret, doubled):
-        console.text(console.redact(f"{text}\n{json.dumps(text)}\n{yaml.safe_dump({'a': text, 'b': f'x: {text}'})}"))
+        spelt = f"{text}\n{json.dumps(text)}\n{yaml.safe_dump({'a': text, 'b': f'x: {text}'})}"
+        console.text(console.redactor.text(spelt))
     said = capsys.readouterr().out
     assert said.count("********") == 8
     assert "secret" not in said

@@ -9,7 +9,7 @@ import pytest
 
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose import url_text
-from stackctl.diagnose.answers import AimAnswers, ProbeAnswers, Resolved
+from stackctl.diagnose.answers import AimAnswers, Connected, ProbeAnswers, Resolved
 from stackctl.diagnose.consumer_urls import url_settings
 from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.judgement import judge_scene
@@ -200,3 +200,89 @@ def test_what_is_asked_about_comes_first_and_no_value_replaces_itself() -> None:
         " in place of " not in c or c.split(" in place of ")[1] not in c.split(" in place of ")[0]
         for c in first.remedy.commands
     )
+
+
+def sharing(owner: Container | None, started: str = "2026-01-01T10:00:00Z") -> list[Finding]:
+    """What is found where ``indexer``, no consumer, stands in the network of ``vpn``."""
+    scene = healthy("")
+    services = {
+        **{name: dict(s.raw) for name, s in scene.project.services.items()},
+        "vpn": {"image": "acme/vpn"},
+        "indexer": {"image": "acme/indexer", "network_mode": "service:vpn"},
+    }
+    project = ComposeProject.from_config(
+        {"name": "shop", "services": services}, directory="/p", active=frozenset(services)
+    )
+    state = {"Status": "running", "StartedAt": started}
+    indexer = container("indexer", HostConfig={"NetworkMode": "container:vpn-id"}, State=state)
+    owners = (owner,) if owner is not None else ()
+    return found(replace(scene, project=project, containers=(*scene.containers, indexer, *owners)))
+
+
+def vpn(started: str, mode: str = "shop_default") -> Container:
+    state = {"Status": "running", "StartedAt": started}
+    return container("vpn", HostConfig={"NetworkMode": mode}, State=state)
+
+
+@pytest.mark.parametrize("owner", [None, vpn("2026-01-01T11:00:00Z")], ids=["made anew", "started anew"])
+def test_a_service_that_lost_the_network_it_stood_in_is_found(owner: Container | None) -> None:
+    (one,) = sharing(owner)
+    assert (one.cause, one.consumer, one.remedy.fix) == ("shared-netns-lost", None, "recreate")
+    assert "indexer" in one.summary
+
+
+@pytest.mark.parametrize("owner", [vpn("2026-01-01T09:59:59Z"), vpn("2026-01-01T11:00:00Z", "host")])
+def test_a_service_in_the_network_of_one_that_runs_is_fine(owner: Container) -> None:
+    assert sharing(owner) == []
+
+
+def behind(*, gateway: bool) -> list[Finding]:
+    """What is found where the project's gateway says that what is behind it cannot be reached."""
+    scene = healthy("")
+    body = b'{"error":"stackctl gateway: box cannot be reached"}'
+    raw = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n" + body
+    (one,) = scene.settings
+    aim = scene.seen["app"].aims[one.aim]
+    seen = {
+        "app": ProbeAnswers(
+            "exec:python3", {one.aim: replace(aim, answered=tuple(replace(a, raw=raw) for a in aim.answered))}
+        )
+    }
+    settings = [one]
+    if gateway:
+        (read,) = url_text.read("stackctl-gateway", "url", "http://box.local:11434", source="gateway")
+        settings.append(replace(read, place="stackctl.yaml", variable="instances.box.url", aim="g"))
+        lost = AimAnswers(Resolved("box.local", (), "EAI_NONAME", 1.0))
+        seen["stackctl-gateway"] = ProbeAnswers("probe", {"g": lost})
+    return found(replace(scene, settings=tuple(settings), seen=seen))
+
+
+@pytest.mark.parametrize(("gateway", "cause"), [(False, "proxy-upstream-down-502"), (True, "mdns-local-name")])
+def test_behind_the_gateway_the_cause_is_what_the_gateway_meets(gateway: bool, cause: str) -> None:
+    (one,) = behind(gateway=gateway)
+    assert (one.cause, one.consumer, one.remedy.automatic) == (cause, "app", False)
+    assert "box" in one.summary
+    assert "the gateway answers 503" in one.evidence[0]
+
+
+def test_a_container_that_published_the_port_is_named_and_no_unit() -> None:
+    (read,) = url_text.read("app", "OLLAMA_URL", "http://10.9.0.1:11434")
+    scene = dead(healthy(""), container("app"))
+    aim = AimAnswers(None, (Connected("10.9.0.1", 11434, "ECONNREFUSED", 1.0),))
+    bindings = {"11434/tcp": [{"HostIp": "", "HostPort": "11434"}]}
+    stopped = stranger("old-llm", State={"Status": "exited", "ExitCode": 1}, HostConfig={"PortBindings": bindings})
+    network = {
+        "Name": "shop_default",
+        "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.1"}]},
+    }
+    seen = {"app": ProbeAnswers("exec:python3", {read.aim: aim})}
+    host = HostFacts(known=True)
+    (one,) = found(
+        replace(
+            scene, settings=(read,), seen=seen, others=(stopped,), networks=(network,), host=host, ollama_services=()
+        )
+    )
+    assert one.cause == "ollama-not-running"
+    assert one.remedy.commands[0] == "docker start old-llm"
+    assert "of no Compose project" in one.remedy.summary

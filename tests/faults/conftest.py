@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.lab import crowd
 from tests.faults.lab.stage import Lab
 from tests.faults.lab.world import world
 
@@ -14,4 +15,6 @@ from tests.faults.lab.world import world
 def lab() -> Iterator[Lab]:
     """An engine, a host and a LAN of our own."""
     with world() as made:
+        if crowd.is_wanted():
+            crowd.gather(made)
         yield Lab(made)

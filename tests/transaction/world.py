@@ -226,7 +226,11 @@ class World:
                     "HostConfig": {"RestartPolicy": {"Name": "no"}},
                     "Config": {
                         "Env": [f"{k}={v}" for k, v in service["environment"].items()],
-                        "Labels": {"com.docker.compose.service": name, "com.docker.compose.config-hash": digest},
+                        "Labels": {
+                            "com.docker.compose.project": "world",
+                            "com.docker.compose.service": name,
+                            "com.docker.compose.config-hash": digest,
+                        },
                     },
                 }
             )

@@ -23,10 +23,10 @@ from stackctl.ports import ComposeCall
 from stackctl.project.compose import ComposeProject
 from stackctl.project.location import default_files, env_files_of_shell
 from stackctl.project.override import not_a_service
+from stackctl.redaction import named_values
 from stackctl.transaction.state import State
 
 FIXES = "fixes.yaml"
-SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL")
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,9 @@ def load(session: Session, *, environment: str | None = None) -> Stack:
         raise ConfigError(list(dict.fromkeys(problems)))
     call = _call(session, config, chosen, base, variables)
     _tell_shell(session, config)
-    session.hide([v for k, v in variables.items() if len(v) >= 8 and _is_secret(k)])
+    session.redactor.hide_named(variables.items())
     for place, text in tree.references.items():
-        if _is_secret(str(place[-1])):
-            session.hide([variables[name] for name in names_in(text) if len(variables.get(name, "")) >= 8])
+        session.redactor.hide_named((str(place[-1]), variables[name]) for name in names_in(text) if name in variables)
     return Stack(config, tree, chosen, call, variables, session.config_name, digest_of(data))
 
 
@@ -135,10 +134,6 @@ def _tell_shell(session: Session, config: StackConfig) -> None:
             session.reporter.warn(
                 f"{variable} of this shell is not heeded: {session.config_name} names {', '.join(listed)}"
             )
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.upper() for word in SECRET_WORDS)
 
 
 def _call(
@@ -191,6 +186,7 @@ def resolve_project(session: Session, stack: Stack) -> tuple[ComposeProject, Sta
             blame(session, stack.call.files, error)
             raise
         version.result()
+    session.redactor.hide_named(named_values(raw.get("services")))
     project = ComposeProject.from_config(
         raw, directory=str(stack.call.directory), active=active_services(raw, stack.call.profiles)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from stackctl.commands.context import project_state
 from stackctl.config.secrets import Secret
 from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter, Trust
+from stackctl.redaction import Redactor
 
 Consent = Callable[[str, Path | None], None]
 """Told of a reference, and of the file that it names, before it is read; raises where it must not be."""
@@ -28,8 +29,8 @@ def _no_way(_container: Container, _port: int) -> Any:
 class Session:
     """One run of stackctl in one directory.
 
-    ``variables`` is the environment of the process; ``hide`` registers values
-    that must never be printed; ``secrets`` makes a resolver of references from
+    ``variables`` is the environment of the process; ``redactor`` is the console's,
+    told here of what must never be shown; ``secrets`` makes a resolver of references from
     variables, a base directory and what has to agree first; ``into_container`` opens a way to a port
     inside a container, published or not.
     """
@@ -44,13 +45,16 @@ class Session:
     trust: Trust
     variables: Mapping[str, str] = field(repr=False)
     clock: Clock
-    hide: Callable[[Sequence[str]], None] = field(default=lambda _values: None, repr=False)
-    redact: Callable[[str], str] = field(default=str, repr=False)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
     secrets: Callable[[Mapping[str, str], Path, Consent], Callable[[str], Secret]] = field(
         default=_no_secrets, repr=False
     )
     into_container: Callable[[Container, int], Any] = field(default=_no_way, repr=False)
     as_json: bool = False
+
+    def hide(self, values: Iterable[str]) -> None:
+        """From now on, these values are redacted wherever they would be shown."""
+        self.redactor.hide(values)
 
     @property
     def config_path(self) -> Path:

@@ -37,6 +37,11 @@ def read_text(session: Session, name: str) -> str | None:
     return None if data is None else data.decode("utf-8", "replace")
 
 
+def journal_identity(session: Session, text: str) -> str:
+    """What is signed: the journal's text, and the place where it belongs, so that it is of no use elsewhere."""
+    return f"{session.state_directory.resolve()}\n{text}"
+
+
 def rfc3339(seconds: float) -> str:
     """A moment since the epoch as ``state.json`` and ``audit.log`` have it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from stackctl.commands.context.prober import STORE_VARIABLES, Prober
 from stackctl.commands.context.session import Session
+from stackctl.commands.diagnosing.consumer_settings import behind_gateway
 from stackctl.commands.diagnosing.scene_reader import DiagnosedProject
 from stackctl.diagnose import questions
 from stackctl.diagnose.answers import ProbeAnswers
@@ -39,6 +40,19 @@ def first(prober: Prober, stage: DiagnosedProject) -> Scene:
         processes=processes,
         settings=tuple(t for t in scene.settings if not is_other_service(t, seen.get(t.consumer))),
     )
+
+
+def from_gateway(session: Session, prober: Prober, stage: DiagnosedProject, scene: Scene) -> Scene:
+    """Ask what stands behind the project's gateway from where it stands, once a consumer got no answer through it."""
+    if stage.stack is None or stage.prepared is None or stage.prepared.gateway is None:
+        return scene
+    name = stage.prepared.gateway.part.name
+    if scene.container(name) is None:
+        return scene
+    settings = questions.number([*scene.settings, *behind_gateway(session, stage.stack, stage.prepared)])
+    scene = replace(scene, settings=tuple(settings))
+    (seen,) = prober.probe([(standpoint(scene, name), questions.first_plan(scene, name))])
+    return replace(scene, seen={**scene.seen, name: seen})
 
 
 def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:

@@ -10,7 +10,7 @@ from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile.prepare import Prepared, pinned_addresses
 from stackctl.commands.reconcile.request_settings import request_settings_of
-from stackctl.config.target import Target
+from stackctl.config.target import Target, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.diagnose import url_text
 from stackctl.diagnose.consumer_urls import url_settings
@@ -104,4 +104,24 @@ def would_be(session: Session, stack: Stack | None, prepared: Prepared) -> list[
         )
         templates = stack.config.consumers[consumer].env.values() if stack else ()
         out.append(_with_instance(session, stack, one, carried=any("{token}" in t for t in templates)))
+    return out
+
+
+def behind_gateway(session: Session, stack: Stack, prepared: Prepared) -> list[UrlSetting]:
+    """The servers behind the gateway, as it is told them: to be asked from where it stands."""
+    if prepared.gateway is None:
+        return []
+    direct = stack.config.model_copy(update={"gateway": False})
+    out = []
+    for name in prepared.target.instances or (prepared.target.name,):
+        target = resolve(direct, name)
+        (read,) = url_text.read(prepared.gateway.part.name, "url", str(target.url), source="gateway")
+        one = replace(
+            read,
+            variable=f"instances.{name}.url",
+            url=target.url,
+            addresses=pinned_addresses(session, target).get(target.url.host, ()),
+            place="stackctl.yaml",
+        )
+        out.append(_with_instance(session, stack, one))
     return out

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stackctl.commands.context.prober import Prober
 from stackctl.commands.context.session import Session
-from stackctl.commands.diagnosing.collect import HostLook, ask_again, first, second
+from stackctl.commands.diagnosing.collect import HostLook, ask_again, first, from_gateway, second
 from stackctl.commands.diagnosing.scene_reader import DiagnosedProject, set_stage, texts_of
 from stackctl.diagnose import judgement, questions
 from stackctl.diagnose.checks import Check, Reach
@@ -63,6 +63,8 @@ def diagnose(
         reaches = judgement.reaches_of(scene)
         failing = list(dict.fromkeys(c for (c, _), r in reaches.items() if not r.ok))
         stopped = [t.consumer for t in scene.settings if t.url is None]
+        if failing:
+            scene = from_gateway(session, prober, stage, scene)
         if failing or stopped or deep:
             scene = second(session, prober, scene, failing, look)
         else:

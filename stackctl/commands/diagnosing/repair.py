@@ -172,18 +172,26 @@ def _apply(bench: Bench, stage: DiagnosedProject, repairs: list[Repair]) -> None
             if done.code:
                 raise StepFailed(f"pulling {repair.model[1]} failed: {done.error_text.strip()[-200:]}")
     _write(bench)
-    services = list(dict.fromkeys(s for r in repairs for s in r.recreate if s))
+    services = _with_sharers(stage, list(dict.fromkeys(s for r in repairs for s in r.recreate if s)))
     if services:
         _up(bench, stage, services, force=any(r.force for r in repairs))
+
+
+def _with_sharers(stage: DiagnosedProject, services: list[str]) -> list[str]:
+    """These, and all that stand in the network of one of them: it goes when that one is made anew."""
+    project, scene = stage.scene.project, stage.scene
+    shared = [s.name for s in project if project.network_owner(s.name) in services and scene.container(s.name)]
+    return list(dict.fromkeys([*services, *shared]))
 
 
 def _take_back(bench: Bench, stage: DiagnosedProject, before: Mapping[str, Any], repairs: list[Repair]) -> None:
     """As it was: the file, the containers that it changed, the network that it made."""
     bench.document = dict(before)
     _write(bench)
-    services = [
+    made = [
         s for s in dict.fromkeys(s for r in repairs for s in r.recreate if s) if stage.scene.container(s) is not None
     ]
+    services = _with_sharers(stage, made)
     if services:
         try:
             _up(bench, stage, services, force=False)

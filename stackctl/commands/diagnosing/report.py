@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from stackctl.commands.diagnosing.diagnose import Diagnosis
 from stackctl.diagnose import mask
 from stackctl.diagnose.causes.model import Severity
 from stackctl.diagnose.checks import Check
 from stackctl.diagnose.findings import Finding
+from stackctl.diagnose.mask import AddressMask
 from stackctl.outcome import Block, Line, Outcome, Table, Verbatim
+from stackctl.redaction import Redactor
 
 SCHEMA = "stackctl.diagnose/1"
 
@@ -110,8 +112,15 @@ def _of_nobody(findings: Sequence[Finding]) -> list[Block]:
     return blocks
 
 
-def markdown(found: Diagnosis) -> Outcome:
+def markdown(found: Diagnosis, redactor: Redactor) -> Outcome:
     """A report to paste into an issue; secrets and addresses masked."""
+    return Outcome(
+        SCHEMA, document(found), [Verbatim(_report(found, redactor, AddressMask()))], (), 0 if found.ok else 1
+    )
+
+
+def _report(found: Diagnosis, redactor: Redactor, masked: AddressMask) -> str:
+    _learn(found, redactor)
     lines = [f"### stackctl diagnose: {found.project}", ""]
     for finding in found.findings:
         who = finding.consumer or "the project"
@@ -134,29 +143,34 @@ def markdown(found: Diagnosis) -> Outcome:
             + (", rootless" if info.rootless else "")
             + (", Docker Desktop" if info.desktop else ""),
         ]
-    text = mask.text(mask.plain("\n".join(lines)) + "\n", mask.secrets_of(found.stage.scene if found.stage else None))
-    return Outcome(SCHEMA, document(found), [Verbatim(text)], (), 0 if found.ok else 1)
+    return masked(redactor.thorough(mask.plain("\n".join(lines)) + "\n"))
 
 
-def bundle(found: Diagnosis) -> dict[str, bytes]:
+def _learn(found: Diagnosis, redactor: Redactor) -> None:
+    if found.stage is not None:
+        redactor.hide_named(mask.named_values(found.stage.scene))
+
+
+def bundle(found: Diagnosis, redactor: Redactor) -> dict[str, bytes]:
     """Everything that was seen, as files by name; secrets and addresses masked."""
+    _learn(found, redactor)
+    masked = AddressMask()
     scene = found.stage.scene if found.stage else None
-    hidden = mask.secrets_of(scene)
-    files: dict[str, str] = {
-        "diagnosis.json": json.dumps({"schema": SCHEMA, **document(found)}, indent=2, ensure_ascii=False),
-        "report.md": next((b.text for b in markdown(found).blocks if isinstance(b, Verbatim)), ""),
-    }
+    documents: dict[str, Any] = {"diagnosis.json": {"schema": SCHEMA, **document(found)}}
+    texts = {"report.md": _report(found, redactor, masked)}
     if scene is not None:
-        files["project.json"] = json.dumps(
-            {n: dict(s.raw) for n, s in scene.project.services.items()}, indent=2, default=str
-        )
-        files["containers.json"] = json.dumps([mask.container(c.raw) for c in scene.containers], indent=2, default=str)
-        files["networks.json"] = json.dumps([dict(n) for n in scene.networks], indent=2, default=str)
-        files["engine.json"] = json.dumps(dict(scene.info.raw) if scene.info else {}, indent=2, default=str)
-        files["host.txt"] = _host(scene.host)
-        files.update({f"logs/{name}.txt": text for name, text in scene.logs.items()})
-    masked = mask.Masker(hidden)
-    return {name: masked(text).encode("utf-8", "replace") for name, text in files.items()}
+        documents["project.json"] = {n: dict(s.raw) for n, s in scene.project.services.items()}
+        documents["containers.json"] = [mask.container(c.raw) for c in scene.containers]
+        documents["networks.json"] = [dict(n) for n in scene.networks]
+        documents["engine.json"] = dict(scene.info.raw) if scene.info else {}
+        texts["host.txt"] = _host(scene.host)
+        texts.update({f"logs/{name}.txt": text for name, text in scene.logs.items()})
+    files = {
+        name: json.dumps(redactor.document(whole, thorough=True), indent=2, ensure_ascii=False, default=str)
+        for name, whole in documents.items()
+    }
+    files.update({name: redactor.thorough(text) for name, text in texts.items()})
+    return {name: masked(mask.plain(text)).encode("utf-8", "replace") for name, text in files.items()}
 
 
 def _host(host: object) -> str:

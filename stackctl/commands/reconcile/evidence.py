@@ -30,9 +30,10 @@ def keep_evidence(session: Session, project: str, verified: Sequence[Verified], 
             notes["containers"].append(
                 {"name": container.name, "state": container.raw.get("State"), "image": container.raw.get("Image")}
             )
-            text = session.redact(session.engine.logs(container.name, tail=200))
+            text = session.redactor.thorough(session.engine.logs(container.name, tail=200))
             session.files.write(where / f"{container.name}.log", text.encode())
-        session.files.write(where / "failure.json", session.redact(json.dumps(notes, indent=2, default=str)).encode())
+        notes = session.redactor.document(notes, thorough=True)
+        session.files.write(where / "failure.json", json.dumps(notes, indent=2, default=str).encode())
     except StackctlError as failure:
         session.reporter.warn(f"the evidence could not be kept: {failure.message}")
         return None

@@ -142,7 +142,9 @@ class StackExecutor:
         self._session.engine.create_network(step.name, labels={**NETWORK_LABELS, **compose})
 
     def _remove_network(self, step: steps.RemoveNetwork) -> None:
-        self._session.engine.remove_network(step.name)
+        network = self._session.engine.network(step.name) or {}
+        if NETWORK_LABELS.items() <= (network.get("Labels") or {}).items():
+            self._session.engine.remove_network(step.name)
 
     def _write_override(self, step: steps.WriteOverride) -> None:
         path = self._session.state_directory / OVERRIDE

@@ -68,7 +68,7 @@ def _hopeless(container: Container) -> bool:
 def _why_lost(session: Session, container: Container) -> str:
     if container.health == "unhealthy":
         return f"{container.service} is unhealthy{_last_health(container)}"
-    log = session.redact(session.engine.logs(container.id, tail=5)).strip()
+    log = session.redactor.text(session.engine.logs(container.id, tail=5)).strip()
     said = f":\n{log}" if log else ""
     state = container.raw.get("State") or {}
     oom = " (out of memory)" if state.get("OOMKilled") else ""

@@ -12,7 +12,6 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.gpu_choice import choose
 from stackctl.config.interpolate import names_in
-from stackctl.config.secrets import REDACTED
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError, Untrusted
@@ -20,6 +19,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render, token_variable
 from stackctl.project.proxyrules import client_proxies
+from stackctl.redaction import REDACTED
 from stackctl.transaction.state import State
 
 DEFAULT_IMAGE = "ollama/ollama:0.33.0"

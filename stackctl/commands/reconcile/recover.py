@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import JOURNAL, LOCK, read_text
-from stackctl.commands.reconcile.executor import ExecutorInput, StackExecutor
-from stackctl.errors import EngineUnusable, ExpectedFailure, RollbackFailed, StackctlError
+from stackctl.commands.context.state_directory import JOURNAL, LOCK, journal_identity, read_text
+from stackctl.commands.reconcile.executor import NETWORK_LABELS, ExecutorInput, StackExecutor
+from stackctl.errors import EngineUnusable, ExpectedFailure, RollbackFailed, StackctlError, WrongInput
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.apply import by_hand, signals_held
 from stackctl.transaction.journal import Pending, pending
@@ -54,6 +54,7 @@ def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run:
             hint="stackctl rollback",
         )
     session.reporter.note(describe(found, session.clock()))
+    _refuse_foreign(session, stack, project, found)
     if found.saved:
         session.reporter.note("it was verified and kept; only its end was not written down")
         session.files.remove(journal)
@@ -72,6 +73,38 @@ def recover(session: Session, stack: Stack, project: ComposeProject, *, dry_run:
     session.files.remove(journal)
     session.reporter.note("undone: the stack is as it was before it")
     return True
+
+
+def _refuse_foreign(session: Session, stack: Stack, project: ComposeProject, found: Pending) -> None:
+    """Raise :class:`WrongInput` for a journal that this user did not write here, or that is about another project.
+
+    Undoing writes its override and starts what that says: a journal that came with a repository could start anything.
+    """
+    path = session.state_directory / JOURNAL
+    look = f"docker compose ps   # look at the stack\nrm {path}   # where it is as you want it; then stackctl up"
+    if not session.trust.signed(journal_identity(session, found.signed), found.signature):
+        raise WrongInput(
+            f"{path} was not written by you in this directory, and is not undone",
+            hint=f"whoever began `{found.purpose}` can undo it: stackctl rollback. Else:\n{look}",
+            where=str(path),
+        )
+    remembered = [c for containers in found.snapshot.containers.values() for c in containers]
+    known = session.engine.inspect(list(dict.fromkeys(c[key] for c in remembered for key in ("id", "name"))))
+    strangers = [c.name for c in known if c.labels.get("com.docker.compose.project") != project.name]
+    shared = stack.config.network.shared
+    strangers += [n for n in found.snapshot.networks if n != shared and not _is_our_network(session, n)]
+    if strangers:
+        raise WrongInput(
+            f"{path} speaks of {', '.join(dict.fromkeys(strangers))}, which is not of the project {project.name};"
+            " nothing is undone",
+            hint=look,
+            where=str(path),
+        )
+
+
+def _is_our_network(session: Session, name: str) -> bool:
+    network = session.engine.network(name)
+    return network is not None and NETWORK_LABELS.items() <= (network.get("Labels") or {}).items()
 
 
 def _alive(pid: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import JOURNAL, STATE, read_text
+from stackctl.commands.context.state_directory import JOURNAL, STATE, journal_identity, read_text
 from stackctl.commands.reconcile.audit import audit
 from stackctl.commands.reconcile.executor import ExecutorInput, StackExecutor
 from stackctl.commands.reconcile.situation import Situation
@@ -82,6 +82,7 @@ def transact(
         environment=stack.environment,
         snapshot=Snapshot.of(situation.observed, read_text(session, STATE)),
         journal_path=session.state_directory / JOURNAL,
+        sign=lambda text: session.trust.sign(journal_identity(session, text)),
     )
     outcome = "undone"
     begun = session.clock()

@@ -12,6 +12,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import OVERRIDE, read_text, workspace
 from stackctl.commands.reconcile.prepare import compose_environment, secret_values
 from stackctl.commands.reconcile.recover import notice, recover, unfinished
+from stackctl.config.redacted_yaml import redact_yaml
 from stackctl.errors import ComposeFileError, ExpectedFailure
 from stackctl.outcome import Outcome, Verbatim
 from stackctl.ports import ComposeCall
@@ -27,6 +28,12 @@ WANTS_NO_VALUES = SHOWS_VALUES | {
 }
 """Commands that make no container and build nothing: Compose reads the project for them, and no value matters."""
 
+TAKES_VALUE = frozenset(
+    {"--ansi", "--env-file", "--file", "-f", "--parallel", "--profile", "--progress", "--project-directory"}
+    | {"--project-name", "-p"}
+)
+"""Options of Compose's own whose value is the next word."""
+
 
 def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     """Run ``docker compose ARGUMENTS`` on the stack as it is in force; its exit code is ours.
@@ -35,9 +42,9 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     transaction first; what only looks says that there is one.
     """
     state, stack = load_in_force(session)
-    verb = next((a for a in arguments if not a.startswith("-")), "")
-    project = state.project if state else None
-    stack = replace(stack, call=replace(stack.call, project=stack.call.project or project))
+    verb = _verb(arguments)
+    if state is not None and state.project == session.project_name:  # else the files say it, and Compose reads them
+        stack = replace(stack, call=replace(stack.call, project=stack.call.project or state.project))
     if verb in CHANGES:
         with workspace(session, f"compose {verb}"):
             if unfinished(session):
@@ -47,6 +54,17 @@ def passthrough(session: Session, arguments: Sequence[str]) -> Outcome:
     if found := unfinished(session):
         session.reporter.warn(notice(session, found))
     return _run(session, stack, arguments)
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    """The Compose command among the arguments, behind Compose's own options; empty where there is none."""
+    words = iter(arguments)
+    for word in words:
+        if word in TAKES_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _call(session: Session, stack: Stack, arguments: Sequence[str]) -> ComposeCall:
@@ -60,7 +78,7 @@ def _call(session: Session, stack: Stack, arguments: Sequence[str]) -> ComposeCa
 def _run(session: Session, stack: Stack, arguments: Sequence[str]) -> Outcome:
     session.engine.compose_version()
     call = _call(session, stack, arguments)
-    shows_values = bool(arguments) and arguments[0] in SHOWS_VALUES
+    shows_values = _verb(arguments) in SHOWS_VALUES
     if not shows_values:
         session.engine.info()  # Compose itself waits for good for an engine that hangs
     if session.as_json:
@@ -80,7 +98,9 @@ def _masked(session: Session, stack: Stack, call: ComposeCall, arguments: Sequen
     done = session.engine.compose(call, list(arguments))
     for line in done.error_text.splitlines():
         session.reporter.note(line)
-    return Outcome("stackctl.compose/1", {"code": done.code}, [Verbatim(done.text)], code=done.code)
+    return Outcome(
+        "stackctl.compose/1", {"code": done.code}, [Verbatim(redact_yaml(done.text, session.redactor))], code=done.code
+    )
 
 
 def _refused(session: Session, stack: Stack, call: ComposeCall) -> None:
@@ -103,8 +123,10 @@ def _reads(session: Session, call: ComposeCall) -> bool:
 
 
 def _as_json(session: Session, stack: Stack, call: ComposeCall, arguments: Sequence[str]) -> Outcome:
-    verb = arguments[0] if arguments else ""
+    verb = _verb(arguments)
     extra = ["--format", "json"] if verb == "ps" and "--format" not in arguments else []
+    if verb in SHOWS_VALUES:
+        session.hide(secret_values(session, stack))
     done = session.engine.compose(call, [*arguments, *extra])
     if done.code:
         _refused(session, stack, call)
@@ -113,4 +135,7 @@ def _as_json(session: Session, stack: Stack, call: ComposeCall, arguments: Seque
     if verb == "ps":
         rows = [json.loads(line) for line in done.text.splitlines() if line.strip()]
         return Outcome("stackctl.ps/1", {"containers": rows})
-    return Outcome(f"stackctl.{verb or 'compose'}/1", {"code": done.code, "output": done.text})
+    return Outcome(
+        f"stackctl.{verb or 'compose'}/1",
+        {"code": done.code, "output": redact_yaml(done.text, session.redactor) if verb in SHOWS_VALUES else done.text},
+    )

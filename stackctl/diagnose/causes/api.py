@@ -133,7 +133,7 @@ ROWS = (
         (Sign.MODEL_MISSING,),
         "{model} is not on the Ollama at {url}",
         "Pull it there.",
-        ("OLLAMA_HOST={url} ollama pull {model}",),
+        ("{ollama} pull {model}",),
         without=(Sign.TARGET_CONTAINER,),
     ),
     Cause(
@@ -142,7 +142,7 @@ ROWS = (
         (Sign.MODEL_CANNOT,),
         "{model} cannot complete text, and it is the model that {consumer} is to use",
         "Pick a model that can.",
-        ("OLLAMA_HOST={url} ollama list",),
+        ("{ollama} list",),
     ),
     Cause(
         "insufficient-system-memory",
@@ -178,7 +178,7 @@ ROWS = (
         (Sign.TEXT_CAPABILITY,),
         "the model cannot do what is asked of it",
         "Pick one that can.",
-        ("OLLAMA_HOST={url} ollama show {model}",),
+        ("{ollama} show {model}",),
         evidence=(Sign.GENERATE_ERROR,),
     ),
     Cause(

@@ -188,7 +188,7 @@ ROWS = (
                 Sign.LOG_CAPABILITY,
                 "{consumer} asks a model for what it cannot do",
                 "Pick one that can.",
-                ("OLLAMA_HOST={url} ollama list",),
+                ("{ollama} list",),
             ),
         )
     ),

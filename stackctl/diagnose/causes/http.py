@@ -52,6 +52,14 @@ ROWS = (
         fix="no-proxy",
     ),
     Cause(
+        "proxy-upstream-down-502",
+        "http",
+        (Sign.GATEWAY_OURS,),
+        "the gateway answers {consumer}, and {upstream} cannot be reached behind it",
+        "See to that server, or switch to another.",
+        ("stackctl instances test", "stackctl switch PROFILE"),
+    ),
+    Cause(
         "host-header-403",
         "http",
         (Sign.STATUS_403, Sign.HTTP_403_EMPTY, Sign.HTTP_403_HOST),

@@ -107,6 +107,15 @@ ROWS = (
     Cause(
         "ollama-not-running",
         "connect",
+        (*_REFUSED_HOST, Sign.HOST_PUBLISHER_DOWN),
+        "nothing listens on port {port} of the host: the container {target_container}, which publishes it, is {state}",
+        "Start it, and read why it stopped.",
+        ("docker start {target_container}", "docker logs --tail 50 {target_container}"),
+        without=(Sign.HOST_LISTENS, Sign.HOST_PUBLISHED),
+    ),
+    Cause(
+        "ollama-not-running",
+        "connect",
         (*_REFUSED_HOST, Sign.HOST_NO_LISTENER),
         "nothing listens on port {port} of the host: Ollama does not run",
         "Start it.",

@@ -55,6 +55,20 @@ ROWS = (
         fix="recreate",
     ),
     Cause(
+        "shared-netns-lost",
+        "name",
+        (Sign.NAMESPACE_LOST,),
+        "{service} has lost its network: it stood in that of {owner}, which was made or started anew",
+        "Recreate {service}, and let Compose do so by itself the next time.",
+        (
+            "{compose} up -d --force-recreate --no-deps {service}",
+            "depends_on:",
+            "  {owner}: {{condition: service_started, restart: true}}",
+        ),
+        scope="project",
+        fix="recreate",
+    ),
+    Cause(
         "internal-network",
         "name",
         (Sign.NET_INTERNAL, (Sign.CONNECT_NO_NETWORK, Sign.NAME_FAILED, Sign.CONNECT_BAD)),

@@ -10,6 +10,7 @@ from stackctl.diagnose.http_reply import HttpReply
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 from stackctl.project.proxyrules import chosen
+from stackctl.redaction import without_credentials
 
 _STATUSES = {
     400: Sign.STATUS_400,
@@ -85,7 +86,7 @@ def _proxy(case: Case, board: Board) -> None:
         return
     board.note(
         Sign.PROXY_APPLIES,
-        f"{proxy.variable}={_masked(proxy.value)} applies to {url} in {case.setting.consumer}",
+        f"{proxy.variable}={without_credentials(proxy.value)} applies to {url} in {case.setting.consumer}",
         proxy=f"{proxy.host}:{proxy.port}",
         proxy_variable=proxy.variable,
     )
@@ -127,10 +128,6 @@ def _proxy(case: Case, board: Board) -> None:
         board.note(Sign.PROXY_WORKS)
 
 
-def _masked(value: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", value)
-
-
 def _status(case: Case, board: Board, reply: HttpReply, root: HttpReply, answer: Answered) -> None:
     server, status = reply.headers.get("server", ""), reply.status
     line = f"GET {case.setting.url.prefix if case.setting.url else ''}/api/tags answers {status} {reply.type}".rstrip()
@@ -145,6 +142,10 @@ def _status(case: Case, board: Board, reply: HttpReply, root: HttpReply, answer:
         board.note(Sign.ANSWER_HTML, f"{line}: a page, not an API")
     _denied(case, board, reply, line)
     _from_a_proxy(board, reply, line, answer)
+    if said := re.match(
+        r"stackctl gateway: (?:no Ollama of )?(\S+) (?:can(?:not)? be|broke off|said nothing)", reply.error
+    ):
+        board.note(Sign.GATEWAY_OURS, f"the gateway answers {status}: {reply.error[:120]}", upstream=said[1])
     if status == 503 and "busy" in reply.error:
         board.note(Sign.HTTP_503_BUSY, f"{line}: {reply.error[:80]}")
     if status == 200 and http.model_names(reply) is None:

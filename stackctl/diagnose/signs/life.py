@@ -10,7 +10,7 @@ from typing import Any
 
 from stackctl.diagnose.scene import Scene
 from stackctl.diagnose.sign import Sign
-from stackctl.diagnose.signs import engine, logs
+from stackctl.diagnose.signs import engine, logs, names
 from stackctl.diagnose.signs.board import Board, Case
 from stackctl.diagnose.trouble import LIVES, Role, Trouble
 from stackctl.diagnose.words import Scope
@@ -201,6 +201,7 @@ def of_services(scene: Scene) -> list[Board]:
         board = _board(scene, service.name, "project")
         if service.name in scene.project.active:
             _creatable(scene, service, board, "own")
+        names.namespace_lost(scene, service.name, board)
         boards.append(board)
     return boards
 

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.redaction import by_place
 
 _SERVER: tuple[tuple[str, Sign], ...] = (
     (r'unknown command "(?:ollama|/bin/sh|/bin/ollama|sh)" for "ollama"', Sign.LOG_ENTRYPOINT),
@@ -231,5 +232,5 @@ def _line_of(text: str, at: int) -> str:
 
 
 def _shown(line: str) -> str:
-    """A line as evidence: short, and without credentials of a URL."""
-    return re.sub(r"//[^@/\s]*@", "//***@", " ".join(line.split()))[:180]
+    """A line as evidence: short, and without what is secret in it."""
+    return by_place(" ".join(line.split()))[:180]

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import re
 
+from stackctl.diagnose.scene import Scene
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
 from stackctl.ports import Container
@@ -104,6 +105,22 @@ def _would_join(case: Case) -> list[str]:
         str((case.scene.project.networks.get(key) or {}).get("name") or f"{case.scene.project.name}_{key}")
         for key in case.service.networks
     ]
+
+
+def namespace_lost(scene: Scene, service: str, board: Board) -> None:
+    """A service that runs in the network of a container that is gone, or was started again since, has lost it."""
+    container = scene.container(service)
+    if container is None or container.state != "running" or not container.network_mode.startswith("container:"):
+        return
+    identifier = container.network_mode.removeprefix("container:")
+    owner = scene.by_id(identifier)
+    there = owner is not None and owner.state == "running"
+    if owner is not None and there and (owner.network_mode == "host" or owner.started_at <= container.started_at):
+        return
+    wanted = scene.project.services[service].network_mode.removeprefix("service:")
+    name = wanted if wanted in scene.project.services else owner.name if owner is not None else identifier[:12]
+    what = "is gone" if owner is None else f"is {owner.state}, started later than {container.name}"
+    board.note(Sign.NAMESPACE_LOST, f"{container.name} stands in the network of {name}, which {what}", owner=name)
 
 
 def _shared(case: Case, board: Board, owner_id: str) -> None:

@@ -179,23 +179,44 @@ def _published(case: Case, port: int) -> list[tuple[Container, dict[str, Any]]]:
     return found
 
 
-def _host(case: Case, board: Board, tried: Connected) -> None:
-    """The address is the engine's host: who listens there, and may we come in?"""
-    published = _published(case, tried.port)
+def _would_publish(case: Case, port: int) -> Container | None:
+    """A container that does not run, and is to publish this port: the project's own first."""
+    for container in case.scene.everything:
+        bindings = ((container.raw.get("HostConfig") or {}).get("PortBindings") or {}).values()
+        if container.state != "running" and any(
+            str(b.get("HostPort")) == str(port) for some in bindings for b in some or []
+        ):
+            return container
+    return None
+
+
+def _publisher(case: Case, board: Board, port: int) -> None:
+    """The container that publishes the port on the host, or is to and does not run."""
+    published = _published(case, port)
     if published:
         container, binding = published[0]
         board.note(
             Sign.HOST_PUBLISHED,
-            f"{container.name} publishes {tried.port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
+            f"{container.name} publishes {port} on {binding.get('HostIp') or '0.0.0.0'}",  # noqa: S104
             target_container=container.name,
             target_service=container.service or container.name,
-            inner=_inner(container, tried.port),
+            inner=_inner(container, port),
             target_network=next(iter(container.networks), ""),
         )
         if str(binding.get("HostIp") or "").startswith("127."):
-            board.note(
-                Sign.HOST_PUBLISHED_LOOPBACK, f"{container.name} publishes {tried.port} on {binding['HostIp']} only"
-            )
+            board.note(Sign.HOST_PUBLISHED_LOOPBACK, f"{container.name} publishes {port} on {binding['HostIp']} only")
+    elif (stopped := _would_publish(case, port)) is not None:
+        board.note(
+            Sign.HOST_PUBLISHER_DOWN,
+            f"{stopped.name}, which publishes {port}, is {stopped.state} (exit code {stopped.exit_code})",
+            target_container=stopped.name,
+            state=stopped.state,
+        )
+
+
+def _host(case: Case, board: Board, tried: Connected) -> None:
+    """The address is the engine's host: who listens there, and may we come in?"""
+    _publisher(case, board, tried.port)
     host = case.scene.host
     if not host.known:
         board.note(Sign.HOST_UNSEEN, "the engine's host cannot be looked at from here")

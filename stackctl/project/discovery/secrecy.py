@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stackctl.config.secrets import REDACTED, SHAPED
 from stackctl.project.discovery.address import userinfo
+from stackctl.redaction import REDACTED, SHAPED, by_place
 
 COPIES = "it holds what looks like a secret, which stackctl.yaml must not: give the secret a variable of its own"
 _NAMED = r"(?i)api[-_]?key|access[-_]?key|token(?!s|iz)|secret|passw|authorization|bearer|credential"
@@ -35,6 +35,4 @@ def redacted(value: str | None) -> str | None:
     """``value`` without the user and password of its URLs and without what looks like a secret in the rest."""
     if not value:
         return value
-    bare = _without_userinfo(value)
-    bare = re.sub(r"(?i)([?&;,\s](?:api[-_]?key|token(?!s|iz)|secret|password|key)=)[^&\s,;]+", r"\1********", bare)
-    return re.sub(SHAPED, "********", bare)
+    return re.sub(SHAPED, REDACTED, by_place(_without_userinfo(value)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.lab import pki
+from tests.faults.lab import crowd, pki
 from tests.faults.lab.entry import Entry, compose_text
 from tests.faults.lab.world import ABSENT, DNS, HOST, OTHER, ROOT, SERVER, World, until
 
@@ -145,7 +145,8 @@ class Lab:
             self.world.docker(
                 "compose", "--profile", "*", "down", "-t", "0", "-v", "--remove-orphans", cwd=self.room, check=False
             )
-            ids = self.world.docker("ps", "-aq", check=False).stdout.split()
+            kept = set(crowd.members(self.world)) if crowd.is_wanted() else set()
+            ids = [i for i in self.world.docker("ps", "-aq", "--no-trunc", check=False).stdout.split() if i not in kept]
             if ids:
                 self.world.docker("rm", "-f", "-v", *ids, check=False)
             self.world.docker("network", "prune", "-f", check=False)
