@@ -1,1 +1,1 @@
-"""Typer: options in, Outcome out; the one error boundary."""
+"""The command line, by Typer: options to a command, its Outcome to the console, its errors to exit codes."""

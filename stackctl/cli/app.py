@@ -61,7 +61,7 @@ class LazyGroup(TyperGroup):
     """Loads ``stackctl.cli.<module>`` when its verb is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """The verbs whose modules are there, in the order of the table."""
+        """The verbs that have a section in the help, in the order of the table."""
         return [name for name, (_, section, _) in VERBS.items() if section]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
@@ -77,11 +77,11 @@ class LazyGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As click does, with the nearest verb for a misspelt one."""
+        """As click does; for a misspelt verb the error suggests the nearest one."""
         if args[:1] == ["compose"]:
             from stackctl.cli.provider import is_call  # noqa: PLC0415
 
-            # Compose calls a provider by the very verb that passes its own commands on.
+            # Compose starts a provider as `stackctl compose …`, the verb that otherwise passes commands on to Compose.
             args = ["provider", *args[1:]] if is_call(args[1:]) else args
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415
@@ -95,7 +95,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def get_help(self, ctx: Any) -> str:  # noqa: ARG002
-        """The overview, from the table."""
+        """The overview, from the table of verbs; no verb is loaded for it."""
         from stackctl.cli.overview import overview  # noqa: PLC0415
 
         return overview(SECTIONS, VERBS, OPTIONS, _EXAMPLES)

@@ -1,4 +1,4 @@
-"""A bug: what is worth pasting into an issue, written to a file, without a secret in it."""
+"""Reports a bug: writes what an issue needs to a file, secrets masked."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def chat(
 
 
 def _from_input() -> str:
-    """Standard input, whatever the locale; bytes that are no UTF-8 stay recognisable."""
+    """Standard input as UTF-8, whatever the locale; other bytes become surrogates, which the command refuses."""
     if sys.stdin is None:
         return ""
     text = io.TextIOWrapper(sys.stdin.buffer, "utf-8", errors="surrogateescape")

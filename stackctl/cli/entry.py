@@ -1,4 +1,4 @@
-"""The program's front door: ``--version`` without loading anything, then the one error boundary."""
+"""The entry point: answers ``--version`` without loading anything, and hands the rest to the error boundary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INTERRUPTED = 130
 
 
 def _open_streams() -> None:
-    """A closed standard stream becomes an empty one: else the next file opened would be taken for it."""
+    """Open ``/dev/null`` for each standard stream that is closed: the next file opened would get its descriptor."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             while (descriptor := os.open(os.devnull, os.O_RDWR)) < number:
@@ -36,17 +36,17 @@ def main() -> None:
 
         code = run(arguments)
     except KeyboardInterrupt:
-        # While the program still loads, and nothing is there yet that could say it better.
+        # Interrupted while the program was loading: no console exists yet.
         sys.stderr.write("error: interrupted\n")
         code = INTERRUPTED
     _leave(code)
 
 
 def _leave(code: int) -> None:
-    """End with this code at once, whatever signal still comes.
+    """Exit with this code at once, whatever signal still arrives.
 
-    Python's own way out dies of a signal, waits for questions to an engine that
-    hangs in other threads, and takes all modules apart, a tenth of a quick verb.
+    Python's own shutdown can be killed by a signal, waits for threads that ask an
+    engine that hangs, and unloads all modules, a tenth of the time of a quick verb.
     """
     import signal  # noqa: PLC0415  (after the fast way out of `--version`)
     from contextlib import suppress  # noqa: PLC0415

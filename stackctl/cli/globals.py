@@ -32,7 +32,7 @@ PASSES_ON = {"exec": 1, "logs": 0, "restart": 0, "compose": 0, "ps": 0}
 
 @dataclass
 class Settings:
-    """What the global options said, and the console once there is one."""
+    """The values of the global options, and the console once it is needed."""
 
     json: bool = False
     quiet: bool = False

@@ -57,17 +57,17 @@ def host_setup(
     """Print what an Ollama server needs for this stack, or write, apply or undo it."""
     from stackctl.adapters.host import SystemHost  # noqa: PLC0415
     from stackctl.adapters.ollamahost import observe_network  # noqa: PLC0415
-    from stackctl.commands.host.derive import Wish  # noqa: PLC0415
+    from stackctl.commands.host.derive import SetupOptions  # noqa: PLC0415
     from stackctl.commands.host.setup import host_setup as command  # noqa: PLC0415
     from stackctl.errors import UsageError  # noqa: PLC0415
 
     if apply and undo:
         raise UsageError("--apply and --undo exclude each other")
-    wish = Wish(
+    options = SetupOptions(
         subject=subject, instance=instance, project=project, bind=bind, port=port, sources=sources or [], shared=shared,
         settings=settings or [], tuning=tuning, nft_chain=nft_chain, server_name=server_name, certificate=certificate,
         key=key, token_file=token_file, no_token=no_token, timeout=timeout, ssh=ssh, identity=identity,
         known_hosts=known_hosts, compose=compose, base_image=base_image,
     )  # fmt: skip
     do = "apply" if apply else "undo" if undo else ""
-    present(ctx, command(session(ctx), SystemHost(), wish, observe_network, write=write, do=do, yes=yes))
+    present(ctx, command(session(ctx), SystemHost(), options, observe_network, write=write, do=do, yes=yes))

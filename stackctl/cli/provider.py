@@ -10,7 +10,7 @@ verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 def is_call(arguments: list[str]) -> bool:
-    """Whether the words after ``stackctl compose`` are Compose's own; ours have a ``--`` first."""
+    """Whether Compose started us as a provider: a user of ``stackctl compose`` writes ``--`` first."""
     return arguments == ["metadata"] or bool(arguments and arguments[0].startswith("--project-name"))
 
 

@@ -1,4 +1,4 @@
-"""What a signal does to a run: it undoes what had begun, until the outcome is decided."""
+"""Signals: while a command works they interrupt it, so that it undoes its work; afterwards they end the process."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from contextlib import suppress
 
 
 def listen() -> list[int]:
-    """From now on SIGTERM and SIGHUP undo what had begun just as Ctrl-C does; the list is of those that have come.
+    """Let SIGTERM and SIGHUP interrupt the command as Ctrl-C does; returns the list of signals received from now on.
 
-    What is ignored stays so: SIGHUP under ``nohup``, SIGINT in the background of a script.
+    A signal that is ignored stays ignored: SIGHUP under ``nohup``, SIGINT in the background of a script.
     """
-    come: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, _frame: object) -> None:
-        come.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-    return come
+    return received
 
 
-def decided(code: int) -> None:
-    """What was to be done is done: a signal from now on cuts the telling of it short, and the code stays."""
+def exit_on_signal(code: int) -> None:
+    """From now on a signal ends the process with this code: the command is done, only its output may be cut short."""
     with suppress(ValueError):  # outside the main thread, where no signal arrives
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:

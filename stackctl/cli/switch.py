@@ -7,7 +7,7 @@ from functools import partial
 import typer
 
 from stackctl.cli.completion import profiles
-from stackctl.cli.wiring import explained, present, session
+from stackctl.cli.wiring import present, session, with_diagnosis
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -30,4 +30,4 @@ def switch(
 
     here = session(ctx)
     run = partial(command, here, target, dry_run=dry_run, timeout=timeout, assume_yes=yes, deep=deep)
-    present(ctx, explained(here, run))
+    present(ctx, with_diagnosis(here, run))

@@ -7,7 +7,7 @@ from functools import partial
 import typer
 
 from stackctl.cli.completion import profiles
-from stackctl.cli.wiring import explained, present, session
+from stackctl.cli.wiring import present, session, with_diagnosis
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -25,4 +25,4 @@ def up(
     from stackctl.commands.reconcile.up import up as command  # noqa: PLC0415
 
     here = session(ctx)
-    present(ctx, explained(here, partial(command, here, profile, timeout=timeout, dry_run=dry_run)))
+    present(ctx, with_diagnosis(here, partial(command, here, profile, timeout=timeout, dry_run=dry_run)))

@@ -1,4 +1,4 @@
-"""Adapters put together for a command, and the way out for what it returns."""
+"""Builds the session that a command works with, and prints the outcome that it returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stackctl.cli.globals import Settings, console_of
-from stackctl.cli.signals import decided
+from stackctl.cli.signals import exit_on_signal
 
 if TYPE_CHECKING:
     import typer
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stackctl.ports import Container
 
 
-def explained(here: Session, run: Callable[[], Outcome]) -> Outcome:
-    """What ``run`` comes to; a refused target is explained in the words of ``diagnose``."""
+def with_diagnosis(here: Session, run: Callable[[], Outcome]) -> Outcome:
+    """The outcome of ``run``; where it refuses its target, the error gets the findings of ``diagnose``."""
     from stackctl.errors import TargetUnfit  # noqa: PLC0415
 
     try:
@@ -80,7 +80,7 @@ def session(ctx: typer.Context) -> Session:
 
 
 def _here() -> Path:
-    """The directory that the shell stands in, by the way that it came there: Compose names a project after it."""
+    """The working directory as the shell names it, links not followed: Compose names a project after it."""
     named = os.environ.get("PWD", "")
     here = Path.cwd()
     return Path(named) if Path(named).is_absolute() and os.path.realpath(named) == os.path.realpath(here) else here
@@ -102,7 +102,7 @@ def present(ctx: typer.Context, outcome: Outcome) -> None:
     """Print the outcome and end with its code."""
     import typer  # noqa: PLC0415  (a session is made before typer is loaded)
 
-    decided(outcome.code)
+    exit_on_signal(outcome.code)
     code = console_of(settings_of(ctx)).present(outcome)
     if code:
         raise typer.Exit(code)

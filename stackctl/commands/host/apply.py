@@ -1,4 +1,4 @@
-"""Put a set-up in force on this machine, all of it or nothing, and take it away again."""
+"""Apply a set-up to this machine, whole or not at all, and undo it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from stackctl.ports import Reporter
 def apply(
     setup: Setup, plan: HostPlan, host: ServerHost, reporter: Reporter, verify: Callable[[], None] | None = None
 ) -> bool:
-    """Apply ``setup``; False when it is in force already. On any failure, Ctrl-C too, everything is as before.
+    """Apply ``setup``; False where it is in force already. On any failure, Ctrl-C too, all of it is undone.
 
-    ``verify`` looks whether it does what it is for, and raises where it does not.
-
-    Raises ``StepFailed`` with what the failed command said, or
-    ``RollbackFailed`` with the commands that finish the undoing by hand.
+    ``verify`` raises where the set-up does not have its effect. Raises ``StepFailed`` with what the
+    failed command printed, or ``RollbackFailed`` with the commands that finish the undoing by hand.
     """
     old = _load(host, setup.subject, plan.project)
     if old is not None and old.state == "applied" and same_setup(old.setup, setup) and _untouched(old, host):
@@ -53,7 +51,7 @@ def apply(
 
 
 class _CommandFailed(StepFailed):
-    """A command of a set-up that failed; undoing need not wonder when it fails again."""
+    """A command of a set-up failed; where undoing runs ``command`` again, its failing again is no error."""
 
     command: Command | None = None
 
@@ -76,7 +74,7 @@ def _carry_out(record: Record, host: ServerHost, reporter: Reporter) -> None:
         if step.present and _is_present(step.present.argv, step.present.needle, host):
             reporter.detail(f"there already: {step.present.needle}")
             continue
-        # Noted before it runs: a step that was cut short half-way is one to undo.
+        # Recorded before it runs, so that a step that is interrupted is undone too.
         record = record.with_step(index)
         record.save(host)
         _run(step.run, host, reporter)
@@ -86,11 +84,11 @@ def _carry_out(record: Record, host: ServerHost, reporter: Reporter) -> None:
 
 
 def undo(record: Record, host: ServerHost, reporter: Reporter, *, failing: Command | None = None) -> list[str]:
-    """Take a set-up away and put back what was there; the paths of files kept aside because they had been edited.
+    """Undo a set-up and restore the files it replaced; returns the copies of those that were edited meanwhile.
 
-    Everything is tried even when something fails; raises ``RollbackFailed``
-    then. What may fail without harm: the undo of a step that was cut short,
-    and ``failing``, the command whose failure is the reason for undoing.
+    A failure does not keep the rest from being undone, and raises ``RollbackFailed``
+    at the end. Two failures do not count: of the undo of a step that was interrupted,
+    and of ``failing``, the command whose failure is the reason for undoing.
     """
     failed: list[tuple[str, str]] = []
     kept: list[str] = []
@@ -128,7 +126,7 @@ def undo(record: Record, host: ServerHost, reporter: Reporter, *, failing: Comma
 
 
 def _reloaded(record: Record, host: ServerHost) -> Record:
-    """The record as it was last saved: it knows which steps ran."""
+    """The record as it was last saved, which lists the steps that ran."""
     return _load(host, record.setup.subject, record.project) or record
 
 
@@ -162,7 +160,7 @@ def _run(command: Command, host: ServerHost, reporter: Reporter) -> None:
 def _try(
     command: Command, host: ServerHost, reporter: Reporter, failed: list[tuple[str, str]], *, lenient: bool
 ) -> None:
-    """Run while undoing. After a half-done apply a command may find nothing to undo: that is no failure."""
+    """Run a command while undoing; a failure is added to ``failed`` unless ``lenient``."""
     done = host.run(command.argv, timeout=120.0)
     reporter.detail(f"{command.text}: {done.code}")
     if done.code != 0 and not lenient:
@@ -170,7 +168,7 @@ def _try(
 
 
 def _check(setup: Setup, plan: HostPlan, host: ServerHost) -> None:
-    """What must hold before anything is touched."""
+    """Raise where the set-up cannot be applied here: nothing has been changed yet."""
     for file in setup.files:
         if not file.path.startswith("/"):
             raise UsageError(

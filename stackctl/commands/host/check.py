@@ -35,7 +35,7 @@ def host_check(
     port: int,
     sources: Sequence[str] = (),
 ) -> Outcome:
-    """Look, judge, and say; exit code 1 when a finding is an error. Touches nothing."""
+    """Check this machine and report; exit code 1 where a finding is an error. Changes nothing."""
     try:
         wanted = tuple(parse_network(text) for text in sources)
     except ValueError as error:
@@ -68,7 +68,7 @@ def host_check(
 
 
 def _applied_sources(host: ServerHost, port: int) -> tuple[Network, ...]:
-    """Whom the set-ups that were applied here let in to the port."""
+    """The sources to which set-ups applied on this machine have opened the port."""
     records = [record for record in all_records(host) if record.port == port and record.state == "applied"]
     return collapse([parse_network(source) for record in records for source in record.sources])
 

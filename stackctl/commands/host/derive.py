@@ -1,4 +1,4 @@
-"""From the options and the stack to a :class:`HostPlan`: what the user did not say is taken from the stack."""
+"""From the options of ``host-setup`` to a :class:`HostPlan`: what they leave out is taken from the stack."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|CREDENTIAL")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The options of ``host-setup`` as they were given; None and empty mean: find it out."""
+class SetupOptions:
+    """The options of ``host-setup`` as given; None and empty ones are derived from the stack."""
 
     subject: str
     instance: str | None = None
@@ -63,80 +63,82 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the stack says. ``stack`` is None where there is no ``stackctl.yaml``."""
+class StackFacts:
+    """What is known of the stack. ``stack`` is None where there is no ``stackctl.yaml``."""
 
     name: str
     stack: Stack | None = None
     project: ComposeProject | None = None
     instance: Instance | None = None
     here: bool = True
-    """Whether the server is this machine, seen from the stack."""
+    """Whether the instance runs on this machine."""
     notes: tuple[str, ...] = field(default=())
 
 
-def derive(session: Session, host: ServerHost, wish: Wish) -> tuple[HostPlan, tuple[str, ...]]:
-    """The plan, and what the user should know of how it came about. Raises :class:`UsageError`."""
-    known = _known(session, host, wish)
-    url = known.instance.url if known.instance else None
+def derive(session: Session, host: ServerHost, options: SetupOptions) -> tuple[HostPlan, tuple[str, ...]]:
+    """The plan, and notes for the user on how it was derived. Raises :class:`UsageError`."""
+    facts = _stack_facts(session, host, options)
+    url = facts.instance.url if facts.instance else None
     behind_tls = url is not None and url.scheme == "https"
-    notes = list(known.notes)
-    port = wish.port or (
-        DEFAULT_PORT if wish.subject == "systemd" and behind_tls else url.port if url else DEFAULT_PORT
+    notes = list(facts.notes)
+    port = options.port or (
+        DEFAULT_PORT if options.subject == "systemd" and behind_tls else url.port if url else DEFAULT_PORT
     )
     plan = HostPlan(
-        project=known.name,
-        bind=_address("--bind", wish.bind) if wish.bind else "127.0.0.1" if behind_tls else "0.0.0.0",  # noqa: S104
+        project=facts.name,
+        bind=_address("--bind", options.bind) if options.bind else "127.0.0.1" if behind_tls else "0.0.0.0",  # noqa: S104
         port=port,
-        exclusive=not wish.shared and port not in SHARED_PORTS,
-        environment=_environment(wish, known),
-        nft_chain=_chain(wish.nft_chain),
+        exclusive=not options.shared and port not in SHARED_PORTS,
+        environment=_environment(options, facts),
+        nft_chain=_chain(options.nft_chain),
     )
-    if wish.subject in ("ufw", "firewalld", "iptables", "nftables"):
-        allowed, more = _sources(session, host, wish, known)
+    if options.subject in ("ufw", "firewalld", "iptables", "nftables"):
+        allowed, more = _sources(session, host, options, facts)
         notes += more
         plan = replace(plan, allowed=allowed)
         if port in SHARED_PORTS:
             notes.append(
                 f"Port {port} is one that others may need, so it is opened for the stack and closed to nobody."
             )
-    elif wish.subject == "systemd":
+    elif options.subject == "systemd":
         plan = replace(plan, docker_address=plan.bind in _bridge_addresses(session))
-    elif wish.subject in ("nginx", "caddy"):
-        plan = replace(plan, proxy=_proxy(wish, known, url))
-    elif wish.subject == "ssh-tunnel":
-        plan = replace(plan, tunnel=_tunnel(session, wish, known), port=wish.port or DEFAULT_PORT)
+    elif options.subject in ("nginx", "caddy"):
+        plan = replace(plan, proxy=_proxy(options, facts, url))
+    elif options.subject == "ssh-tunnel":
+        plan = replace(plan, tunnel=_tunnel(session, options, facts), port=options.port or DEFAULT_PORT)
     return plan, tuple(notes)
 
 
 def stack_sources(session: Session, host: ServerHost) -> tuple[Network, ...]:
-    """The stack's own subnets, where there is a stack and an engine; nothing otherwise."""
+    """The stack's own subnets; empty where there is no stack or no engine."""
     try:
-        wish = Wish("ufw")
-        return _sources(session, host, wish, replace(_known(session, host, wish), here=True, instance=None))[0]
+        options = SetupOptions("ufw")
+        return _sources(
+            session, host, options, replace(_stack_facts(session, host, options), here=True, instance=None)
+        )[0]
     except StackctlError:
         return ()
 
 
-def _known(session: Session, host: ServerHost, wish: Wish) -> Known:
-    name = project_name(wish.project) if wish.project else ""
+def _stack_facts(session: Session, host: ServerHost, options: SetupOptions) -> StackFacts:
+    name = project_name(options.project) if options.project else ""
     if session.files.read(session.config_path, limit=0) is None:
-        if wish.instance:
+        if options.instance:
             raise UsageError(f"no {session.config_name} in {session.directory}, so no instance is known")
-        return Known(name or project_name(session.directory.name))
+        return StackFacts(name or project_name(session.directory.name))
     stack = load(session)
-    instance = _instance(stack, wish.instance)
+    instance = _instance(stack, options.instance)
     try:
         project, stack = resolve_project(session, stack)
     except EngineUnusable as error:
         note = (f"Docker could not be asked ({error.message}).",)
         own = stack.call.project or project_name(session.directory.name)
-        return Known(name or own, stack, None, instance, _is_here(host, instance), note)
-    return Known(name or project.name, stack, project, instance, _is_here(host, instance))
+        return StackFacts(name or own, stack, None, instance, _is_here(host, instance), note)
+    return StackFacts(name or project.name, stack, project, instance, _is_here(host, instance))
 
 
 def _instance(stack: Stack, name: str | None) -> Instance | None:
-    """The instance meant: the one named, or the only one."""
+    """The instance of that name, or the only one; None where there are several."""
     instances = stack.config.instances
     if name is None:
         return next(iter(instances.values())) if len(instances) == 1 else None
@@ -153,13 +155,15 @@ def _is_here(host: ServerHost, instance: Instance | None) -> bool:
     return (instance.address or instance.url.host) in host.addresses()
 
 
-def _sources(session: Session, host: ServerHost, wish: Wish, known: Known) -> tuple[tuple[Network, ...], list[str]]:
-    """Who connects: as told; or the stack's subnets; or, towards another machine, this one's address there."""
-    if wish.sources:
-        # Two halves of all addresses are every address too.
-        return tuple(_network(str(joined)) for joined in collapse([_network(text) for text in wish.sources])), []
-    if not known.here and known.instance is not None:
-        where = known.instance.address or known.instance.url.host
+def _sources(
+    session: Session, host: ServerHost, options: SetupOptions, facts: StackFacts
+) -> tuple[tuple[Network, ...], list[str]]:
+    """Who connects, and notes: the sources given; or the stack's subnets; or our address towards another machine."""
+    if options.sources:
+        # Checked again once collapsed: 0.0.0.0/1 and 128.0.0.0/1 together are every address.
+        return tuple(_network(str(joined)) for joined in collapse([_network(text) for text in options.sources])), []
+    if not facts.here and facts.instance is not None:
+        where = facts.instance.address or facts.instance.url.host
         mine = host.source_towards(where)
         if mine is None:
             raise UsageError(
@@ -168,21 +172,21 @@ def _sources(session: Session, host: ServerHost, wish: Wish, known: Known) -> tu
             )
         note = f"{where} sees the stack as {mine}, this machine's address: Docker puts it in place of the containers'."
         return (parse_network(mine),), [note]
-    if known.stack is None:
+    if facts.stack is None:
         raise UsageError(
             f"no {session.config_name} here, so the stack's addresses are not known",
             hint="name them: --from SUBNET (twice for two), or run this in the stack's directory",
         )
-    if known.project is None:
+    if facts.project is None:
         raise UsageError("the stack's subnets are not known without Docker", hint="name them: --from SUBNET")
-    return _subnets(session, known.stack, known.project)
+    return _subnets(session, facts.stack, facts.project)
 
 
 def _subnets(session: Session, stack: Stack, project: ComposeProject) -> tuple[tuple[Network, ...], list[str]]:
     found: list[Network] = []
     missing, floating = [], []
     names = engine_networks(stack, project)
-    # Networks that stackctl added: the gateway may reach the server by one of them.
+    # Networks that stackctl created: the gateway may reach the server through one of them.
     ours = [str(n.get("Name")) for n in session.engine.networks({"io.stackctl.project": project.name})]
     names.update({name: name for name in ours if name not in names.values()})
     for key, name in names.items():
@@ -244,11 +248,11 @@ def _address(option: str, text: str) -> str:
         raise UsageError(f'{option} {text}: "{text}" is not an IP address', hint=f"{option} 0.0.0.0") from None
 
 
-def _environment(wish: Wish, known: Known) -> dict[str, str]:
+def _environment(options: SetupOptions, facts: StackFacts) -> dict[str, str]:
     found: dict[str, str] = {}
-    if wish.tuning and known.stack is not None:
-        found.update({name: str(value) for name, value in tuning_variables(known.stack.config.local.tuning).items()})
-    for setting in wish.settings:
+    if options.tuning and facts.stack is not None:
+        found.update({name: str(value) for name, value in tuning_variables(facts.stack.config.local.tuning).items()})
+    for setting in options.settings:
         name, equals, value = setting.partition("=")
         if not equals or not _VARIABLE.match(name) or name == "OLLAMA_HOST":
             hint = "use --bind and --port" if name == "OLLAMA_HOST" else "--set OLLAMA_KEEP_ALIVE=24h"
@@ -278,53 +282,55 @@ def _bridge_addresses(session: Session) -> set[str]:
     return {config["Gateway"] for config in configs if config.get("Gateway")}
 
 
-def _proxy(wish: Wish, known: Known, url: OllamaUrl | None) -> Proxy:
-    name = wish.server_name or (url.host if url is not None and not url.is_loopback else "")
+def _proxy(options: SetupOptions, facts: StackFacts, url: OllamaUrl | None) -> Proxy:
+    name = options.server_name or (url.host if url is not None and not url.is_loopback else "")
     if not name or not re.fullmatch(r"[A-Za-z0-9._:-]+", name):
-        raise UsageError(f"{wish.subject} needs the name that the stack calls the server by", hint="--server-name HOST")
+        raise UsageError(
+            f"{options.subject} needs the name that the stack calls the server by", hint="--server-name HOST"
+        )
     secure = url is not None and url.scheme == "https"
-    if bool(wish.certificate) != bool(wish.key):
+    if bool(options.certificate) != bool(options.key):
         raise UsageError("a certificate comes with its key", hint="--certificate FILE --key FILE")
-    certificate, key = wish.certificate or "", wish.key or ""
-    if not certificate and wish.subject == "nginx":
+    certificate, key = options.certificate or "", options.key or ""
+    if not certificate and options.subject == "nginx":
         certificate, key = f"{ETC}/{name}.crt", f"{ETC}/{name}.key"
-    token = "" if wish.no_token else wish.token_file or f"{ETC}/{known.name}.token"
+    token = "" if options.no_token else options.token_file or f"{ETC}/{facts.name}.token"
     for path in filter(None, (certificate, key, token)):
         _path(path)
-    bound = wish.bind or "127.0.0.1"
+    bound = options.bind or "127.0.0.1"
     return Proxy(
-        server_name=f"[{name}]" if ":" in name and wish.subject == "nginx" else name,
-        port=wish.port or (url.port if url is not None and secure else 443),
+        server_name=f"[{name}]" if ":" in name and options.subject == "nginx" else name,
+        port=options.port or (url.port if url is not None and secure else 443),
         prefix=url.prefix if url is not None and secure else "",
         upstream=f"{_address('--bind', bound) if ':' not in bound else f'[{bound}]'}:{DEFAULT_PORT}",
         certificate=certificate,
         key=key,
         token_file=token,
-        timeout=wish.timeout,
+        timeout=options.timeout,
     )
 
 
-def _tunnel(session: Session, wish: Wish, known: Known) -> Tunnel:
-    if not wish.ssh:
+def _tunnel(session: Session, options: SetupOptions, facts: StackFacts) -> Tunnel:
+    if not options.ssh:
         raise UsageError("ssh-tunnel needs the server", hint="--ssh USER@HOST[:PORT]")
-    match = _SSH.match(wish.ssh)
+    match = _SSH.match(options.ssh)
     if match is None:
-        raise UsageError(f"--ssh {wish.ssh}: expected USER@HOST[:PORT]")
+        raise UsageError(f"--ssh {options.ssh}: expected USER@HOST[:PORT]")
     tunnel = Tunnel(
         host=match[2].strip("[]"),
         user=match[1] or Tunnel.user,
         ssh_port=int(match[3] or 22),
-        bind=_address("--bind", wish.bind) if wish.bind else _host_gateway(session),
-        identity=_path(wish.identity or Tunnel.identity),
-        known_hosts=_path(wish.known_hosts or Tunnel.known_hosts),
+        bind=_address("--bind", options.bind) if options.bind else _host_gateway(session),
+        identity=_path(options.identity or Tunnel.identity),
+        known_hosts=_path(options.known_hosts or Tunnel.known_hosts),
     )
-    if known.stack is not None and known.project is not None:
-        own = engine_networks(known.stack, known.project)
-        tunnel = replace(tunnel, networks=tuple(key for key in own if key in known.project.networks))
-    if wish.base_image:
-        if not _IMAGE.match(wish.base_image):
-            raise UsageError(f"--base-image {wish.base_image}: not an image reference")
-        tunnel = replace(tunnel, base_image=wish.base_image)
+    if facts.stack is not None and facts.project is not None:
+        own = engine_networks(facts.stack, facts.project)
+        tunnel = replace(tunnel, networks=tuple(key for key in own if key in facts.project.networks))
+    if options.base_image:
+        if not _IMAGE.match(options.base_image):
+            raise UsageError(f"--base-image {options.base_image}: not an image reference")
+        tunnel = replace(tunnel, base_image=options.base_image)
     return tunnel
 
 
@@ -339,7 +345,7 @@ def _host_gateway(session: Session) -> str:
 
 
 def _path(text: str) -> str:
-    """A path that needs no quoting in any of the languages that it is written into."""
+    """The path; ``UsageError`` unless it needs no quoting in shell, systemd units, nginx, Caddy and YAML."""
     if not _PATH.match(text) or ".." in text.split("/"):
         raise UsageError(f"{text}: expected an absolute path of letters, digits and . _ / + @ -")
     return text

@@ -1,4 +1,4 @@
-"""What the host verbs ask of the machine that they run on."""
+"""What ``host-setup`` and ``host-check`` need of the machine that they run on."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class ServerHost(Protocol):
         """Write by rename, directories made where they are missing; raises ``StepFailed``."""
 
     def remove(self, path: str) -> None:
-        """Remove a file or a tree; nothing when it is gone."""
+        """Remove a file or a tree, if it exists."""
 
     def remove_empty(self, directory: str) -> None:
-        """Remove a directory that holds nothing; nothing when it holds something or is gone."""
+        """Remove a directory if it is empty."""
 
     def names(self, directory: str) -> list[str]:
         """Names of the files in a directory, sorted; empty where there is none."""

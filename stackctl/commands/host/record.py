@@ -1,4 +1,4 @@
-"""What ``host-setup --apply`` did on a machine, kept there so that it can be undone by a later run."""
+"""What ``host-setup --apply`` did to a machine, stored there so that ``--undo`` can take it back later."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load_record(host: ServerHost, subject: str, project: str) -> Record | None:
 
 
 def all_records(host: ServerHost) -> list[Record]:
-    """Every record of this machine; files that are none are left out."""
+    """Every record of this machine; files that cannot be read as one are left out."""
     found = []
     for name in host.names(DIRECTORY):
         data = host.read(f"{DIRECTORY}/{name}") if name.endswith(".json") else None

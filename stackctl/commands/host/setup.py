@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from stackctl.commands.context.session import Session
 from stackctl.commands.host.apply import apply, undo
-from stackctl.commands.host.derive import Wish, derive
+from stackctl.commands.host.derive import SetupOptions, derive
 from stackctl.commands.host.machine import ServerHost
 from stackctl.commands.host.record import Record, all_records
 from stackctl.errors import StepFailed, UsageError
@@ -30,28 +30,28 @@ _MARK = "Written by `stackctl host-setup"
 def host_setup(
     session: Session,
     host: ServerHost,
-    wish: Wish,
+    options: SetupOptions,
     look: Callable[[int], HostObserved],
     *,
     write: str | None = None,
     do: str = "",
     yes: bool = False,
 ) -> Outcome:
-    """Render ``wish`` and do with it what is asked: ``do`` is ``apply``, ``undo`` or empty; ``write`` a directory.
+    """Print the set-up, or apply or undo it (``do``), or write it below the directory ``write``.
 
-    ``look`` reads this machine's devices and firewall rules, to see that an
+    ``look`` reads this machine's devices and firewall rules, to verify that an
     applied firewall really lets the stack in.
     """
-    if wish.subject not in RENDER:
-        raise UsageError(f'no set-up "{wish.subject}"', hint=f"known: {', '.join(RENDER)}")
-    if wish.compose and wish.subject != "ssh-tunnel":
+    if options.subject not in RENDER:
+        raise UsageError(f'no set-up "{options.subject}"', hint=f"known: {', '.join(RENDER)}")
+    if options.compose and options.subject != "ssh-tunnel":
         raise UsageError("--compose is for ssh-tunnel")
     if write is not None and do:
         raise UsageError(f"--write and --{do} exclude each other")
     if do == "undo":
-        return _undo(session, host, wish, yes=yes)
-    plan, notes = derive(session, host, wish)
-    setup = _render(plan, wish)
+        return _undo(session, host, options, yes=yes)
+    plan, notes = derive(session, host, options)
+    setup = _render(plan, options)
     setup = replace(setup, notes=(*notes, *setup.notes))
     if do == "apply":
         return _apply(session, host, plan, setup, look, yes=yes)
@@ -60,9 +60,9 @@ def host_setup(
     return Outcome(SCHEMA, {"project": plan.project, **setup.document()}, [Verbatim(printed(setup))])
 
 
-def _render(plan: HostPlan, wish: Wish) -> Setup:
+def _render(plan: HostPlan, options: SetupOptions) -> Setup:
     try:
-        return ssh_tunnel.render_compose(plan) if wish.compose else RENDER[wish.subject](plan)
+        return ssh_tunnel.render_compose(plan) if options.compose else RENDER[options.subject](plan)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -76,7 +76,7 @@ def _apply(
     *,
     yes: bool,
 ) -> Outcome:
-    _demand_root(host, setup.subject)
+    _require_root(host, setup.subject)
     reporter = session.reporter
     for note in setup.notes:
         reporter.note(note)
@@ -88,7 +88,7 @@ def _apply(
             reporter.note(f"  run {command.text}")
         if not reporter.ask("Do it on this machine?"):
             raise UsageError("not confirmed; nothing was touched", hint="--yes does it without asking")
-    verify = partial(_let_in, plan, look, reporter) if setup.subject in FIREWALLS else None
+    verify = partial(_verify_sources_admitted, plan, look, reporter) if setup.subject in FIREWALLS else None
     changed = apply(setup, plan, host, reporter, verify)
     data = {"project": plan.project, **setup.document(), "applied": True, "changed": changed}
     said = setup.summary if changed else f"in force already: {setup.summary}"
@@ -96,8 +96,8 @@ def _apply(
     return Outcome(SCHEMA, data, [Line(said, "ok"), Line(f"undo: sudo {again}", "dim")], ["stackctl host-check"])
 
 
-def _let_in(plan: HostPlan, look: Callable[[int], HostObserved], reporter: Reporter) -> None:
-    """See by the rules in force that every source gets in; raises ``StepFailed`` with the rule that is in the way."""
+def _verify_sources_admitted(plan: HostPlan, look: Callable[[int], HostObserved], reporter: Reporter) -> None:
+    """Raise ``StepFailed`` where a rule that is in force still blocks one of the sources."""
     with reporter.step("see that the rules let the stack in"):
         seen = look(plan.port)
         for source in plan.allowed:
@@ -112,44 +112,44 @@ def _let_in(plan: HostPlan, look: Callable[[int], HostObserved], reporter: Repor
                 )
             if verdict.answer == "unknown":
                 reporter.warn(f"whether {source} gets in is not certain, because of: {verdict.rule}")
-        if plan.exclusive and seen.firewall.ufw_enabled is False and not _anything(seen):
+        if plan.exclusive and seen.firewall.ufw_enabled is False and not _blocks_strangers(seen):
             reporter.warn("no rule is in force: ufw is inactive (allow SSH first, then `ufw enable`)")
 
 
-def _anything(seen: HostObserved) -> bool:
-    """Whether an outsider is kept from the port by any rule."""
+def _blocks_strangers(seen: HostObserved) -> bool:
+    """Whether the rules in force block an address that nobody allowed."""
     return try_source(seen, parse_network("203.0.113.77")).verdict.answer != "accept"
 
 
-def _undo(session: Session, host: ServerHost, wish: Wish, *, yes: bool) -> Outcome:
-    _demand_root(host, wish.subject)
-    record = _record_meant(session, host, wish)
+def _undo(session: Session, host: ServerHost, options: SetupOptions, *, yes: bool) -> Outcome:
+    _require_root(host, options.subject)
+    record = _record_meant(session, host, options)
     if record is None:
-        data = {"subject": wish.subject, "undone": False}
-        return Outcome(SCHEMA, data, [Line(f"nothing to undo: no {wish.subject} was applied here", "ok")])
+        data = {"subject": options.subject, "undone": False}
+        return Outcome(SCHEMA, data, [Line(f"nothing to undo: no {options.subject} was applied here", "ok")])
     if not yes and not session.reporter.ask(f"Undo: {record.setup.summary}?"):
         raise UsageError("not confirmed; nothing was touched", hint="--yes does it without asking")
     kept = undo(record, host, session.reporter)
     blocks: list[Block] = [Line(f"undone: {record.setup.summary}", "ok")]
     blocks += [Line(f"edited since, and kept: {path}", "warn") for path in kept]
-    data = {"subject": wish.subject, "project": record.project, "undone": True, "kept": kept}
+    data = {"subject": options.subject, "project": record.project, "undone": True, "kept": kept}
     return Outcome(SCHEMA, data, blocks)
 
 
-def _record_meant(session: Session, host: ServerHost, wish: Wish) -> Record | None:
-    """The record of the project named, or of this directory's, or the only one of the subject."""
-    found = [record for record in all_records(host) if record.setup.subject == wish.subject]
-    wanted = project_name(wish.project) if wish.project else ""
+def _record_meant(session: Session, host: ServerHost, options: SetupOptions) -> Record | None:
+    """The subject's record for the project given, else the only one, else the one of this directory's project."""
+    found = [record for record in all_records(host) if record.setup.subject == options.subject]
+    wanted = project_name(options.project) if options.project else ""
     if not wanted and len(found) > 1:
         here = project_name(session.directory.name)
         if not any(record.project == here for record in found):
             known = ", ".join(record.project for record in found)
-            raise UsageError(f"several projects have a {wish.subject} here", hint=f"--project, one of: {known}")
+            raise UsageError(f"several projects have a {options.subject} here", hint=f"--project, one of: {known}")
         wanted = here
     return next((record for record in found if wanted in ("", record.project)), None)
 
 
-def _demand_root(host: ServerHost, subject: str) -> None:
+def _require_root(host: ServerHost, subject: str) -> None:
     if not host.is_root():
         raise UsageError(
             "this changes the machine, and so needs root",

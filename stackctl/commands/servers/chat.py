@@ -31,7 +31,7 @@ class Candidate:
 
 @dataclass
 class Dialogue:
-    """What has been said, with whom, and who failed on the way."""
+    """The messages so far, the servers that can still be asked, and those that failed."""
 
     candidates: list[Candidate]
     write: Write
@@ -40,7 +40,7 @@ class Dialogue:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, text: str) -> tuple[Candidate, Reply]:
-        """One turn. A server that fails before its first token hands over to the next; later failures are raised."""
+        """One turn. Where a server fails before its first token, the next one is asked; a later failure is raised."""
         messages = [*self.messages, {"role": "user", "content": text}]
         error: StackctlError | None = None
         while self.candidates:
@@ -74,9 +74,9 @@ def chat(
     instance: str | None = None,
     model: str | None = None,
 ) -> Outcome:
-    """One shot with ``prompt``, else a dialogue of what ``ask`` returns. ``write`` gets the text as it comes."""
+    """Answer ``prompt``, or, without one, each line that ``ask`` returns. ``write`` gets the text as it arrives."""
     if prompt is not None:
-        _sayable(prompt)
+        _check_prompt(prompt)
     inventory = gather(session)
     with session.reporter.step("looking for a healthy instance"):
         candidates = choose(inventory, instance, model)
@@ -93,10 +93,10 @@ def chat(
         session.reporter.note(turn[1].figures.text)
     if turn is None:
         return Outcome("stackctl.chat/1", {"turns": 0}, [])
-    return _outcome(*turn, dialogue, told=True)
+    return _outcome(*turn, dialogue, shown=True)
 
 
-def _sayable(prompt: str) -> None:
+def _check_prompt(prompt: str) -> None:
     if not prompt.strip():
         raise UsageError("there is nothing to say", hint="stackctl chat 'Say hello'")
     try:
@@ -106,11 +106,11 @@ def _sayable(prompt: str) -> None:
 
 
 def choose(inventory: Inventory, instance: str | None, model: str | None) -> list[Candidate]:
-    """Servers that answer and have the model, best first. Raises where there is none, and says why for each."""
+    """Servers that answer and have the model, best first. Where there is none, the error names the reason of each."""
     order = [instance] if instance else inventory.reachable_members()
     if not order:
         if inventory.members():
-            inventory.server(inventory.members()[0])  # says why it cannot be asked
+            inventory.server(inventory.members()[0])  # raises the reason why it cannot be asked
         raise UsageError("no Ollama to ask", hint=NO_SERVERS)
     found = stocks(inventory, inventory.chosen(order))
     found.sort(key=lambda stock: order.index(stock.server.name))
@@ -147,13 +147,13 @@ def _candidate(inventory: Inventory, stock: ServerModels, wanted: str | None) ->
 
 
 def _can_chat(model: Model) -> bool:
-    """Servers before 0.30 list no capabilities; then the family tells embedding models."""
+    """Whether a model generates text. Ollama before 0.30 lists no capabilities: embedding models are known by name."""
     if model.capabilities:
         return "completion" in model.capabilities
     return "bert" not in model.family and "embed" not in model.name
 
 
-def _outcome(candidate: Candidate, reply: Reply, dialogue: Dialogue, *, told: bool = False) -> Outcome:
+def _outcome(candidate: Candidate, reply: Reply, dialogue: Dialogue, *, shown: bool = False) -> Outcome:
     data = {
         "instance": candidate.server.name,
         "model": candidate.model.name,
@@ -165,7 +165,7 @@ def _outcome(candidate: Candidate, reply: Reply, dialogue: Dialogue, *, told: bo
         "turns": len(dialogue.messages) // 2,
     }
     blocks: Sequence[Line] = []
-    if not told:
+    if not shown:
         where = f"{candidate.model.name} on {candidate.server.name}"
         blocks = [Line(""), Line(f"{where}: {reply.figures.text}", "dim")]
     return Outcome("stackctl.chat/1", data, blocks)

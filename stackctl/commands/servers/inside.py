@@ -27,15 +27,15 @@ from stackctl.ollama.server import Server
 from stackctl.ports import Container
 
 BATCH = 10
-"""Servers asked by one process: what it prints has to fit into what is kept of a process's output (4 MiB)."""
+"""Servers that one process asks: what it prints must fit into the 4 MiB that we keep of a process's output."""
 LISTING_LIMIT = 220_000
 SMALL_LIMIT = 16_384
 
 
 def ask_from(prober: Prober, consumer: Container, servers: Sequence[Server]) -> list[Health]:
-    """How each server is, seen from the network of a running container; all are asked at once.
+    """The health of each server, seen from the network of a running container; all are asked at once.
 
-    Raises ``ExpectedFailure`` where nothing there can ask: that says nothing about the servers.
+    Raises ``ExpectedFailure`` where no program there can ask: then nothing is known about the servers.
     """
     enabled = [server for server in servers if server.enabled]
     batches = [enabled[at : at + BATCH] for at in range(0, len(enabled), BATCH)]
@@ -49,7 +49,7 @@ def ask_from(prober: Prober, consumer: Container, servers: Sequence[Server]) -> 
     if unable := next((view for view in views if not view.able), None):
         raise ExpectedFailure(f"nothing can ask from inside {consumer.service}: {'; '.join(unable.limits)}")
     seen = {name: found for view in views for name, found in view.aims.items()}
-    return [_judge(server, seen.get(server.name, AimAnswers())) for server in servers]
+    return [_health(server, seen.get(server.name, AimAnswers())) for server in servers]
 
 
 def _plan(servers: Sequence[Server]) -> ProbePlan:
@@ -68,7 +68,11 @@ def _aim(server: Server) -> Aim:
     try:
         headers = {"Accept-Encoding": "identity", **server.headers()}
         trust = server.ca_file.read_text(encoding="utf-8") if server.ca_file else ""
-    except (StackctlError, OSError, UnicodeDecodeError):  # the client comes upon it before it connects, and words it
+    except (
+        StackctlError,
+        OSError,
+        UnicodeDecodeError,
+    ):  # the client meets the same error before it connects, and reports it
         return Aim(server.name, server.url)
     host = next((headers.pop(name) for name in list(headers) if name.lower() == "host"), "")
     asks = tuple(
@@ -94,14 +98,14 @@ def _aim(server: Server) -> Aim:
     )
 
 
-def _judge(server: Server, seen: AimAnswers) -> Health:
+def _health(server: Server, seen: AimAnswers) -> Health:
     health = check(server, lambda asked: OllamaClient(asked, backend=_Recorded(seen)))
     first = seen.ask(server.path("/" if "/" in server.endpoints else "/api/version"))
     return replace(health, latency=first.ms / 1000) if first and health.latency is not None else health
 
 
 class _Recorded(httpcore.NetworkBackend):
-    """Connections that end as the probe's did."""
+    """Connections that succeed or fail as the probe's did."""
 
     def __init__(self, seen: AimAnswers) -> None:
         self._seen = seen
@@ -109,7 +113,7 @@ class _Recorded(httpcore.NetworkBackend):
     def connect_tcp(
         self,
         host: str,
-        port: int,  # noqa: ARG002  (where the probe went is settled)
+        port: int,  # noqa: ARG002  (the probe has connected already)
         timeout: float | None = None,  # noqa: ARG002
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
@@ -118,7 +122,7 @@ class _Recorded(httpcore.NetworkBackend):
         if any(connected.ok for connected in tried):
             return _RecordedStream(self._seen)
         if tried:
-            raise _failed(tried[0].error, httpcore.ConnectError, httpcore.ConnectTimeout)
+            raise _error_of(tried[0].error, httpcore.ConnectError, httpcore.ConnectTimeout)
         if resolved is not None and resolved.error:
             raise httpcore.ConnectError(f"name resolution of {host} failed: {resolved.error}")
         raise httpcore.ConnectTimeout("the probe ran out of time")
@@ -147,7 +151,7 @@ class _RecordedStream(httpcore.NetworkStream):
         piece = self._answer.raw[self._at : self._at + max_bytes]
         self._at += len(piece)
         if not piece and self._answer.end not in ("complete", "eof", "EMPTY", "limit"):
-            raise _failed(self._answer.end, httpcore.ReadError, httpcore.ReadTimeout)
+            raise _error_of(self._answer.end, httpcore.ReadError, httpcore.ReadTimeout)
         return piece
 
     def close(self) -> None:
@@ -155,7 +159,7 @@ class _RecordedStream(httpcore.NetworkStream):
 
     def start_tls(
         self,
-        ssl_context: ssl.SSLContext,  # noqa: ARG002  (the probe shook hands, by the same settings)
+        ssl_context: ssl.SSLContext,  # noqa: ARG002  (the probe did the handshake, with the same settings)
         server_hostname: str | None = None,  # noqa: ARG002
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
@@ -165,14 +169,14 @@ class _RecordedStream(httpcore.NetworkStream):
         if shaken.ok:
             return self
         if shaken.error == "TIMEOUT" or hasattr(errno, shaken.error):
-            raise _failed(shaken.error, httpcore.ConnectError, httpcore.ConnectTimeout)
+            raise _error_of(shaken.error, httpcore.ConnectError, httpcore.ConnectTimeout)
         raise httpcore.ConnectError(f"[SSL: {shaken.error}] {shaken.text}")
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ARG002
         return None
 
 
-def _failed(name: str, failure: Callable[[str], Exception], late: Callable[[str], Exception]) -> Exception:
+def _error_of(name: str, failure: Callable[[str], Exception], late: Callable[[str], Exception]) -> Exception:
     """The exception for an error as the probe names it: ``TIMEOUT``, or a name of ``errno``."""
     if name == "TIMEOUT":
         return late("no answer in time")

@@ -29,7 +29,7 @@ _TONES: dict[State, Tone] = {
 
 
 def list_instances(session: Session) -> Outcome:
-    """What the file says of each; nobody is asked."""
+    """The instances as ``stackctl.yaml`` defines them; no server is contacted."""
     inventory = gather(session, with_local=False)
     config = inventory.stack.config
     active = inventory.members()
@@ -85,7 +85,7 @@ def _auth(instance: Instance) -> str | None:
 
 
 def _secret(instance: Instance, variables: Mapping[str, str]) -> str | None:
-    """Whether its secret is there, as far as that is known without reading it."""
+    """Whether the secret is available, as far as that can be told without reading it."""
     if instance.auth is None:
         return None
     reference = instance.auth.bearer or (instance.auth.basic.password if instance.auth.basic else None)
@@ -101,16 +101,16 @@ def check_instances(session: Session, names: Sequence[str], *, service: str | No
     inventory = gather(session, with_local=False)
     count = len(_servers(inventory, names))
     with Prober(session.engine) as prober, session.reporter.step(f"asking {count} instance{'s' if count != 1 else ''}"):
-        return _asked(inventory, names, service, prober)
+        return _ask(inventory, names, service, prober)
 
 
 def watch_instances(
     session: Session, names: Sequence[str], *, service: str | None = None
 ) -> Generator[Outcome, None, None]:
-    """The same again for each outcome asked for, without end; the configuration is read anew each time."""
+    """An endless series of such outcomes; the configuration is read anew for each."""
     with Prober(session.engine) as prober:
         while True:
-            yield _asked(gather(session, with_local=False), names, service, prober)
+            yield _ask(gather(session, with_local=False), names, service, prober)
 
 
 def _servers(inventory: Inventory, names: Sequence[str]) -> list[Server]:
@@ -120,7 +120,7 @@ def _servers(inventory: Inventory, names: Sequence[str]) -> list[Server]:
     return servers
 
 
-def _asked(inventory: Inventory, names: Sequence[str], service: str | None, prober: Prober) -> Outcome:
+def _ask(inventory: Inventory, names: Sequence[str], service: str | None, prober: Prober) -> Outcome:
     servers = _servers(inventory, names)
     if service is None:
         found = {health.name: health for health in check_all(servers, inventory.connect)}
@@ -146,7 +146,7 @@ def consumer_of(inventory: Inventory, service: str) -> Container:
 
 
 def present(found: Sequence[Health], service: str | None) -> Outcome:
-    """A table of states, and below it what is wrong with each and what mends it."""
+    """A table of states, and below it each problem with its remedy."""
     rows: list[Row] = [
         [
             health.name,

@@ -17,11 +17,11 @@ from stackctl.errors import ConfigError, ExpectedFailure, Problem, UsageError
 from stackctl.outcome import Line, Outcome
 
 Changes = Mapping[tuple[str, ...], Any]
-"""Paths below an instance to new values; None takes a setting away."""
+"""New values by their path below the instance; None removes the setting."""
 
 
 def add(session: Session, name: str, url: str, settings: Changes) -> Outcome:
-    """A further instance. Raises :class:`UsageError` or :class:`ConfigError`, and then nothing is written."""
+    """Add an instance. Raises :class:`UsageError` or :class:`ConfigError`, and then nothing is written."""
     entry: dict[str, Any] = {"url": _url(url)}
     for path, value in settings.items():
         here = entry
@@ -32,7 +32,7 @@ def add(session: Session, name: str, url: str, settings: Changes) -> Outcome:
 
 
 def change(session: Session, name: str, changes: Changes) -> Outcome:
-    """Settings of one instance."""
+    """Change settings of one instance."""
     if not changes:
         raise UsageError("nothing to change", hint="stackctl instances edit --help")
     if ("url",) in changes:
@@ -41,7 +41,7 @@ def change(session: Session, name: str, changes: Changes) -> Outcome:
 
 
 def remove(session: Session, name: str, *, yes: bool) -> Outcome:
-    """Take an instance out of the file, unless a profile still names it."""
+    """Remove an instance from the file, unless a profile still names it."""
     stack = load(session)
     users = [p for p, profile in stack.config.profiles.items() if name in profile.use or profile.fallback == name]
     if users:
@@ -68,14 +68,14 @@ def _change(session: Session, name: str, done: str, settings: Changes, rewrite: 
         raise UsageError("a name or a value is no UTF-8 text") from None
     for path, value in settings.items():
         if path[-1] in ("bearer", "password") and isinstance(value, str):
-            _reference(path, value)
+            _refuse_literal_secret(path, value)
     with workspace_soon(session, f"instances: {name} {done}"):
         stack = load(session)
         data = _read(session)
         mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
         text = rewrite(loading.decode(data, stack.file))
-        _check(stack, text)
-        if _read(session) != data:  # by an editor, which takes no lock
+        _refuse_invalid(stack, text)
+        if _read(session) != data:  # an editor does not know our lock
             raise ExpectedFailure(
                 f"{stack.file} was changed by somebody else meanwhile; nothing was written", hint="run it again"
             )
@@ -90,7 +90,7 @@ def _read(session: Session) -> bytes:
     return session.files.read(session.config_path, limit=MAX_BYTES) or b""
 
 
-def _reference(path: tuple[str, ...], value: str) -> None:
+def _refuse_literal_secret(path: tuple[str, ...], value: str) -> None:
     try:
         SecretRef.parse(value)
     except ValueError as error:
@@ -99,8 +99,8 @@ def _reference(path: tuple[str, ...], value: str) -> None:
         ) from None
 
 
-def _check(stack: Stack, text: str) -> None:
-    """The file as it would be must load; its problems name no line, since none is there yet."""
+def _refuse_invalid(stack: Stack, text: str) -> None:
+    """Raise unless the new text is valid. Problems name no line, since the text is not in the file yet."""
     tree = parse(text, stack.file)
     try:
         loading.load(tree, stack.file, stack.variables)
@@ -110,7 +110,7 @@ def _check(stack: Stack, text: str) -> None:
 
 
 def _mode(session: Session) -> int:
-    """The file is the user's: it keeps its permissions."""
+    """The permissions of the file, which belongs to the user and keeps them."""
     try:
         return session.config_path.stat().st_mode & 0o777
     except OSError:

@@ -26,7 +26,10 @@ LOCAL = "local"
 
 @dataclass
 class Inventory:
-    """Instances of the file, in its order, and ``local`` where its container runs."""
+    """The instances of ``stackctl.yaml`` in order, and ``local`` where its container runs.
+
+    ``local_missing`` says why it does not, ready to follow a message.
+    """
 
     session: Session
     stack: Stack
@@ -38,7 +41,7 @@ class Inventory:
     _project: tuple[ComposeProject, Stack] | None = field(default=None, repr=False)
 
     def connect(self, server: Server) -> OllamaClient:
-        """Talk to a server from this machine; to the local one through its container's network."""
+        """A client for a server; the local one is reached through its container's network."""
         from stackctl.ollama.client import OllamaClient  # noqa: PLC0415  (0.2 s, and a backup asks no server)
 
         if server.name == LOCAL and self.local is not None:
@@ -59,11 +62,11 @@ class Inventory:
         raise UsageError(f'no instance "{name}"', hint=f"known: {known}")
 
     def chosen(self, names: Sequence[str]) -> list[Server]:
-        """The servers named, each once, or every one."""
+        """The servers of these names, each once; all of them where none is named."""
         return [self.server(name) for name in dict.fromkeys(names)] if names else list(self.servers.values())
 
     def members(self, profile: str | None = None) -> list[str]:
-        """The instances behind a profile, or behind the one in force: best first, the fallback last."""
+        """The instances of a profile, by default of the one in force: best first, the fallback last."""
         config = self.stack.config
         if profile is None:
             in_force = self.state.profile if self.state else None
@@ -85,7 +88,7 @@ class Inventory:
         return [name for name in self.members() if name in self.servers or "://" in name]
 
     def _default(self) -> str:
-        """What is meant before anything was brought up: not a local server that does not run, if there is another."""
+        """The profile to use before the first ``up``; an enabled instance where the local server does not run."""
         name = default_profile(self.stack.config, has_local=self.local is not None or not self.stack.config.instances)
         if name == LOCAL and self.local is None:
             enabled = {n: i.priority for n, i in self.stack.config.instances.items() if i.enabled}
@@ -93,7 +96,7 @@ class Inventory:
         return name
 
     def required(self, name: str) -> list[str]:
-        """The models that a server is to have."""
+        """The models that ``stackctl.yaml`` wants on a server."""
         config = self.stack.config
         own = (
             config.local.models
@@ -117,7 +120,7 @@ class Inventory:
         return self._containers
 
     def _project_name(self) -> str:
-        """The Compose project's name, as cheaply as it is to be had."""
+        """The Compose project's name; Compose is asked only where neither the configuration nor the state holds it."""
         if self.stack.call.project:
             return self.stack.call.project
         if self.state is not None and self.state.project:
@@ -151,7 +154,7 @@ def _find_local(inventory: Inventory) -> None:
     try:
         found = [c for c in inventory.containers() if c.service == service]
     except StackctlError as error:
-        if not inventory.servers:  # then there is nothing else to speak of
+        if not inventory.servers:  # without the engine there is no server at all
             raise
         inventory.local_missing = f" ({error.message})"
         return
@@ -173,7 +176,7 @@ def _of_url(text: str) -> Server:
 
 
 def as_consumer_sees(session: Session, server: Server, consumer: Container) -> Server:
-    """The server as a consumer is told of it: the Docker host where this machine's loopback is meant."""
+    """The server as a consumer reaches it: what is loopback here is the Docker host there."""
     if server.url.is_loopback:
         server = replace(server, url=server.url.with_host(HOST_ALIAS), address="host-gateway")
     if server.address == "host-gateway" or (server.url.host == HOST_ALIAS and not server.address):
@@ -182,7 +185,7 @@ def as_consumer_sees(session: Session, server: Server, consumer: Container) -> S
 
 
 def _host_gateway(session: Session, name: str, consumer: Container) -> str | None:
-    """What ``host-gateway`` is to a container; None where it knows the name itself."""
+    """The address that ``host-gateway`` stands for in a container; None where its own hosts file has the name."""
     if consumer.network_mode == "host":
         return "127.0.0.1"
     known = (consumer.raw.get("HostConfig") or {}).get("ExtraHosts") or []

@@ -1,4 +1,4 @@
-"""``stackctl models list|show``: what every server has."""
+"""``stackctl models list|show``: the models of every server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_SERVERS = "stackctl up local, or stackctl instances add NAME URL"
 
 @dataclass(frozen=True)
 class ServerModels:
-    """What one server has, or why that is not known."""
+    """The models of one server, or the error that kept it from listing them."""
 
     server: Server
     models: tuple[Model, ...] = ()
@@ -50,7 +50,7 @@ def every(servers: Sequence[Server], ask: Callable[[Server], T]) -> list[T]:
 
 
 def stocks(inventory: Inventory, servers: Sequence[Server], *, details: bool = False) -> list[ServerModels]:
-    """What each server has; with ``details``, what only ``/api/show`` tells as well."""
+    """The models of each server; with ``details``, also what only ``/api/show`` returns."""
 
     def ask(server: Server) -> ServerModels:
         if not server.enabled:
@@ -199,7 +199,7 @@ def _shown(server: Server, model: str, document: dict[str, Any]) -> Outcome:
 def no_such_model(
     inventory: Inventory, model: str, found: Sequence[ServerModels], *, registry: bool = False
 ) -> OllamaError:
-    """Nobody has it: the nearest names of what is there, of the configuration and of what is well known."""
+    """The error for a model that no server has; its hint suggests similar names from servers, file and library."""
     here = [m.name for stock in found for m in stock.models]
     wanted = [name for server in found for name in inventory.required(server.server.name)]
     candidates = [*wanted, *here, *(WELL_KNOWN if registry else ())]

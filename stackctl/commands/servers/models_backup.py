@@ -29,23 +29,23 @@ _REPORT_EVERY = 0.2
 
 
 class Store(Protocol):
-    """A store as a stream of tar."""
+    """A model store, read and written as a tar stream."""
 
     def reading(self) -> AbstractContextManager[Callable[[memoryview], int]]:
         """Read it, ``manifests`` first."""
 
     def writing(self) -> AbstractContextManager[Sink]:
-        """Write it; nothing counts before its last mark."""
+        """Write it; the store changes only once the end mark of the stream has arrived."""
 
 
 class BackupFiles(Protocol):
     """Backup files of this machine."""
 
     def writing(self, path: Path) -> AbstractContextManager[Callable[[Sequence[Buffer]], None]]:
-        """A file that is there whole or not at all."""
+        """A new file, which appears only once it is complete."""
 
     def reading(self, path: Path) -> AbstractContextManager[Source]:
-        """One of them, open."""
+        """Open one for reading."""
 
     def tail(self, path: Path, count: int) -> bytes:
         """Its last bytes."""
@@ -65,7 +65,7 @@ def backup(
         raise UsageError(f"{path} exists", hint="add --yes to replace it")
     location = locate_store(session, inventory)
     begun = session.clock()
-    # The file gets its name last, after the container at the store has ended well.
+    # The order matters: the file gets its name only after the container that reads the store has succeeded.
     with (
         session.reporter.step(f"backing up the models to {path}"),
         files.writing(path) as write,
@@ -118,7 +118,7 @@ def restore(session: Session, path: Path, open_store: Open, files: BackupFiles) 
 
 
 def contents_of(path: Path, files: BackupFiles) -> Outcome:
-    """What a backup holds, by its manifest; its payload is not read. Raises ``Damaged`` where they cannot agree."""
+    """List what a backup holds, from its manifest; its payload is not read. Raises ``Damaged``."""
     with files.reading(path) as file:
         check_trailer(files.tail(path, TRAILER_SIZE), file.size)
         contents, size = peek(file), file.size
@@ -171,9 +171,9 @@ class _Meter:
 
 
 def locate_store(session: Session, inventory: Inventory, *, make: bool = False) -> StoreLocation:
-    """The store of the stack's own Ollama: that of its container, or the volume that a fresh stack will have.
+    """The store of the stack's own Ollama: that of its container, or the volume that the first ``up`` will use.
 
-    That volume is made where it is missing, if ``make``; otherwise that is an ``ExpectedFailure``.
+    Where that volume does not exist, ``make`` creates it; otherwise ``ExpectedFailure`` is raised.
     """
     service = inventory.stack.config.local.service
     found = [c for c in inventory.containers() if c.service == service]
@@ -221,7 +221,7 @@ def _of_project(session: Session, inventory: Inventory, service: str, *, make: b
 
 
 def _volume(session: Session, project: ComposeProject, source: str, *, make: bool) -> str:
-    """The engine's name of a volume; created as Compose itself would, where it is not there yet."""
+    """The engine's name of a volume; with ``make`` it is created as Compose would create it."""
     name = str(project.volumes.get(source, {}).get("name") or f"{project.name}_{source}")
     if session.engine.volume(name) is None:
         if not make:

@@ -1,10 +1,11 @@
-"""``stackctl models pull|rm|sync|prune``: change what servers have."""
+"""``stackctl models pull|rm|sync|prune``: change the models of servers."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from stackctl.commands.context.session import Session
@@ -37,7 +38,7 @@ def pull(session: Session, models: Sequence[str], instances: Sequence[str], *, i
 
 
 def sync(session: Session, targets: Sequence[str]) -> Outcome:
-    """Make the models that each server is to have present; ``targets`` are instances and profiles."""
+    """Pull what each server lacks of its models in ``stackctl.yaml``; ``targets`` are instances and profiles."""
     inventory = gather(session)
     config = inventory.stack.config
     wanted = [
@@ -59,7 +60,7 @@ def sync(session: Session, targets: Sequence[str]) -> Outcome:
 
 
 def active(inventory: Inventory) -> Server:
-    """The first server of the profile in force that can be asked at all."""
+    """The first server of the profile in force that is enabled and, if it is local, runs."""
     for name in inventory.members():
         if name in inventory.servers and inventory.servers[name].enabled:
             return inventory.servers[name]
@@ -80,7 +81,7 @@ def _pull(
     present: dict[str, list[str]] | None = None,
 ) -> Outcome:
     reporter = inventory.session.reporter
-    shared = _Shared(reporter)
+    shared = _JoinedProgress(reporter)
     failed = dict(failed or {})
     done: list[tuple[str, Pulled]] = []
 
@@ -98,10 +99,10 @@ def _pull(
                     done += future.result()
                 except StackctlError as error:
                     failed[name] = error
-    return _pulled(inventory, schema, done, failed, present or {})
+    return _outcome(inventory, schema, done, failed, present or {})
 
 
-def _pulled(
+def _outcome(
     inventory: Inventory,
     schema: str,
     done: Sequence[tuple[str, Pulled]],
@@ -147,8 +148,8 @@ def _pulled(
     return Outcome(schema, {"ok": ok, "pulls": entries}, blocks, code=0 if ok else 1)
 
 
-class _Shared:
-    """One reporter for the pulls of several servers: their lines are joined into one."""
+class _JoinedProgress:
+    """Joins the progress of pulls into several servers into one line."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter, self._lock = reporter, threading.Lock()
@@ -156,7 +157,7 @@ class _Shared:
 
     def of(self, name: str) -> Reporter:
         """A reporter for the pulls of one server."""
-        return _Named(self._reporter, lambda progress: self._say(name, progress))
+        return _ProgressTo(self._reporter, lambda progress: self._say(name, progress))
 
     def _say(self, name: str, progress: Progress) -> None:
         with self._lock:
@@ -167,8 +168,8 @@ class _Shared:
             self._reporter.progress(Progress("; ".join(parts), done, total, "bytes"))
 
 
-class _Named:
-    """A reporter whose progress goes elsewhere."""
+class _ProgressTo:
+    """A reporter that hands its progress to a function."""
 
     def __init__(self, reporter: Reporter, say: Callable[[Progress], None]) -> None:
         self._reporter, self.progress = reporter, say
@@ -193,7 +194,7 @@ def remove(session: Session, models: Sequence[str], instances: Sequence[str], *,
     question = f"Remove {', '.join(models)} from {', '.join(s.name for s in servers)}?"
     if needed:
         session.reporter.warn(f"stackctl.yaml asks for {', '.join(needed)}: the next `up` or `sync` pulls it again")
-    _agree(session, question, yes=yes)
+    _confirm(session, question, yes=yes)
     return _remove(inventory, [(s.server, known) for s, _, known in todo if known], "stackctl.models-rm/1")
 
 
@@ -202,7 +203,7 @@ def _is_needed(inventory: Inventory, instance: str, model: str) -> bool:
 
 
 def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: bool = False) -> Outcome:
-    """Remove what no profile needs: from the local Ollama, or from the servers named; shows it and asks."""
+    """Remove models that no profile needs, from the local Ollama or the servers named. Lists them and asks first."""
     inventory = gather(session)
     servers = inventory.chosen(instances) if instances else [inventory.server(LOCAL)]
     todo: list[tuple[Server, str]] = []
@@ -229,11 +230,11 @@ def prune(session: Session, instances: Sequence[str], *, yes: bool, dry_run: boo
         return Outcome("stackctl.models-prune/1", {"dry_run": True, "removed": listed, "bytes": size}, blocks)
     for block in blocks:
         session.reporter.note(block.text if isinstance(block, Line) else "")
-    _agree(session, f"Remove these {len(todo)} models (up to {human_bytes(size)})?", yes=yes)
+    _confirm(session, f"Remove these {len(todo)} models (up to {human_bytes(size)})?", yes=yes)
     return _remove(inventory, todo, "stackctl.models-prune/1")
 
 
-def _agree(session: Session, question: str, *, yes: bool) -> None:
+def _confirm(session: Session, question: str, *, yes: bool) -> None:
     if not yes and not session.reporter.ask(question):
         raise ExpectedFailure("nothing was removed: nobody said yes", hint="add --yes")
 
@@ -245,7 +246,8 @@ def _remove(inventory: Inventory, todo: Sequence[tuple[Server, str]], schema: st
         error: OllamaError | None = None
         try:
             with inventory.connect(server) as client:
-                _unloaded(lambda client=client, model=model: client.unload(model))  # type: ignore[misc]
+                with suppress(OllamaError):  # out of memory first, as `ollama rm` does; removing works without it too
+                    client.unload(model)
                 client.delete(model)
         except OllamaError as failure:
             error = failure
@@ -257,11 +259,3 @@ def _remove(inventory: Inventory, todo: Sequence[tuple[Server, str]], schema: st
         )
     ok = all(entry["ok"] for entry in entries)
     return Outcome(schema, {"ok": ok, "removed": entries}, blocks, code=0 if ok else 1)
-
-
-def _unloaded(unload: Callable[[], None]) -> None:
-    """Out of memory first, as ``ollama rm`` does; a model that cannot be unloaded can still be removed."""
-    try:
-        unload()
-    except OllamaError:
-        return
