@@ -403,6 +403,9 @@ class HostNames(Protocol):
     def resolve(self, name: str) -> list[str]:
         """Addresses of ``name``, IPv4 first; empty where it does not resolve."""
 
+    def is_own(self, host: str) -> bool:
+        """Whether a name or an address leads to this machine itself."""
+
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""

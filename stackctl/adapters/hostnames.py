@@ -24,3 +24,17 @@ class SystemNames:
             return []
         addresses = [str(entry[4][0]) for entry in sorted(found, key=lambda e: e[0] != socket.AF_INET)]
         return list(dict.fromkeys(addresses))
+
+    def is_own(self, host: str) -> bool:
+        """Whether the kernel takes one of its addresses for one of this machine's: only then can it be bound."""
+        return any(_binds(address) for address in self.resolve(host))
+
+
+def _binds(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True

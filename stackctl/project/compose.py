@@ -69,6 +69,14 @@ class Service:
         return list(self.raw.get("volumes") or [])
 
     @property
+    def replicas(self) -> int:
+        """How many containers Compose makes of it: ``scale``, else ``deploy.replicas``, else one."""
+        scale = self.raw.get("scale")
+        if scale is None:
+            scale = (self.raw.get("deploy") or {}).get("replicas")
+        return 1 if scale is None else int(scale)
+
+    @property
     def container_name(self) -> str:
         """An explicit container name, or empty."""
         return cast("str", self.raw.get("container_name") or "")

@@ -53,3 +53,9 @@ class Facts:
     """Proxy variables that the Docker client puts into every container that says nothing else."""
     start_interval: bool = True
     """Whether the engine knows ``healthcheck.start_interval`` (25 and later); Compose refuses it on an older one."""
+    keep_local: bool = False
+    """The local server stays although the target is another one: somebody needs it who cannot be pointed elsewhere."""
+    awake: frozenset[str] = frozenset()
+    """Services of profiles that are off which run all the same, and so are switched with the rest."""
+    gpu_of_others: bool = True
+    """Whether Ollama servers beside the local one get the GPU that the project asks for them."""

@@ -8,11 +8,12 @@ ollama/ollama v0.33). Variables: its ``envconfig/config.go``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from stackctl.config.models import Local, Tuning
-from stackctl.config.url import DEFAULT_PORT
+from stackctl.config.models import Local, StackConfig, Tuning
+from stackctl.config.url import DEFAULT_PORT, HOST_ALIAS, OllamaUrl
 from stackctl.project.compose import ComposeProject, Service
 from stackctl.project.facts import Gpu
 from stackctl.project.yamltext import Override, Reset, Text
@@ -42,6 +43,94 @@ def server_port(service: Service | None) -> int:
     if match and 0 < int(match[1]) < 65536:
         return int(match[1])
     return {"http": 80, "https": 443}.get(value.partition("://")[0] if "://" in value else "", DEFAULT_PORT)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where the project's own server listens: who finds it under which address.
+
+    ``owner`` is the service whose network namespace it is in (itself, or the
+    ``X`` of ``network_mode: service:X``), ``names`` are those under which that
+    one resolves, ``published`` its ports on the host. ``is_machine`` tells
+    whether an address is one of the machine that the engine runs on.
+    """
+
+    project: ComposeProject
+    service: str
+    owner: Service
+    port: int
+    names: frozenset[str]
+    published: frozenset[int]
+    is_machine: Callable[[str], bool] = field(default=lambda _address: False, repr=False)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it is on the host's own network."""
+        return self.owner.network_mode == "host"
+
+    def answers(self, host: str, port: int | None, consumer: str) -> bool:
+        """Whether an address leads to the server, said by the service ``consumer``."""
+        beside = self.project.services.get(self.project.network_owner(consumer))
+        if beside is not None and _is_loopback(host) and beside.network_mode != "host":
+            return beside.name == self.owner.name and port in (None, self.port)
+        return self.answers_outside(host, port, near=True)
+
+    def answers_outside(self, host: str, port: int | None, *, near: bool) -> bool:
+        """The same from any place: ``near`` is a network of the project, where its names resolve."""
+        if near and host.lower() in self.names:
+            return port in (None, self.port)
+        return port in self.published and (_is_loopback(host) or host.lower() in MACHINE or self.is_machine(host))
+
+
+MACHINE = frozenset({HOST_ALIAS, "gateway.docker.internal", "host.containers.internal", "host.lima.internal"})
+
+
+def _is_loopback(host: str) -> bool:
+    return host.lower() == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def listener(
+    project: ComposeProject, config: StackConfig, is_machine: Callable[[str], bool] = lambda _address: False
+) -> Listener | None:
+    """Where the project's own server listens; None where the project has none of its own."""
+    own = project.services.get(config.local.service)
+    if own is None:
+        return None
+    owner = project.services.get(project.network_owner(own.name), own)
+    port = server_port(own)
+    names = {name.lower() for s in (own, owner) for name in s.answers_to()}
+    for s in (own, owner):
+        if not s.container_name:
+            names |= {f"{project.name}-{s.name}-1", f"{project.name}_{s.name}_1"}
+        for link in (s.raw.get("networks") or {}).values():
+            names |= {str(link[key]) for key in ("ipv4_address", "ipv6_address") if (link or {}).get(key)}
+    if owner.network_mode == "host":
+        published = {port}
+    else:
+        ports = [p for p in owner.ports if p.get("target") == port]
+        published = {int(p["published"]) for p in ports if str(p.get("published") or "").isdigit()}
+        if config.local.publish:
+            published.add(int(config.local.publish.rpartition(":")[2]))
+    return Listener(project, own.name, owner, port, frozenset(names), frozenset(published), is_machine)
+
+
+def local_address(project: ComposeProject, config: StackConfig, consumer: str) -> OllamaUrl:
+    """The address at which a consumer reaches the local server: what to tell it.
+
+    Within one network namespace that is 127.0.0.1, and the name of the namespace's
+    owner from outside of it; a server on the host's network is met at the host. A
+    consumer on the host's network needs a published port, which is the caller's to see to.
+    """
+    found = listener(project, config)
+    if found is None:
+        return OllamaUrl("http", config.local.service, DEFAULT_PORT)
+    beside = project.services.get(project.network_owner(consumer))
+    if beside is not None and (beside.network_mode == "host" or beside.name == found.owner.name):
+        return OllamaUrl("http", "127.0.0.1", found.port)
+    if found.on_host:
+        return OllamaUrl("http", HOST_ALIAS, found.port)
+    host = found.owner.network_mode.removeprefix("container:")
+    return OllamaUrl("http", host if host != found.owner.network_mode else found.owner.name, found.port)
 
 
 def uses_gpu(service: Service) -> bool:
@@ -104,7 +193,7 @@ def _added(
     service: dict[str, Any] = {
         "image": Text(_image_for(local.image or default_image, gpu)),
         "restart": "unless-stopped",
-        "labels": {"io.stackctl.role": Text("ollama")},
+        "labels": {"io.stackctl.project": Text(project.name), "io.stackctl.role": Text("ollama")},
     }
     variables = tuning_variables(local.tuning)
     if variables:
@@ -147,7 +236,7 @@ def _adjusted(
     if missing and not own.network_mode:
         service["networks"] = dict.fromkeys([*own.networks, *missing])
     if gpu.kind != "keep":
-        service.update(_gpu_cleared(own) if gpu.kind == "none" else {**_gpu_cleared(own), **_gpu(gpu)})
+        service.update(gpu_cleared(own) if gpu.kind == "none" else {**gpu_cleared(own), **_gpu(gpu)})
     return service, volumes
 
 
@@ -195,7 +284,8 @@ def _reservation(device: dict[str, Any]) -> dict[str, Any]:
     return {"deploy": {"resources": {"reservations": {"devices": Override([device])}}}}
 
 
-def _gpu_cleared(own: Service) -> dict[str, Any]:
+def gpu_cleared(own: Service) -> dict[str, Any]:
+    """What takes every GPU that the project asks for out of a service."""
     cleared: dict[str, Any] = {}
     if _reserved(own):
         cleared["deploy"] = {"resources": {"reservations": {"devices": Override([])}}}

@@ -21,7 +21,7 @@ from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import UsageError
 from stackctl.project import localollama
 from stackctl.project.compose import ComposeProject, Service
-from stackctl.project.discovery.pullers import pulls_models
+from stackctl.project.dependents import helpers
 from stackctl.project.facts import Facts
 from stackctl.project.proxyrules import exceptions_for
 from stackctl.project.telling import spell
@@ -133,9 +133,14 @@ class _Renderer:
             self.service(gateway.name).update(gateway.service)
             for key, section in gateway.top.items():
                 self.top.setdefault(key, {}).update(section)
-        off = () if self.target.needs_local else self.switch_off()
-        if self.target.needs_local:
+        stays = self.target.needs_local or self.facts.keep_local
+        off = () if stays else self.switch_off()
+        if stays:
             self.local()
+        for name in self.facts.awake:
+            self.service(name)["profiles"] = Replaced([])
+        if not self.facts.gpu_of_others:
+            self.without_gpu()
         self.network()
         if not self.facts.start_interval:
             self.without_start_interval()
@@ -178,7 +183,9 @@ class _Renderer:
             if mode == "host" and gateway.published:
                 url = OllamaUrl("http", "127.0.0.1", gateway.published)
         elif self.target.kind == "local":
-            url = self.local_url(name)
+            url = localollama.local_address(self.project, self.config, name)
+            if mode == "host" and not self.on_host():
+                url = self.published_locally(name, url)
         elif mode == "host" and url.host == HOST_ALIAS:
             url = url.with_host("127.0.0.1")
         if mode == "none":
@@ -189,23 +196,14 @@ class _Renderer:
             )
         return url
 
-    def local_url(self, name: str) -> OllamaUrl:
-        """The address of the local server for this consumer, by whose network namespace each of them uses."""
-        owner, mode = self.local_owner(), self.owner(name).network_mode
-        url = OllamaUrl("http", self.config.local.service, localollama.server_port(self.own))
-        if owner is None:
-            return self.published_locally(name, url) if mode == "host" else url
-        if owner.network_mode == "host":
-            return url.with_host("127.0.0.1" if mode == "host" else HOST_ALIAS)
-        if mode == "host":
-            return self.published_locally(name, url)
-        if self.owner(name).name == owner.name:
-            return url.with_host("127.0.0.1")
-        return url.with_host(owner.name)
-
     def local_owner(self) -> Service | None:
         """The service whose network namespace the project's own server uses: itself, or another."""
         return self.owner(self.own.name) if self.own is not None else None
+
+    def on_host(self) -> bool:
+        """Whether the project's own server is on the host's network, itself or in the namespace that it shares."""
+        owner = self.local_owner()
+        return owner is not None and owner.network_mode == "host"
 
     def published_locally(self, name: str, url: OllamaUrl) -> OllamaUrl:
         publish = self.config.local.publish
@@ -272,7 +270,7 @@ class _Renderer:
     def hosts(self, name: str) -> None:
         owner = self.owner(name)
         pins = dict(self.target.pins)
-        if self.target.kind == "local" and self.own is not None and self.own.network_mode == "host":
+        if self.target.kind == "local" and self.on_host():
             pins[HOST_ALIAS] = HOST_GATEWAY
         if owner.network_mode == "host":
             # There the host is itself; any other name may still be one that only a pin makes known.
@@ -297,7 +295,10 @@ class _Renderer:
         if gateway := self.facts.gateway:
             # Its name is the gateway's where consumers are, so it must not be there itself.
             inner = dict(gateway.local_networks)
-            service["networks"] = inner if self.own is None else Replaced(inner)
+            if self.own is None:
+                service["networks"] = inner
+            elif not self.own.network_mode:
+                service["networks"] = Replaced(inner)
         owner = self.local_owner()
         if self.loopback and owner is not None and owner.name != self.config.local.service:
             self.service(owner.name)["ports"] = [Text(self.loopback)]
@@ -334,14 +335,13 @@ class _Renderer:
         """Switch the local server off, with helpers that serve nothing but it, and drop every edge to them."""
         if self.own is None:
             return ()
-        off = [self.own.name, *self.helpers(self.own)]
+        off = [self.own.name, *helpers(self.project, self.config)]
         for name in off:
             self.services.pop(name, None)
             self.service(name)["profiles"] = Replaced([Text(localollama.OFF_PROFILE)])
         for service in self.project:
             if service.name in off:
                 continue
-            self.check_shared_namespaces(service, off)
             edges = {name: Reset() for name in service.depends_on if name in off}
             if edges:
                 self.service(service.name)["depends_on"] = edges
@@ -351,25 +351,12 @@ class _Renderer:
                 self.service(service.name)["links"] = Replaced(kept)
         return tuple(off)
 
-    def helpers(self, own: Service) -> list[str]:
-        """Containers beside it that are no consumers: of Ollama's own image, or of any other that only pull models."""
-        return [
-            service.name
-            for service in self.project
-            if service.name != own.name
-            and service.name not in self.config.consumers
-            and own.name in service.depends_on
-            and ((service.image and service.image == own.image) or pulls_models(service, self.project))
-        ]
-
-    def check_shared_namespaces(self, service: Service, off: list[str]) -> None:
-        for key in ("network_mode", "pid", "ipc"):
-            value = str(service.raw.get(key) or "")
-            if value.startswith("service:") and value.removeprefix("service:") in off:
-                raise UsageError(
-                    f"{service.name} has `{key}: {value}`, so {value.removeprefix('service:')} cannot be switched off",
-                    hint=f"give {service.name} a network of its own, or stay on the local profile",
-                )
+    def without_gpu(self) -> None:
+        """The project's other Ollama servers on the CPU: the engine has no GPU, and would not start them."""
+        for service in self.project:
+            other = service.name != self.config.local.service and localollama.OFFICIAL.search(service.image)
+            if other and localollama.uses_gpu(service):
+                self.service(service.name).update(localollama.gpu_cleared(service))
 
     # -- networks --------------------------------------------------------
 
@@ -383,7 +370,7 @@ class _Renderer:
         members = [self.project.network_owner(c) for c in self.config.told]
         if self.facts.gateway is not None:
             members.append(self.facts.gateway.name)
-        elif self.target.needs_local:
+        elif self.target.needs_local or self.facts.keep_local:
             members.append(self.config.local.service)
         for name in dict.fromkeys(members):
             present = self.project.services.get(name)

@@ -45,11 +45,11 @@ def why_changed(service: Service, wanted_hash: str, observed: Observed, *, lasti
     """
     containers = observed.of(service.name)
     if not containers:
-        return None if _replicas(service) == 0 else "no container yet"
+        return None if service.replicas == 0 else "no container yet"
     if any(not _same_config(service, wanted_hash, c, observed.state) for c in containers):
         return "its configuration differs"
-    if len(containers) != _replicas(service):
-        return f"{len(containers)} containers, {_replicas(service)} wanted"
+    if len(containers) != service.replicas:
+        return f"{len(containers)} containers, {service.replicas} wanted"
     for container in containers:
         image = observed.images.get(service.image)
         if image and container.raw.get("Image") != image:
@@ -116,13 +116,6 @@ def _ended_well(container: Container) -> bool:
     """A one-shot container that did its work is done; starting it again would be a change."""
     policy = ((container.raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
     return container.state == "exited" and container.exit_code == 0 and policy in ("no", "on-failure")
-
-
-def _replicas(service: Service) -> int:
-    scale = service.raw.get("scale")
-    if scale is None:
-        scale = (service.raw.get("deploy") or {}).get("replicas")
-    return 1 if scale is None else int(scale)
 
 
 def _lasts(project: ComposeProject, service: Service) -> bool:

@@ -9,6 +9,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.override import OverrideFile
 from stackctl.transaction.held_networks import refuse_held_networks
 from stackctl.transaction.observed import Observed, changes, moved_networks, networks_of
+from stackctl.transaction.sharing import hosts_of, shares_by_name, with_sharers
 from stackctl.transaction.steps import (
     ComposeUp,
     CreateNetwork,
@@ -69,20 +70,25 @@ def plan_apply(project: ComposeProject, wanted: Wanted, observed: Observed) -> P
     if not wanted.everything:
         concerned = _concerned(project, wanted, moved)
         todo = {name: cause for name, cause in todo.items() if name in concerned}
+    todo = with_sharers(project, wanted.hashes, todo, observed)
     stale = _stale(wanted, observed)
     refuse_held_networks(project, observed, {*todo, *(step.service for step in stale)})
     network_recreated = any(moved & networks_of(project, name) for name in todo)
     if network_recreated:
         # Compose recreates a network only when no container is left on it.
         steps += stale
-    start, wait_last = _bring_up(todo, wanted, observed, network_recreated=network_recreated)
+    start, wait_last = _bring_up(project, todo, wanted, observed, network_recreated=network_recreated)
     steps += start
     if (steps or stale) and wanted.consumers:
         cause = "what was changed is proved before it is kept"
         steps.append(VerifyConsumers(cause, wanted.consumers, required=not wanted.degraded))
     steps += wait_last
-    last = () if network_recreated else stale
-    return Plan((*steps, *last, SaveState("verified"))) if steps or stale else Plan()
+    if stale and not network_recreated:
+        steps += stale
+        if wanted.consumers:
+            cause = "what was switched off is off now"
+            steps.append(VerifyConsumers(cause, wanted.consumers, required=not wanted.degraded))
+    return Plan((*steps, SaveState("verified"))) if steps else Plan()
 
 
 def plan_models(wanted: Wanted) -> Plan:
@@ -135,7 +141,7 @@ def _concerned(project: ComposeProject, wanted: Wanted, moved: set[str]) -> set[
 
 
 def _bring_up(
-    todo: Mapping[str, str], wanted: Wanted, observed: Observed, *, network_recreated: bool
+    project: ComposeProject, todo: Mapping[str, str], wanted: Wanted, observed: Observed, *, network_recreated: bool
 ) -> tuple[list[Step], list[Step]]:
     """The steps that bring up what is to be, and those that only wait for it and may come after the verification.
 
@@ -151,7 +157,9 @@ def _bring_up(
     # until then the consumer is served by what it has.
     running = [n for n in wanted.consumers if n in todo and any(c.state == "running" for c in observed.of(n))]
     ensure = [EnsureModels("required by the target", local, wanted.models)] if local and wanted.models else []
-    if local is not None and local in todo and running and not network_recreated:
+    # In the namespace of a container that is replaced it can only come after that one.
+    bound = local is not None and any(host in todo for host in _hosts(project, local, observed))
+    if local is not None and local in todo and running and not network_recreated and not bound:
         first = (local,)
         steps += [
             ComposeUp(todo[local], first, no_deps=True),
@@ -171,6 +179,8 @@ def _bring_up(
         names = tuple(n for n in names if n != reload.service)
         reload = None
     wait_last: list[Step] = []
+    by_name = tuple(n for n in names if n in project.services and shares_by_name(project.services[n]))
+    names = tuple(n for n in names if n not in by_name)
     if names:
         all_services = wanted.everything and not network_recreated
         steps.append(
@@ -183,7 +193,15 @@ def _bring_up(
             if local in names:
                 steps.append(WaitHealthy("consumers need it to answer", (local,)))
             wait_last = [WaitHealthy("started or replaced", others)]
+    if by_name:
+        steps.append(ComposeUp(_causes(todo, by_name), by_name, no_deps=True, force_recreate=True))
+        steps.append(WaitHealthy("started or replaced", by_name))
     return [*steps, *ensure, *([reload] if reload else [])], wait_last
+
+
+def _hosts(project: ComposeProject, name: str, observed: Observed) -> Mapping[str, str]:
+    service = project.services.get(name)
+    return hosts_of(project, service, observed) if service else {}
 
 
 def _causes(todo: Mapping[str, str], names: Sequence[str]) -> str:

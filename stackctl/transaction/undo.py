@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stackctl.config.target import GATEWAY_SERVICE
 from stackctl.transaction.journal import Snapshot
 from stackctl.transaction.observed import Observed
+from stackctl.transaction.sharing import namespaces
 from stackctl.transaction.steps import (
     ComposeDown,
     ComposeUp,
@@ -36,11 +39,7 @@ def plan_undo(snapshot: Snapshot, observed: Observed) -> Plan:
             gone.append(service)
         if all(c["state"] != "running" for c in remembered):
             stopped.append(service)
-    if gone:
-        steps.append(ComposeUp(CAUSE, tuple(gone), no_deps=True))
-        alive = tuple(s for s in gone if s not in stopped)
-        if alive:
-            steps.append(WaitHealthy(CAUSE, alive))
+    steps += _bring_back(snapshot, observed, gone, stopped)
     steps += [StopContainer(CAUSE, c["name"]) for s in stopped for c in snapshot.containers[s] if s in gone]
     if not snapshot.containers:
         # Nothing ran: its networks were not there either. First, while the override still names every service.
@@ -59,3 +58,18 @@ def plan_undo(snapshot: Snapshot, observed: Observed) -> Plan:
     ]
     steps += [CreateNetwork(CAUSE, name) for name in sorted(set(snapshot.networks) - observed.networks)]
     return Plan(tuple(steps))
+
+
+def _bring_back(snapshot: Snapshot, observed: Observed, gone: Sequence[str], stopped: Sequence[str]) -> list[Step]:
+    """The steps that make the containers of the services ``gone`` as they were, and of those that hang on them."""
+    moved = {c["id"] for s in gone for c in snapshot.containers[s]} | {c.id for s in gone for c in observed.of(s)}
+    # Compose does not always see that the container of a namespace is another one.
+    tied = tuple(s for s in snapshot.containers if any(moved & {*namespaces(c).values()} for c in observed.of(s)))
+    steps: list[Step] = []
+    if first := tuple(s for s in gone if s not in tied):
+        steps.append(ComposeUp(CAUSE, first, no_deps=True))
+    if tied:
+        steps.append(ComposeUp("in a namespace that went back", tied, no_deps=True, force_recreate=True))
+    if alive := tuple(s for s in dict.fromkeys((*gone, *tied)) if s not in stopped):
+        steps.append(WaitHealthy(CAUSE, alive))
+    return steps

@@ -26,6 +26,9 @@ class Names:
     def resolve(self, name: str) -> list[str]:
         raise AssertionError(name)
 
+    def is_own(self, host: str) -> bool:
+        return False
+
 
 def engine(**changes: Any) -> EngineInfo:
     plain: dict[str, Any] = {

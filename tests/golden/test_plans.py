@@ -130,7 +130,8 @@ def test_switch_away_from_local() -> None:
         3. wait for backend  # started or replaced
         4. verify backend  # what was changed is proved before it is kept
         5. stop and remove container shop-ollama-1  # ollama is switched off by this target
-        6. save state  # verified
+        6. verify backend  # what was switched off is off now
+        7. save state  # verified
         """,
     )
 
@@ -157,7 +158,8 @@ def test_where_consumers_may_be_asked_first_their_health_is_waited_for_last() ->
         3. verify backend  # what was changed is proved before it is kept
         4. wait for backend  # started or replaced
         5. stop and remove container shop-ollama-1  # ollama is switched off by this target
-        6. save state  # verified
+        6. verify backend  # what was switched off is off now
+        7. save state  # verified
         """,
     )
 
@@ -229,7 +231,8 @@ def test_a_stale_local_server_goes_even_where_nothing_else_differs() -> None:
         """
         1. verify backend  # what was changed is proved before it is kept
         2. stop and remove container shop-ollama-1  # ollama is switched off by this target
-        3. save state  # verified
+        3. verify backend  # what was switched off is off now
+        4. save state  # verified
         """,
     )
 
@@ -325,7 +328,8 @@ def test_undo_networks() -> None:
 def test_steps_as_the_journal_names_them() -> None:
     plan = plan_apply(PROJECT, wanted("box", everything=False), observed("local"))
     assert [step.kind for step in plan.steps] == [
-        "WriteOverride", "ComposeUp", "WaitHealthy", "VerifyConsumers", "RemoveContainer", "SaveState",
+        "WriteOverride", "ComposeUp", "WaitHealthy", "VerifyConsumers", "RemoveContainer", "VerifyConsumers",
+        "SaveState",
     ]  # fmt: skip
 
 

@@ -305,6 +305,9 @@ class Names:
     def resolve(self, name: str) -> list[str]:
         return []
 
+    def is_own(self, host: str) -> bool:
+        return False
+
     def device_group(self, path: str) -> int | None:
         return None
 

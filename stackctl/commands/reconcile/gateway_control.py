@@ -15,7 +15,7 @@ from stackctl.errors import StackctlError, StepFailed, Untrusted, WrongInput
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import GatewayPart
-from stackctl.project.localollama import server_port
+from stackctl.project.localollama import local_address, server_port
 from stackctl.waiting import until
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
     config = stack.config
     own = project.services.get(config.local.service)
     networks, on_host = _consumer_networks(project, list(config.consumers))
+    local = OllamaUrl("http", LOCAL_ALIAS, server_port(own))
+    if own is not None and own.network_mode:
+        # It joins no network of its own; the gateway meets it as any service outside of its namespace does.
+        local = local_address(project, config, GATEWAY_SERVICE)
+        owner = project.services.get(project.network_owner(own.name), own)
+        networks += [n for n in owner.networks if n not in networks]
     # Consumers that already say one of the server's names keep it; so do those whose address nothing can change.
     host = config.local.service if own is not None else GATEWAY_SERVICE
     aliases = sorted(own.answers_to()) if own is not None else []
@@ -55,9 +61,7 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
         networks=dict.fromkeys(networks, aliases),
         publish=publish,
     )
-    group = upstream.group(
-        config, target, local=OllamaUrl("http", LOCAL_ALIAS, server_port(own)), ca=_ca_files(session, stack, target)
-    )
+    group = upstream.group(config, target, local=local, ca=_ca_files(session, stack, target))
     rendered = haproxy.render(group)
     return BuiltGateway(
         part=GatewayPart(

@@ -7,7 +7,7 @@ from stackctl.errors import GpuUnavailable
 from stackctl.ports import EngineInfo, HostNames
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Gpu
-from stackctl.project.localollama import uses_gpu
+from stackctl.project.localollama import OFFICIAL, uses_gpu
 
 KFD, DRI = "/dev/kfd", "/dev/dri/renderD128"
 
@@ -36,6 +36,20 @@ def choose(
     if found.kind == "none":
         return found, ["no GPU on this engine: the local Ollama runs on the CPU (`gpu: none` silences this)"]
     return found, []
+
+
+def others_with_gpu(config: StackConfig, project: ComposeProject) -> list[str]:
+    """Ollama servers of the project beside the local one that ask for a GPU and would be started."""
+    return [
+        s.name
+        for s in project
+        if s.name != config.local.service and s.name in project.active and OFFICIAL.search(s.image) and uses_gpu(s)
+    ]
+
+
+def gives_gpu(info: EngineInfo, names: HostNames) -> bool:
+    """Whether the engine has any GPU to give."""
+    return _detect(info, names).kind != "none"
 
 
 def _detect(info: EngineInfo, names: HostNames) -> Gpu:

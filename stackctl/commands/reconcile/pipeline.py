@@ -73,7 +73,7 @@ def reconcile(
         refuse_other_files(session, stack, situation.observed.containers)
         refuse_uncarried(stack, situation.prepared.target)
         target, warnings = situation.prepared.target, situation.prepared.warnings
-        if is_own_server(stack, project, situation):
+        if is_own_server(session, stack, project, situation):
             session.reporter.note(f"{target.url} is this stack's own Ollama container: the profile `local`")
             waiting = deque(candidates(stack.config, "local", options.on_unreachable))
             continue

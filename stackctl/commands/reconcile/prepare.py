@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackctl.commands.context.project_loader import Stack, secret_reader
 from stackctl.commands.context.session import Session
 from stackctl.commands.reconcile import gateway_control
-from stackctl.commands.reconcile.gpu_choice import choose
+from stackctl.commands.reconcile.gpu_choice import choose, gives_gpu, others_with_gpu
+from stackctl.commands.reconcile.left_behind import look
 from stackctl.config.interpolate import names_in
 from stackctl.config.target import HOST_GATEWAY, Target, default_profile
 from stackctl.config.url import HOST_ALIAS, OllamaUrl
 from stackctl.errors import StackctlError, Untrusted
+from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.project.facts import Facts
 from stackctl.project.override import OverrideFile, render, token_variable
@@ -35,6 +37,8 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     gateway: gateway_control.BuiltGateway | None = None
     client_proxies: Mapping[str, str] = field(default_factory=dict)
+    keeps_local: bool = False
+    """Whether the local server stays for others, although the target is another one."""
 
 
 def choose_profile(stack: Stack, project: ComposeProject, state: State | None, name: str | None) -> str:
@@ -59,10 +63,12 @@ def prepare(
     *,
     pins: Mapping[str, str] | None = None,
     with_secrets: bool = True,
+    containers: Sequence[Container] | None = None,
 ) -> Prepared:
     """Render the override for ``target``. Raises :class:`GpuUnavailable` or :class:`WrongInput`.
 
-    ``pins`` are names that earlier proved to need an address of the host's resolver.
+    ``pins`` are names that earlier proved to need an address of the host's resolver;
+    ``containers`` are those of the project, where they are known already.
     Without ``with_secrets`` nothing is read for the token, and a mask stands for it.
     """
     target = target.with_pins(host_pins(session, target, pins or {}))
@@ -70,21 +76,37 @@ def prepare(
     part = gateway.part if gateway else None
     warnings: list[str] = list(gateway.warnings) if gateway else []
     references = {path[1:]: text for path, text in stack.tree.references.items()}
+    bound = look(session, stack, project, target, containers)
+    stays = target.needs_local or bool(bound.dependents)
+    if said := bound.warning(stack.config.local.service):
+        warnings.append(said)
     facts = Facts(
-        default_image=DEFAULT_IMAGE, gateway=part, references=references, client_proxies=proxies_of_client(session)
+        default_image=DEFAULT_IMAGE,
+        gateway=part,
+        references=references,
+        keep_local=not target.needs_local and stays,
+        awake=bound.awake,
+        client_proxies=proxies_of_client(session),
     )
-    if target.needs_local or gateway is not None:
+    others = others_with_gpu(stack.config, project)
+    if stays or gateway is not None or others:
         info = session.engine.info()
         facts = replace(facts, start_interval=_knows_start_interval(info.version))
-        if target.needs_local and stack.config.local.gpu != "none":
-            gpu, said = choose(stack.config, project, info, session.names, stack.locate(("local", "gpu")))
-            warnings += said
+        if stays and stack.config.local.gpu != "none":
+            gpu, unsaid = choose(stack.config, project, info, session.names, stack.locate(("local", "gpu")))
+            warnings += unsaid
             facts = replace(facts, gpu=gpu)
+        if others and not gives_gpu(info, session.names):
+            warnings.append(
+                f"the engine has no GPU to give: {', '.join(others)} run on the CPU (their own GPU setting is left out)"
+            )
+            facts = replace(facts, gpu_of_others=False)
     override = render(project, stack.config, target, facts, stack.locate)
     variables = compose_variables(session, stack, target, override, with_secrets=with_secrets)
     if gateway is not None:
         target = replace(target, url=OllamaUrl("http", gateway.part.host, 11434))
-    return Prepared(target, override, variables, (*override.warnings, *warnings), gateway, facts.client_proxies)
+    said_all = (*override.warnings, *warnings)
+    return Prepared(target, override, variables, said_all, gateway, facts.client_proxies, facts.keep_local)
 
 
 def proxies_of_client(session: Session) -> dict[str, str]:

@@ -11,6 +11,7 @@ from stackctl.commands.context.state_directory import OVERRIDE, read_text
 from stackctl.commands.context.state_directory import candidate as candidate_file
 from stackctl.commands.reconcile import gateway_control
 from stackctl.commands.reconcile.candidates import Candidate
+from stackctl.commands.reconcile.left_behind import leads_home, own_listener
 from stackctl.commands.reconcile.observe import in_parallel, observe
 from stackctl.commands.reconcile.prepare import Prepared, prepare
 from stackctl.commands.reconcile.request_settings import RequestSettings, request_settings_of
@@ -93,21 +94,27 @@ def _seems_unchanged(session: Session, prepared: Prepared, state: State | None) 
     )
 
 
-def is_own_server(stack: Stack, project: ComposeProject, situation: Situation) -> bool:
+def is_own_server(session: Session, stack: Stack, project: ComposeProject, situation: Situation) -> bool:
     """Whether an address elsewhere is answered by the container that this very target would switch off."""
     config, target = stack.config, situation.prepared.target
-    local = config.local.service
-    if target.kind != "instance" or config.network.shared or not situation.observed.of(local):
+    listener = own_listener(session, stack, project)
+    if target.needs_local or listener is None or not situation.observed.of(config.local.service):
         return False
-    own = project.services.get(local)
-    return target.url.host in ({local} | (own.answers_to() if own else set()))
+    named = target.name in config.profiles
+    if named or len(target.instances) != 1:
+        return False
+    name = target.instances[0]
+    url = config.instances[name].url if name in config.instances else OllamaUrl.parse(name)
+    if config.network.shared and url.host in listener.names:
+        return False  # on a shared network the name may be another project's server
+    return leads_home(listener, url)
 
 
 def wanted(stack: Stack, project: ComposeProject, situation: Situation, *, everything: bool, degraded: bool) -> Wanted:
     """What planning works towards."""
     config, prepared = stack.config, situation.prepared
     target, gateway = prepared.target, prepared.gateway
-    off = () if target.needs_local else prepared.override.off or (config.local.service,)
+    off = () if target.needs_local or prepared.keeps_local else prepared.override.off or (config.local.service,)
     own = project.services.get(config.local.service) if target.needs_local else None
     # Without a healthcheck the project's own server counts as healthy long before it answers.
     tells_when_it_answers = own is None or bool(own.raw.get("healthcheck"))

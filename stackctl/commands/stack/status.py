@@ -25,6 +25,7 @@ from stackctl.outcome import Block, Line, Outcome, Table, Tone
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.observed import Observed, changes
+from stackctl.transaction.sharing import with_sharers
 from stackctl.transaction.state import State
 
 NOT_RUNNING = "not running"
@@ -202,7 +203,8 @@ def _drift(
     text = read_text(session, OVERRIDE)
     try:
         before = passed_over(stack.config, name, state.url)
-        prepared = prepare(session, stack, project, resolve(stack.config, name, without=before), pins=state.pins)
+        target = resolve(stack.config, name, without=before)
+        prepared = prepare(session, stack, project, target, pins=state.pins, containers=observed.containers)
     except Untrusted as error:
         return [*found, f"not compared with what {name} would be: {error.message}"], {}
     except StackctlError as error:
@@ -240,7 +242,7 @@ def _changed_services(
     session: Session, stack: Stack, project: ComposeProject, observed: Observed, prepared: Prepared
 ) -> list[str]:
     hashes = hashes_of(session, stack, prepared)
-    found = changes(project, hashes, observed, stack.config.local.service)
+    found = with_sharers(project, hashes, changes(project, hashes, observed, stack.config.local.service), observed)
     return [f"{service}: {cause}" for service, cause in found.items()]
 
 
