@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackctl.commands.context.project_loader import Stack, load, resolve_project
+from stackctl.commands.context.project_loader import Stack, load, resolve_project, with_override
 from stackctl.commands.context.session import Session
-from stackctl.commands.context.state_directory import OVERRIDE, read_state, remove_directory, workspace
+from stackctl.commands.context.state_directory import OVERRIDE, read_state, read_text, remove_directory, workspace
 from stackctl.commands.reconcile.compose_failure import compose_reason
 from stackctl.commands.reconcile.executor import NETWORK_LABELS
-from stackctl.commands.reconcile.prepare import prepare
+from stackctl.commands.reconcile.prepare import compose_environment
 from stackctl.commands.reconcile.recover import recover, unfinished
-from stackctl.config.target import resolve
-from stackctl.errors import StackctlError, StepFailed, WrongInput
+from stackctl.errors import ComposeFileError, StepFailed, WrongInput
 from stackctl.outcome import Line, Outcome
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
-from stackctl.transaction.state import State
+from stackctl.transaction.observed import Observed
+from stackctl.transaction.sharing import with_sharers
+
+ROLES = frozenset({"ollama", "gateway"})
+"""What the label ``io.stackctl.role`` says of containers that stackctl adds to a project."""
 
 
 def detach(session: Session, *, purge: bool = False) -> Outcome:
@@ -39,9 +42,9 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
         containers = session.engine.containers(project.name)
         did += _remove_added(session, project, containers)
         if session.files.read(session.state_directory / OVERRIDE, limit=0) is not None:
-            off = _switched_off(session, stack, project, state)
+            changed = _changed(session, stack, project, containers)
             session.files.remove(session.state_directory / OVERRIDE)
-            did += _restore(session, stack, containers, off)
+            did += _restore(session, stack, changed)
         did += _remove_networks(session, stack, state.networks if state else ())
         did += _remove_own(session, project)
     remove_directory(session)
@@ -54,42 +57,48 @@ def detach(session: Session, *, purge: bool = False) -> Outcome:
 
 
 def _remove_added(session: Session, project: ComposeProject, containers: list[Container]) -> list[str]:
+    """Remove containers that stackctl added, by its label: others of no known service are another file's."""
     did = []
     for container in containers:
-        if container.service not in project.services:
+        if container.service not in project.services and container.labels.get("io.stackctl.role") in ROLES:
             session.engine.stop(container.name)
             session.engine.remove(container.name)
             did.append(f"removed the container {container.name}")
     return did
 
 
-def _switched_off(session: Session, stack: Stack, project: ComposeProject, state: State | None) -> tuple[str, ...]:
-    """Services that the target in force switches off."""
-    if state is None:
-        return ()
+def _changed(session: Session, stack: Stack, project: ComposeProject, containers: list[Container]) -> list[str]:
+    """Services that are as the override made them, and those that it switched off.
+
+    What differs from the user's files without the override's doing is left alone,
+    and so is everything of a stack that does not run.
+    """
+    if not any(c.state == "running" for c in containers):
+        return []
+    every = (*stack.call.profiles, "*")
+    wanted = session.engine.hashes(replace(stack.call, profiles=every))
+    variables = compose_environment(session, stack, read_text(session, OVERRIDE), with_secrets=False)
+    call = replace(with_override(session, stack), variables=variables)
     try:
-        target = resolve(stack.config, state.profile)
-        return prepare(session, stack, project, target, pins=state.pins, with_secrets=False).override.off
-    except StackctlError as error:
-        session.reporter.warn(
-            f"{state.profile} cannot be prepared any more ({error.message}); "
-            "`docker compose up -d` starts what it had switched off"
-        )
-        return ()
+        made = session.engine.hashes(replace(call, profiles=every))
+        active = set(session.engine.hashes(call))
+    except ComposeFileError as error:
+        session.reporter.warn(f"the override cannot be read any more ({error.message}); what differs is made anew")
+        made, active = {}, set(project.services)
+    changed = {
+        c.service
+        for c in containers
+        if c.state == "running"
+        and c.service in wanted
+        and wanted[c.service] not in (c.config_hash, made.get(c.service))
+    }
+    off = {name for name in project.active - active if not any(c.service == name for c in containers)}
+    observed = Observed(tuple(containers), None, None)
+    return list(with_sharers(project, wanted, dict.fromkeys(sorted(changed | off), ""), observed))
 
 
-def _restore(session: Session, stack: Stack, containers: list[Container], off: tuple[str, ...]) -> list[str]:
-    """Make anew what runs differently than the user's files alone say, and start what was switched off."""
-    wanted = session.engine.hashes(stack.call)
-    changed = sorted(
-        {
-            c.service
-            for c in containers
-            if c.state == "running" and c.service in wanted and c.config_hash != wanted[c.service]
-        }
-    )
-    if any(c.state == "running" for c in containers):
-        changed += [name for name in off if name in wanted]
+def _restore(session: Session, stack: Stack, changed: list[str]) -> list[str]:
+    """Make these services anew from the user's files alone, and start those that were switched off."""
     if not changed:
         return []
     call = replace(stack.call, variables={})
