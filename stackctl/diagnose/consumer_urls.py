@@ -48,18 +48,18 @@ def url_settings(
     declared = bool(named)
     for name, templates in _variables(named, project, found).items():
         environment, source = _environment(project, containers, name)
-        tellers = [v for v, t in templates.items() if v in environment and re.search(r"\{(?:url|host)\}", t)]
+        tellers = [v for v, t in templates.items() if v in environment and telling.names_an_address(t)]
         consumer = found.consumer(name) if found and not declared else None
         known = {s.name for s in consumer.settings} if consumer else set()
-        for one in told(name, templates, environment, source=source, guessed=not declared):
+        for one in told(name, templates, environment, source=source, guessed=not named.get(name)):
             wanted = models_of(one.variable, tellers, templates, environment, models)
             guess = not declared and one.variable not in known and is_openai(one.variable)
             marks = one.marks | {Sign.VALUE_GUESS} if guess else one.marks
             out.append(replace(one, models=wanted, marks=marks))
-        if not (declared and templates):  # a configuration that names variables says all of it
+        if not named.get(name):  # a configuration that names variables says all of it
             out += _fixed(name, found, models_of("", [""], templates, environment, models))
         out += _not_injected(name, templates, environment, dotenv)
-        if declared and source == "container" and templates and not tellers:
+        if named.get(name) and source == "container" and not tellers:
             out.append(_never_given(name, templates))
     if found is not None and declared:
         out += _beside(found, named, servers)
@@ -146,16 +146,16 @@ def _credentials(
 def _variables(
     named: Mapping[str, Mapping[str, str]], project: ComposeProject, found: Findings | None
 ) -> dict[str, dict[str, str]]:
-    if named:
-        return {name: dict(env) for name, env in named.items() if name in project.services}
-    if found is None:
-        return {}
     out: dict[str, dict[str, str]] = {}
-    for consumer in found.consumers:
+    for consumer in found.consumers if found is not None else ():
         if consumer.role in ("app", "gateway"):
             out[consumer.service] = {
                 s.name: s.template or "{url}" for s in consumer.settings if s.name and s.kind in ("env", "env_file")
             }
+    if named:  # one that is named without variables keeps what its files say
+        return {name: dict(env or out.get(name, {})) for name, env in named.items() if name in project.services}
+    if found is None:
+        return {}
     for service in project:
         if images.is_ollama(service.image):
             continue

@@ -183,6 +183,13 @@ def test_what_is_told_by_a_file_is_asked_too() -> None:
     ]
 
 
+def test_a_consumer_named_without_variables_is_asked_by_what_its_files_say() -> None:
+    environment = Setting("env", "OLLAMA_BASE_URL", "http://ollama:11434", "{url}", "compose.yaml:3")
+    findings = Findings("shop", (), (Consumer("app", "app", (environment,)),), ())
+    told = url_settings(healthy("").project, (), findings, named={"app": {}}, models=(), dotenv={}, servers=("ollama",))
+    assert [(t.consumer, str(t.url)) for t in told] == [("app", "http://ollama:11434")]
+
+
 def test_what_is_asked_about_comes_first_and_no_value_replaces_itself() -> None:
     scene = dead(healthy(""), container("app"))
     (read,) = url_text.read("app", "url", "http://box.local:11434", source="profile")

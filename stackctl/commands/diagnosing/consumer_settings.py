@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,36 +29,45 @@ def settings_of_consumers(
     project: ComposeProject,
     containers: Sequence[Container],
     found: Findings,
-    models: Sequence[str],
+    prepared: Prepared | None,
     *,
     servers: Sequence[str],
 ) -> list[UrlSetting]:
-    """What every consumer is told, by its container or by the files; ``models`` are those of the target in force."""
+    """What every consumer is told, by its container or by the files; ``prepared`` is the target in force."""
     configured = stack.config if stack is not None else None
     settings = url_settings(
         project,
         containers,
         found,
         named={name: consumer.env for name, consumer in configured.consumers.items()} if configured else {},
-        models=models or (configured.models if configured else ()),
+        models=prepared.target.models if prepared else configured.models if configured else (),
         dotenv=_dotenv(session, project),
         servers=servers,
     )
     if stack is not None:
-        settings += _fixed(stack, project, {s.consumer for s in settings})
+        settings += _unread(stack, project, {s.consumer for s in settings}, prepared.override.told if prepared else {})
     # What stands in a command or a file is asked as it stands there, without credentials of ours.
     return [one if one.place else _with_instance(session, stack, one) for one in settings]
 
 
-def _fixed(stack: Stack, project: ComposeProject, seen: Collection[str]) -> list[UrlSetting]:
-    """Consumers that are recorded as fixed, in a place that could not be read: they use the local server."""
+def _unread(
+    stack: Stack, project: ComposeProject, seen: Collection[str], told: Mapping[str, OllamaUrl]
+) -> list[UrlSetting]:
+    """Declared consumers of which nothing could be read: by what they would be told, else by the local server's name.
+
+    Those that are fixed use the local server; those that are told nothing at
+    all know it by its name, which the gateway takes over.
+    """
     local = stack.config.local.service
-    url = OllamaUrl("http", local, server_port(project.services.get(local)))
-    return [
-        UrlSetting(name, "fixed", str(url), url, source="compose", place=consumer.fixed)
-        for name, consumer in stack.config.consumers.items()
-        if consumer.fixed is not None and name not in seen and name in project.services
-    ]
+    own = OllamaUrl("http", local, server_port(project.services.get(local)))
+    out = []
+    for name, consumer in stack.config.consumers.items():
+        if name in seen or name not in project.services:
+            continue
+        url = own if consumer.fixed is not None else told.get(name, own)
+        place = consumer.fixed or ("stackctl.yaml" if name in told else "its own settings")
+        out.append(UrlSetting(name, "address", str(url), url, source="compose", place=place))
+    return out
 
 
 def _dotenv(session: Session, project: ComposeProject) -> dict[str, str]:

@@ -67,8 +67,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
         prepared, name = preparing.result()
         found = _findings(session, call, project)
         servers = _servers(project, stack, found)
-        models = prepared.target.models if prepared else ()
-        settings = settings_of_consumers(session, stack, project, mine, found, models, servers=servers)
+        settings = settings_of_consumers(session, stack, project, mine, found, prepared, servers=servers)
         if profile and prepared is not None:
             settings += would_be(session, stack, prepared)
         there = {c.service for c in mine}
