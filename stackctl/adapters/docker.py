@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from stackctl.adapters import enginefail, process
 from stackctl.adapters.api import ApiRefused, ApiUnavailable, EngineApi, by_label, plain
 from stackctl.adapters.compose import Compose
+from stackctl.adapters.confinement import confined
 from stackctl.adapters.counts import counted_processes, told_to_end
 from stackctl.adapters.enginesocket import socket_path
 from stackctl.adapters.remember import Remembering, once
@@ -241,12 +242,13 @@ class DockerEngine(Remembering):
         variables: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
     ) -> Completed:
-        """A short-lived container that removes itself."""
+        """A short-lived container that removes itself, confined to what a probe needs."""
         # As for `exec`: python-on-whales has neither a standard input nor a timeout for it.
         import secrets  # noqa: PLC0415
 
         name = f"stackctl-probe-{secrets.token_hex(6)}"
         flags = ["--rm", "--pull", "never", "--name", name, "--network", network, "--log-driver", "none"]
+        flags += confined()
         flags += ["--interactive"] if stdin is not None else []
         flags += [*(["--user", user] if user else []), *options]
         flags += ["--entrypoint", entrypoint] if entrypoint is not None else []

@@ -20,11 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackctl.adapters import process
+from stackctl.adapters.confinement import confined
 from stackctl.errors import ExpectedFailure
 from stackctl.ports import StoreLocation
 from stackctl.waiting import until
 
 PIPE_SIZE = 1 << 20
+_NEEDED = {"r": ("DAC_OVERRIDE",), "w": ("DAC_OVERRIDE", "CHOWN", "FOWNER")}
+"""Capabilities of root in the container: the pipe and the store are other users'; what is restored is given to them."""
 START_WITHIN = 60.0
 # Nobody may ever open the other end of the pipe: a caller that was killed in between must not leave a container
 # that waits for ever. The work is a child, since the first process of a container cannot be killed from inside.
@@ -128,6 +131,7 @@ class ModelStore:
             source += ":ro"
         argv = [*self._docker, "run", "--rm", "--name", name, "--pull", "never", "--log-driver", "none"]
         argv += ["--network", "none", "--user", "0:0", "--label", "io.stackctl.role=volume-helper", flag, source]
+        argv += confined(capabilities=_NEEDED[mode], memory="512m")
         variable = "OUT" if mode == "r" else "IN"
         if fifo is not None:
             argv += ["--volume", f"{fifo.parent}:/stackctl-pipe", "--env", f"{variable}=/stackctl-pipe/pipe"]
