@@ -262,11 +262,16 @@ class DockerEngine(Remembering):
         try:
             done = self.cli(["run", *flags, image, *argv], stdin=stdin, timeout=timeout, variables=variables)
         except BaseException:
-            self.remove(name, force=True)
+            self._drop(name)
             raise
         if done.timed_out:
-            self.remove(name, force=True)
+            self._drop(name)
         return done
+
+    def _drop(self, name: str) -> None:
+        """Remove a container of :meth:`run`, by the client: an interrupted verb has no time to load another way."""
+        with suppress(EngineUnusable):
+            self.cli(["rm", "--force", name], timeout=CLIENT_WITHIN)
 
     def stop(self, container: str, *, timeout: int = 10) -> None:
         """Stop a container."""

@@ -29,6 +29,7 @@ PIPE_SIZE = 1 << 20
 _NEEDED = {"r": ("DAC_OVERRIDE",), "w": ("DAC_OVERRIDE", "CHOWN", "FOWNER")}
 """Capabilities of root in the container: the pipe and the store are other users'; what is restored is given to them."""
 START_WITHIN = 60.0
+ENDS_WITHIN_OF_INTERRUPT = 0.5
 # Nobody may ever open the other end of the pipe: a caller that was killed in between must not leave a container
 # that waits for ever. The work is a child, since the first process of a container cannot be killed from inside.
 _GUARDED = r"""
@@ -119,11 +120,16 @@ class ModelStore:
         with tempfile.TemporaryDirectory(prefix="stackctl-pipe-") as folder:
             fifo = Path(folder) / "pipe" if self._near else None
             helper = _Helper(self._argv(name, script, fifo, mode), fifo, mode)
+            remove = [*self._docker, "rm", "--force", name]
             try:
                 yield helper
+            except KeyboardInterrupt:
+                helper.close(within=0)
+                helper.end(remove, within=ENDS_WITHIN_OF_INTERRUPT)
+                raise
             finally:
                 helper.close()
-                helper.end([*self._docker, "rm", "--force", name])
+                helper.end(remove)
 
     def _argv(self, name: str, script: str, fifo: Path | None, mode: str) -> list[str]:
         flag, source = self._location.mount
@@ -203,13 +209,13 @@ class _Helper:
         except OSError:
             return
 
-    def close(self) -> None:
-        """Let go of our end: the other side then ends by itself."""
+    def close(self, *, within: float = START_WITHIN) -> None:
+        """Let go of our end: the other side then ends by itself. ``within`` it must have come, if it is to."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
         elif self._fifo is not None and self._fifo.exists():
-            self._release(self._fifo)
+            self._release(self._fifo, within)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None and not stream.closed:
                 try:
@@ -217,19 +223,19 @@ class _Helper:
                 except BrokenPipeError:
                     continue
 
-    def _release(self, fifo: Path) -> None:
+    def _release(self, fifo: Path, within: float) -> None:
         """The other side may be waiting for us at the pipe: come, and go at once."""
 
         def ended() -> bool:
             os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
             return self.process.poll() is not None
 
-        until(ended, within=START_WITHIN, every=0.05)
+        until(ended, within=within, every=0.05)
 
-    def end(self, remove: Sequence[str]) -> None:
+    def end(self, remove: Sequence[str], *, within: float = 15) -> None:
         """Wait until it has ended, or make it end."""
         try:
-            self.process.wait(15)
+            self.process.wait(within)
         except process.TimeoutExpired:
             process.run(remove, timeout=30)
             self.process.kill()

@@ -21,14 +21,16 @@ OUTPUT_LIMIT = 4 << 20
 LONGEST_SHOWN = 300
 HELD: set[int] = set()
 """Descriptors of locks. What we start holds them too, so that it is waited for where we are killed beside it."""
-PATIENCE = 3.0
-"""Seconds between asking a process to end and ending it."""
-
 PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 TimeoutExpired = subprocess.TimeoutExpired
 """What ``wait`` of a :data:`Running` raises."""
 Running: TypeAlias = subprocess.Popen[bytes]
 """A process that :func:`spawn` started."""
+PATIENCE = 1.0
+"""Seconds between asking a process to end and ending it: an interrupted verb has two to be gone."""
+_OF_THREADS: set[Running] = set()
+"""What other threads than the main one wait for: a signal reaches the main one only."""
+_INTERRUPTED: set[int] = set()
 Stream: TypeAlias = int | IO[bytes]
 """``PIPE``, ``DEVNULL``, a descriptor or an open file."""
 
@@ -52,6 +54,8 @@ def run(
     of the program itself are the caller's to word.
     """
     process = _start(argv, PIPE if stdin is not None else DEVNULL, PIPE, PIPE, variables, cwd, tuple(HELD))
+    if threading.current_thread() is not threading.main_thread():
+        _OF_THREADS.add(process)
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
     out, err = bytearray(), bytearray()
@@ -74,9 +78,29 @@ def run(
     except BaseException:
         _end(process)
         raise
+    finally:
+        _OF_THREADS.discard(process)
+    if process.pid in _INTERRUPTED:
+        raise KeyboardInterrupt
     for reader in readers:
         reader.join(5)
     return Completed(process.returncode, bytes(out), bytes(err), timed_out)
+
+
+def interrupt_threads() -> None:
+    """End what other threads wait for, as Ctrl-C ends what the main one does: :func:`run` raises there."""
+    for process in list(_OF_THREADS):
+        _INTERRUPTED.add(process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        killer = threading.Timer(PATIENCE / 2, _kill, [process])
+        killer.daemon = True
+        killer.start()
+
+
+def _kill(process: Running) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def spawn(

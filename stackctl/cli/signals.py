@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
 
 
@@ -16,6 +17,8 @@ def listen() -> list[int]:
 
     def interrupt(number: int, _frame: object) -> None:
         received.append(number)
+        if process := sys.modules.get("stackctl.adapters.process"):  # else it has started nothing yet
+            process.interrupt_threads()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)

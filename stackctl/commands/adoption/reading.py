@@ -22,7 +22,7 @@ class Reading:
         self.reader = FileReader(session.files)
         self.variables = project.variables
         self.files = project.call.files
-        self._answer: dict[str, Any] | Exception | None = None
+        self._answer: dict[str, Any] | BaseException | None = None
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
 
@@ -30,7 +30,7 @@ class Reading:
         try:
             self._session.engine.compose_version()
             self._answer = whole_config(self._session.engine, self._call)
-        except Exception as error:  # noqa: BLE001  (raised again where the answer is waited for)
+        except BaseException as error:  # noqa: BLE001  (raised again where the answer is waited for)
             self._answer = error
 
     def source(self) -> Source:

@@ -13,7 +13,6 @@ import secrets
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Self
@@ -24,6 +23,7 @@ from stackctl.diagnose.render import for_python, for_shell
 from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import EngineUnusable, StackctlError
 from stackctl.ports import Completed, Engine
+from stackctl.threads import together
 from stackctl.waiting import until
 
 GRACE = 6.0
@@ -66,7 +66,7 @@ class Prober:
         """What each standpoint sees, in the order asked; all at once."""
         if not jobs:
             return []
-        with ThreadPoolExecutor(max_workers=min(16, len(jobs))) as pool:
+        with together(min(16, len(jobs))) as pool:
             return list(pool.map(lambda job: self._one(*job), jobs))
 
     def _one(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers:

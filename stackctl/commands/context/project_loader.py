@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from stackctl.project.compose import ComposeProject
 from stackctl.project.location import default_files, env_files_of_shell
 from stackctl.project.override import not_a_service
 from stackctl.redaction import named_values
+from stackctl.threads import together
 from stackctl.transaction.state import State
 
 FIXES = "fixes.yaml"
@@ -177,7 +177,7 @@ def resolve_project(session: Session, stack: Stack) -> tuple[ComposeProject, Sta
     Raises :class:`ComposeFileError` in Compose's own words, :class:`EngineUnusable`
     where it is too old, and :class:`ConfigError` for consumers that the project has not.
     """
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with together(1) as pool:
         version = pool.submit(session.engine.compose_version)
         try:
             raw = whole_config(session.engine, stack.call)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from stackctl.commands.context.prober import STORE_VARIABLES, Prober
@@ -20,6 +19,7 @@ from stackctl.diagnose.signs.board import Case
 from stackctl.diagnose.standpoint import Standpoint, standpoint
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
+from stackctl.threads import together
 
 FEW = 20
 """Certificates. A trust store with more is a system's; CAs of one's own are fewer."""
@@ -57,12 +57,12 @@ def from_gateway(session: Session, prober: Prober, stage: DiagnosedProject, scen
 
 def second(session: Session, prober: Prober, scene: Scene, failing: Sequence[str], look: HostLook) -> Scene:
     """Look again where something failed: from the consumer, from the servers' own networks, from the host."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with together(2) as pool:
         info, networks = pool.submit(session.engine.info), pool.submit(session.engine.networks, None)
         scene = replace(scene, info=info.result(), networks=tuple(networks.result()))
     local = scene.info is not None and scene.info.local and not scene.info.desktop
     asked = questions.host_question(scene)
-    with ThreadPoolExecutor(max_workers=6) as pool:
+    with together(6) as pool:
         host = pool.submit(look, asked.names, asked.tries, asked.servers) if local else None
         servers = pool.submit(_servers, prober, scene)
         further = pool.submit(_further, prober, scene, questions.wants_second(scene, scene.seen, failing))

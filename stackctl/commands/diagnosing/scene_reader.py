@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from stackctl.project.discovery.discover import discover
 from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.source import Source
 from stackctl.project.location import read_env_file
+from stackctl.threads import together
 
 LOG_LINES = 120
 LONGEST_LINE = 2000
@@ -52,7 +52,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
     :class:`ComposeFileError` where Compose refuses the project.
     """
     stack, call, state = _which(session)
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with together(8) as pool:
         configured = pool.submit(_config, session, call)
         everything = pool.submit(session.engine.containers, None)
         info = pool.submit(session.engine.info)

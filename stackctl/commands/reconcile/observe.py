@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from stackctl.commands.context.session import Session
 from stackctl.commands.context.state_directory import OVERRIDE, read_text
 from stackctl.commands.reconcile import gateway_control
 from stackctl.project.compose import ComposeProject
+from stackctl.threads import together
 from stackctl.transaction.held_networks import network_name
 from stackctl.transaction.observed import Observed, moved_networks
 from stackctl.transaction.state import State
@@ -66,12 +67,5 @@ def _image_ids(session: Session, references: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def in_parallel() -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
     """Start functions side by side; their results are the futures'."""
-    pool = ThreadPoolExecutor(max_workers=8)
-    wait = True
-    try:
+    with together(8) as pool:
         yield pool.submit
-    except KeyboardInterrupt:
-        wait = False  # for an engine that hangs, that would be a long time
-        raise
-    finally:
-        pool.shutdown(wait=wait, cancel_futures=not wait)

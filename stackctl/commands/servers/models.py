@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from stackctl.ollama.listing import Loaded, Model
 from stackctl.ollama.server import Server
 from stackctl.ollama.text import human_bytes, mapping, plain, printable
 from stackctl.outcome import Block, Line, Outcome, Table, Tone, Verbatim
+from stackctl.threads import together
 
 T = TypeVar("T")
 Row = list[str | tuple[str, Tone]]
@@ -45,7 +45,7 @@ def every(servers: Sequence[Server], ask: Callable[[Server], T]) -> list[T]:
     """``ask`` of every server at once, in order."""
     if not servers:
         return []
-    with ThreadPoolExecutor(max_workers=min(64, len(servers))) as pool:
+    with together(min(64, len(servers))) as pool:
         return list(pool.map(ask, servers))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +19,7 @@ from stackctl.ollama.server import Server
 from stackctl.ollama.text import human_bytes, human_seconds
 from stackctl.outcome import Block, Line, Outcome
 from stackctl.ports import Progress, Reporter
+from stackctl.threads import together
 
 
 def pull(session: Session, models: Sequence[str], instances: Sequence[str], *, insecure: bool = False) -> Outcome:
@@ -92,7 +92,7 @@ def _pull(
 
     if plan:
         label = ", ".join(dict.fromkeys(model for _, models in plan.values() for model in models))
-        with reporter.step(f"pulling {label} into {', '.join(plan)}"), ThreadPoolExecutor(len(plan)) as pool:
+        with reporter.step(f"pulling {label} into {', '.join(plan)}"), together(len(plan)) as pool:
             running = {name: pool.submit(one, name, server, models) for name, (server, models) in plan.items()}
             for name, future in running.items():
                 try:
