@@ -22,8 +22,10 @@ NEWEST = (1, 51)
 """Engine 28.3. ``DiscoveredDevices`` of ``/info`` needs 1.50; everything else that is asked for needs 1.41."""
 FIRST_WITHIN = 6.0
 """Seconds that an engine may take to say that it is there. One that hangs is told of within ten."""
-ANSWER_WITHIN = 15.0
-"""Seconds for a whole answer: an inspection waits while its container starts."""
+ANSWER_WITHIN = 8.0
+"""Seconds for a whole answer. One that hangs behind its first answer is told of within ten, too."""
+INSPECTED_WITHIN = 15.0
+"""Seconds for a container's inspection, which waits while that container starts."""
 MOST_BYTES = 64 << 20
 
 Filters = Mapping[str, list[str]]
@@ -65,7 +67,9 @@ class EngineApi:
 
     def container(self, name: str) -> dict[str, Any] | None:
         """One container, inspected."""
-        return self._found(f"/containers/{quote(name, safe='')}/json")
+        path = f"/containers/{quote(name, safe='')}/json"
+        body = self._get(self._connected(), self._prefix + path, INSPECTED_WITHIN)
+        return None if body is None else dict(_decoded(body))
 
     def stats(self, container: str) -> dict[str, Any] | None:
         """Figures of one moment."""
