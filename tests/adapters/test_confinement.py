@@ -65,7 +65,10 @@ def volume() -> Iterator[str]:
     name = f"sct-confined-{secrets.token_hex(4)}"
     docker("volume", "create", name)
     # More than fits into the pipe: the helper is there until it has been read.
-    script = "mkdir -p /m/manifests/x /m/blobs; echo a >/m/manifests/x/y; dd if=/dev/zero of=/m/blobs/b bs=1M count=4 2>/dev/null; chmod 700 /m/manifests; chown -R 7:8 /m"
+    script = (
+        "mkdir -p /m/manifests/x /m/blobs; echo a >/m/manifests/x/y; dd if=/dev/zero of=/m/blobs/b bs=1M count=4;"
+        "chmod 700 /m/manifests; chown -R 7:8 /m"
+    )
     docker("run", "--rm", "-v", f"{name}:/m", "--entrypoint", "sh", BUSYBOX, "-c", script)
     yield name
     docker("volume", "rm", "--force", name)
