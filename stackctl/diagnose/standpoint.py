@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from stackctl.diagnose.answers import AimAnswers
 from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.signs.board import Case
 from stackctl.project.compose import ComposeProject, Service
+
+_NODE = ("node", "nodejs", "npm", "npx", "pnpm", "yarn", "next-server")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Standpoint:
     options: tuple[str, ...] = ()
     """Further options of ``docker run`` that give a probe container what the consumer will have: ``--dns``, …"""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    words: tuple[str, ...] = ()
+    """The service's own entrypoint and command, which come before those of its image."""
     as_image: bool = False
     """Whether to stand there as the consumer's own image, so with its trust store and its runtime."""
 
@@ -96,8 +101,20 @@ def as_it_will_run(
         image=service.image,
         options=tuple(options),
         environment=environment,
+        words=(*_listed(service.raw.get("entrypoint")), *_listed(service.raw.get("command"))),
         as_image=bool(service.image),
     )
+
+
+def runtime_of(words: Sequence[str]) -> str:
+    """``node`` or ``python``, by which a command line runs an app; empty where it says neither."""
+    for word in (part for text in words for part in text.split()):
+        program = word.rpartition("/")[2]
+        if program in _NODE:
+            return "node"
+        if re.match(r"(?:python|gunicorn|uvicorn)[\d.]*$", program):
+            return "python"
+    return ""
 
 
 def _listed(value: object) -> list[str]:

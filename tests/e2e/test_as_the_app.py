@@ -226,3 +226,14 @@ def test_every_replica_is_asked(stack: Project) -> None:
         seen = json.loads(stack.stackctl("status", "--json").out)["consumers"][0]
         assert seen["ok"] is False
         docker("network", "connect", "--alias", "app", f"{stack.name}_default", one)
+
+
+def test_nobody_is_verified_in_a_project_of_which_nothing_runs(stack: Project) -> None:
+    stack.compose({"ollama": ollama(), "app": app()}, volumes=VOLUMES)
+    config(stack)
+    stack.stackctl("up").ok()
+    docker("stop", "--time", "0", *(c["Id"] for c in stack.containers().values()))
+    seen = stack.stackctl("status", "--json").ok().json
+    assert seen["verified"] is None
+    assert [c["ok"] for c in seen["consumers"]] == [False]
+    assert "verified" not in stack.stackctl("status").ok().out

@@ -20,7 +20,7 @@ from typing import Self
 from stackctl.diagnose.answers import ProbeAnswers, parse
 from stackctl.diagnose.plan import ProbePlan
 from stackctl.diagnose.render import for_python, for_shell
-from stackctl.diagnose.standpoint import Standpoint
+from stackctl.diagnose.standpoint import Standpoint, runtime_of
 from stackctl.errors import EngineUnusable, StackctlError
 from stackctl.ports import Completed, Engine
 from stackctl.threads import together
@@ -106,8 +106,11 @@ class Prober:
 
     def _as_image(self, where: Standpoint, plan: ProbePlan) -> ProbeAnswers | None:
         """From a container of the consumer's own image, with what the consumer will have; None where that cannot be."""
-        if not where.as_image or self.engine.image(where.image) is None:
+        image = self.engine.image(where.image) if where.as_image else None
+        if image is None:
             return None
+        config = image.get("Config") or {}
+        runtime = runtime_of([*where.words, *(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
         argv, stdin = for_shell(plan)
         done = self.engine.run(
             where.image,
@@ -118,7 +121,11 @@ class Prober:
             labels=self.labels,
             extra_hosts=where.extra_hosts,
             timeout=plan.budget + GRACE,
-            options=(*where.options, *(f"--env={n}={v}" for n in TRUST_VARIABLES if (v := where.environment.get(n)))),
+            options=(
+                *where.options,
+                *(f"--env={n}={v}" for n in TRUST_VARIABLES if (v := where.environment.get(n))),
+                f"--env=STACKCTL_APP={runtime}",
+            ),
         )
         seen = parse(done.stdout, vantage="probe")
         return seen if seen.tool and seen.able and (seen.tls_able or not plan.needs_tls) else None

@@ -262,11 +262,12 @@ def _outcome(
     # It says so until it is well, and being well is seen here; the next `up` records it.
     well = bool(seen) and all(s.ok or s.off for s in seen)
     degraded = state.degraded if state and not well else None
+    runs = any(c.state == "running" for c in observed.containers)
     data: dict[str, Any] = {
         "project": project.name,
         "environment": stack.environment,
         "profile": state.profile if state else None,
-        "verified": state.verified if state and observed.containers else None,
+        "verified": state.verified if state and runs else None,
         "degraded": degraded,
         "services": services,
         "consumers": [
@@ -286,6 +287,8 @@ def _outcome(
         line = f"{head}: stackctl has not brought it up yet; `stackctl up` would use {name}"
     elif not observed.containers:
         line = f"{head}: nothing of it is there; `stackctl up` brings it up on {name}"
+    elif not runs:
+        line = f"{head}: nothing of it runs; `stackctl up` starts it on {name}"
     elif state.verified:
         line = f"{head}: on {state.profile}, verified {state.verified}"
     else:

@@ -1,8 +1,27 @@
 # The probe for a vantage point with nothing but a shell: bash, dash or busybox ash.
 # Standard input: the plan for the shell, then a line `@json`, then what python3 or node read.
-# Runs python3 or node where there is one; else bash's /dev/tcp or nc, getent or nslookup, openssl.
+# Runs python3 or node where there is one, of two that by which the app runs; else bash's /dev/tcp or nc, getent or nslookup, openssl.
 # Answers are lines of `key<TAB>value…`; bodies in base64 or hexadecimal. No file is written.
-if p=$(command -v python3); then
+# app_runs: `node` or `python`, by what the container runs, oldest process first; an init before it is neither
+app_runs() {
+  [ -n "${STACKCTL_APP:-}" ] && { echo "$STACKCTL_APP"; return; }
+  looked=0
+  for f in /proc/[0-9] /proc/[0-9][0-9] /proc/[0-9][0-9][0-9] /proc/[0-9][0-9][0-9][0-9] /proc/[0-9][0-9][0-9][0-9][0-9]*; do
+    [ -r "$f/cmdline" ] || continue
+    looked=$((looked + 1))
+    [ $looked -gt 24 ] && return
+    c=$(tr '\0' ' ' <"$f/cmdline" 2>/dev/null)
+    c=${c%% *}
+    case ${c##*/} in
+      node | nodejs | npm | npx | pnpm | yarn | next-server) echo node; return ;;
+      python* | gunicorn* | uvicorn*) echo python; return ;;
+    esac
+  done
+}
+p=$(command -v python3) n=$(command -v node)
+# Each has a trust store of its own
+[ -n "$p" ] && [ -n "$n" ] && [ "$(app_runs)" = node ] && p=
+if [ -n "$p" ]; then
   # One start only: what a probe costs is mostly the start of its interpreter
   "$p" -I -B -S -c 'import sys
 try:
@@ -15,8 +34,8 @@ s,PLAN=d.split("\n@plan\n",1)
 exec(compile(s.split("\n@node\n",1)[0],"probe","exec"),{"PLAN":PLAN,"__name__":"probe"})'
   [ $? -eq 97 ] || exit 0
 fi
-if p=$(command -v node); then
-  exec "$p" -e 'const d=require("fs").readFileSync(0,"utf8").split("\n@json\n")[1].split("\n@plan\n");
+if [ -n "$n" ]; then
+  exec "$n" -e 'const d=require("fs").readFileSync(0,"utf8").split("\n@json\n")[1].split("\n@plan\n");
 new Function("require","process","PLAN",d[0].split("\n@node\n")[1])(require,process,d[1])'
 fi
 tab=$(printf '\t')
