@@ -120,6 +120,21 @@ class Container:
         return str(health["Status"]) if health and health.get("Status") not in (None, "none") else None
 
     @property
+    def restarts(self) -> int:
+        """How often the engine has started it again after a fall."""
+        return int(self.raw.get("RestartCount") or 0)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which its own healthcheck must have given a verdict; 0 without one."""
+        check = (self.raw.get("Config") or {}).get("Healthcheck") or {}
+        if not check.get("Test") or check["Test"] == ["NONE"]:
+            return 0.0
+        # As the engine counts: nanoseconds, 0 for its default.
+        round_trip = int(check.get("Interval") or 30e9) + int(check.get("Timeout") or 30e9)
+        return (int(check.get("StartPeriod") or 0) + round_trip * int(check.get("Retries") or 3)) / 1e9
+
+    @property
     def started_at(self) -> str:
         """RFC 3339 time of the last start."""
         return str((self.raw.get("State") or {}).get("StartedAt") or "")

@@ -21,7 +21,7 @@ def switch(
         ..., help="A profile of stackctl.yaml, or the URL of an Ollama", metavar="PROFILE|URL", autocompletion=profiles
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with its causes; touch nothing"),
-    timeout: float = typer.Option(120.0, "--timeout", help="Seconds to wait for health", min=1),
+    timeout: float = typer.Option(300.0, "--timeout", help="Seconds to wait for health", min=1),
     deep: bool = typer.Option(False, "--deep", help="Have the model give one token before anything is touched"),
     yes: bool = typer.Option(False, "--yes", "-y", help="Pull missing models without asking"),
 ) -> None:

@@ -42,7 +42,7 @@ class Service:
     @property
     def is_scaled_to_none(self) -> bool:
         """Whether `scale: 0` or `deploy.replicas: 0` says that it is to have no container."""
-        return 0 in (self.raw.get("scale"), (self.raw.get("deploy") or {}).get("replicas"))
+        return self.replicas == 0
 
     @property
     def profiles(self) -> list[str]:

@@ -45,7 +45,7 @@ def counts(project: ComposeProject, service: str, containers: Sequence[Container
     own = [c for c in containers if c.service == service]
     if any(c.state in RUNS for c in own):
         return True
-    if service not in project.active or project.services[service].replicas == 0:
+    if service not in project.active or project.services[service].is_scaled_to_none:
         return False
     return not own or any(c.state != "exited" or c.exit_code != 0 for c in own)
 

@@ -199,3 +199,66 @@ def test_a_server_in_anothers_namespace(gateway: bool, stack: Project, host_doub
     stack.stackctl("switch", "local").ok()
     for service in ("backend", "outer"):
         assert "local-double" in stack.chat(service)["text"]
+
+
+def test_whoever_shares_a_replaced_namespace_goes_along(stack: Project, host_double: Double) -> None:
+    inside = {"network_mode": "service:vpn"}
+    stack.compose(
+        {
+            "vpn": dict(SLEEPS),
+            "backend": backend(**inside),
+            "indexer": {**SLEEPS, **inside},
+            "watcher": {**SLEEPS, "pid": "service:indexer"},
+            "beside": dict(SLEEPS),
+            "ollama": ollama(),
+        },
+        volumes=VOLUMES,
+    )
+    stack.config()
+    stack.stackctl("up").ok()
+    beside = stack.marks()["beside"]
+    away(stack, host_double)
+    assert stack.running() == {"vpn", "backend", "indexer", "watcher", "beside"}
+    assert "eth0" in stack.exec("indexer", "python3", "-c", INTERFACES)
+    assert stack.marks()["beside"] == beside
+    stack.stackctl("rollback").ok()
+    assert asks(stack, "indexer")
+    assert stack.marks()["beside"] == beside
+
+
+def test_detach_leaves_containers_of_other_files(stack: Project) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend()}, volumes=VOLUMES)
+    stack.config()
+    stack.stackctl("up").ok()
+    docker(
+        "run", "--detach", "--name", f"{stack.name}-db-1", "--label", f"com.docker.compose.project={stack.name}",
+        "--label", "com.docker.compose.service=db", "--entrypoint", "sleep", BUSYBOX, "600",
+    )  # fmt: skip
+    before = stack.marks()["db"]
+    stack.stackctl("detach").ok()
+    assert stack.marks()["db"] == before
+
+
+def test_a_consumer_that_falls_again_and_again_shows_its_log(stack: Project) -> None:
+    stack.compose(
+        {
+            "ollama": ollama(),
+            "backend": {
+                **backend(),
+                "restart": "always",
+                "entrypoint": [],
+                "command": ["sh", "-c", "echo no settings file; exit 3"],
+            },
+        },
+        volumes=VOLUMES,
+    )
+    stack.config()
+    assert "no settings file" in stack.stackctl("up").ended(1).err
+
+
+def test_nobody_to_move_is_no_success(stack: Project, host_double: Double) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend()}, volumes=VOLUMES)
+    stack.config(consumers={})
+    stack.stackctl("up").ok()
+    assert "no consumer" in stack.stackctl("switch", f"http://localhost:{host_double.port}").ended(1).err
+    assert stack.running() == {"ollama", "backend"}

@@ -76,6 +76,8 @@ def prepare(
     part = gateway.part if gateway else None
     warnings: list[str] = list(gateway.warnings) if gateway else []
     references = {path[1:]: text for path, text in stack.tree.references.items()}
+    if not stack.config.told:
+        warnings.append("no consumer is told its Ollama, and none is asked: `consumers` names none; stackctl init")
     bound = look(session, stack, project, target, containers)
     stays = target.needs_local or bool(bound.dependents)
     if said := bound.warning(stack.config.local.service):

@@ -13,7 +13,7 @@ from stackctl.errors import ExpectedFailure
 from stackctl.outcome import Line, Outcome
 
 
-def rollback(session: Session, *, timeout: float = 120.0) -> Outcome:
+def rollback(session: Session, *, timeout: float = 300.0) -> Outcome:
     """Undo an unfinished transaction, or go back to the verified target before this one."""
     state, stack = load_in_force(session)
     session.engine.connect_meanwhile()

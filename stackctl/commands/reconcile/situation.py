@@ -123,7 +123,7 @@ def wanted(stack: Stack, project: ComposeProject, situation: Situation, *, every
         override=prepared.override,
         hashes=situation.hashes,
         models=target.models if target.needs_local else (),
-        consumers=tuple(c for c in config.told if c in situation.hashes),
+        consumers=tuple(c for c in config.told if c in situation.hashes and not project.services[c].is_scaled_to_none),
         local_service=config.local.service if target.needs_local else None,
         local_off=off,
         everything=everything,

@@ -11,6 +11,7 @@ from stackctl.commands.reconcile import report
 from stackctl.commands.reconcile.pipeline import Options, reconcile
 from stackctl.commands.reconcile.recover import recover
 from stackctl.config.target import resolve
+from stackctl.errors import ExpectedFailure
 from stackctl.outcome import Outcome
 from stackctl.project.compose import ComposeProject
 from stackctl.transaction.state import State
@@ -21,7 +22,7 @@ def switch(
     name: str,
     *,
     dry_run: bool = False,
-    timeout: float = 120.0,
+    timeout: float = 300.0,
     assume_yes: bool = False,
     deep: bool = False,
 ) -> Outcome:
@@ -44,6 +45,11 @@ def switch_to(
     session: Session, stack: Stack, project: ComposeProject, name: str, state: State | None, options: Options
 ) -> Outcome:
     """Point the consumers at ``name``. The caller holds the lock and has recovered."""
+    if not stack.config.told:
+        raise ExpectedFailure(
+            f"{session.config_name} names no consumer that could be pointed elsewhere",
+            hint="stackctl init   (finds who uses Ollama here)",
+        )
     running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
     # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
     everything = not running & set(stack.config.told)
