@@ -11,7 +11,7 @@ OLLAMA ?= double
 MODEL ?=
 
 # The ports that the demo chose, for the verbs of its stack; it runs in the dev environment.
-ifeq ($(ENV)$(filter check test zoo faults bench chaos docs coverage wheel release lock,$(MAKECMDGOALS)),dev)
+ifeq ($(ENV)$(filter check test fuzz zoo faults bench chaos docs coverage wheel release lock,$(MAKECMDGOALS)),dev)
 -include .cache/demo/settings.mk
 endif
 
@@ -62,7 +62,7 @@ logs: env ## Its logs; ARGS=-f follows them
 	@$(stack) logs $(ARGS)
 
 ##@ Work on stackctl
-.PHONY: env engine images test-tools check test zoo faults bench chaos docs coverage wheel release lock clean
+.PHONY: env engine images test-tools check test fuzz zoo faults bench chaos docs coverage wheel release lock clean
 env:
 	@scripts/python-env
 
@@ -83,6 +83,9 @@ test: setup images test-tools ## All tests on the real engine; ARGS goes to pyte
 
 zoo: setup images test-tools ## Random projects against the invariants; ARGS='--seeds 200' or '--seed 17'
 	@.venv/bin/pytest -n 4 tests/zoo $(ARGS)
+
+fuzz: env ## Every parser with FUZZ examples (default 20000) instead of a few
+	@FUZZ=$${FUZZ:-20000} .venv/bin/pytest -n 2 tests/hostile/test_parsers.py $(ARGS)
 
 faults: setup images test-tools ## The fault lab whole: every fault with each of the five kinds of consumer image
 	@FAULT_LAB=$(or $(FAULT_LAB),all) .venv/bin/pytest -n 4 tests/faults $(ARGS)

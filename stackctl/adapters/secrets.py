@@ -63,6 +63,8 @@ class SecretResolver:
     def _variable(self, name: str, default: str | None) -> str:
         value = self._variables.get(name)
         if value:
+            if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+                raise WrongInput(f"${{{name}}} supplies something that is no UTF-8 text")
             return value
         if default is not None:
             return default

@@ -99,7 +99,7 @@ Text = Annotated[str, Field(min_length=1)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$", examples=["qwen3:8b"])]
 ServiceName = Annotated[str, Field(pattern=NAME_PATTERN)]
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
-ApiPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
+ApiPath = Annotated[str, Field(pattern=r"^/[^\s?#\x00-\x1f\x7f]*$")]
 
 
 class Compose(Model):

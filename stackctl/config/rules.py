@@ -126,11 +126,9 @@ def _instances(data: dict[str, Any]) -> Iterator[_Found]:
                 ipaddress.ip_address(address)
             except ValueError:
                 yield (*path, "address"), False, f'"{address}" is not an IP address', "address: 192.168.1.100"
-        auth = instance.get("auth")
-        if isinstance(auth, dict) and ("bearer" in auth) == ("basic" in auth) and set(auth) <= {"bearer", "basic"}:
-            yield (*path, "auth"), False, "auth takes one of `bearer` and `basic`", ""
+        yield from _credentials(path, instance.get("auth"))
         for header, value in _section(instance, "headers").items():
-            if isinstance(value, str) and re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
                 yield (
                     (*path, "headers", header),
                     False,
@@ -144,6 +142,17 @@ def _instances(data: dict[str, Any]) -> Iterator[_Found]:
                     f'a literal secret in the header "{header}" is refused',
                     f"{header}: ${{{re.sub('[^A-Z0-9]+', '_', f'{name}_{header}'.upper())}}}",
                 )
+
+
+def _credentials(path: Path, auth: Any) -> Iterator[_Found]:
+    if not isinstance(auth, dict):
+        return
+    if ("bearer" in auth) == ("basic" in auth) and set(auth) <= {"bearer", "basic"}:
+        yield (*path, "auth"), False, "auth takes one of `bearer` and `basic`", ""
+    user = _section(auth, "basic").get("user")
+    if isinstance(user, str) and re.search(r"[\x00-\x1f\x7f:]", user):
+        message = "the user of basic authentication holds a line end, a control character or a colon"
+        yield (*path, "auth", "basic", "user"), False, message, ""
 
 
 def _profiles(data: dict[str, Any]) -> Iterator[_Found]:

@@ -71,19 +71,17 @@ def read(raw: bytes) -> HttpReply:
 
 
 def _unchunked(data: bytes) -> bytes:
-    out = bytearray()
-    while data:
-        line, found, rest = data.partition(b"\r\n")
-        if not found:
-            break
+    # By its place: to cut each chunk off would copy the rest as often as there are chunks.
+    out, at = bytearray(), 0
+    while (end := data.find(b"\r\n", at)) >= 0:
         try:
-            size = int(line.split(b";")[0], 16)
+            size = int(data[at:end].split(b";")[0], 16)
         except ValueError:
             break
         if size <= 0:
             break
-        out += rest[:size]
-        data = rest[size + 2 :]
+        out += data[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
     return bytes(out)
 
 

@@ -69,6 +69,13 @@ class GatewayState:
 
 def parse(output: str) -> GatewayState:
     """Read what ``STATE`` printed; raises ``ValueError`` for anything else."""
+    try:
+        return _parsed(output)
+    except (KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+        raise ValueError(f"not what a gateway says: {error}") from None
+
+
+def _parsed(output: str) -> GatewayState:
     first, _, rest = output.partition("\n")
     about: dict[str, Any] = json.loads(first)
     # HAProxy 2.6 sends its table in chunks even over HTTP/1.0: their lengths stand between the lines.

@@ -62,7 +62,10 @@ def build(session: Session, stack: Stack, project: ComposeProject, target: Targe
         publish=publish,
     )
     group = upstream.group(config, target, local=local, ca=_ca_files(session, stack, target))
-    rendered = haproxy.render(group)
+    try:
+        rendered = haproxy.render(group)
+    except ValueError as error:
+        raise WrongInput(f"the gateway cannot be told what {stack.file} says of an instance: {error}") from None
     return BuiltGateway(
         part=GatewayPart(
             name=GATEWAY_SERVICE,
