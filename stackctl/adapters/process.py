@@ -130,7 +130,7 @@ def _start(
     pass_fds: tuple[int, ...],
 ) -> Running:
     # A session of its own: the terminal's Ctrl-C must reach stackctl only, which undoes what had begun.
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  (a list of words, never a shell; whose they are is the caller's to know)
         argv,
         stdin=stdin,
         stdout=stdout,
@@ -146,7 +146,7 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
     """Run ``argv`` on our own terminal; it gets the signals that the terminal sends."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  (the same)
             argv,
             env={**os.environ, **(variables or {})},
             cwd=cwd,
