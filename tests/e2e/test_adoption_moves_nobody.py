@@ -12,11 +12,13 @@ from tests.support.double import Double
 from tests.support.project import BUSYBOX, MODEL, VOLUMES, Project, backend, ollama
 
 HOST = ["host.docker.internal:host-gateway"]
+HEALTHY = {"test": ["CMD", "ollama", "list"], "interval": "1s", "retries": 60}
 
 
-def start(stack: Project, services: dict[str, Any], **top: Any) -> None:
+def start(stack: Project, services: dict[str, Any], *profiles: str, **top: Any) -> None:
     stack.compose(services, **top)
-    up = ["docker", "compose", "up", "-d", "--wait"]
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    up = ["docker", "compose", *chosen, "up", "-d", "--wait"]
     subprocess.run(up, cwd=stack.directory, env=environment(), check=True, capture_output=True)
 
 
@@ -86,3 +88,26 @@ def test_a_server_in_anothers_namespace_is_local(stack: Project, host_double: Do
     assert {c["service"]: c["reaches"] for c in status["consumers"]} == {"web": "local", "outside": "local"}
     stack.stackctl("switch", f"http://localhost:{host_double.port}").ok()
     assert "This is host-double," in stack.chat("outside")["text"]
+
+
+def test_the_profile_that_the_stack_was_started_with_goes_on(stack: Project) -> None:
+    shared = {"volumes": [], "networks": {"default": {"aliases": ["llm"]}}}
+    services = {
+        "on-cpu": ollama("cpu", profiles=["cpu"], **shared),
+        "on-gpu": ollama("gpu", profiles=["gpu"], **shared),
+        "web": backend(**told("http://llm:11434")),
+    }
+    start(stack, services, "gpu")
+    document = adopt(stack)
+    assert (document["compose"], document["local"]["service"]) == ({"profiles": ["gpu"]}, "on-gpu")
+    assert "This is gpu," in stack.chat("web")["text"]
+    assert "on-cpu" not in stack.containers()
+
+
+def test_a_model_that_is_not_there_today_is_not_required(stack: Project) -> None:
+    services = {"ollama": ollama(healthcheck=HEALTHY), "web": backend(**told("http://ollama:11434"))}
+    services["ollama"]["environment"] |= {"OLLAMA_DOUBLE_MODELS": "qwen3:8b", "OLLAMA_DOUBLE_REGISTRY": "dns"}
+    start(stack, services, volumes=VOLUMES)
+    document = adopt(stack)
+    assert "models" not in document
+    assert document["consumers"] == {"web": {"env": {"OLLAMA_URL": "{url}"}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stackctl.commands.adoption.given import given
 from stackctl.commands.adoption.reading import Reading
@@ -32,7 +33,9 @@ def init(
         from stackctl.commands.adoption.proposal import find, outcome, propose, tail  # noqa: PLC0415
 
         findings = find(reading)
-    proposal = propose(session, findings, project.origin, ask=not yes)
+    listed = project.origin.profiles
+    origin = replace(project.origin, profiles=(*listed, *(p for p in reading.started if p not in listed)))
+    proposal = propose(session, findings, origin, reading.containers, ask=not yes)
     if existing is not None:
         from stackctl.commands.adoption.comparison import compare  # noqa: PLC0415
 

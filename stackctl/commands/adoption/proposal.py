@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from stackctl.commands.adoption.reading import Reading
 from stackctl.commands.adoption.report import blocks
+from stackctl.commands.adoption.running import lacking
 from stackctl.commands.context.session import Session
 from stackctl.outcome import Block, Line, Outcome, Verbatim
+from stackctl.ports import Container
 from stackctl.project.discovery.config_text import Choices, Origin, default_name, render_config
 from stackctl.project.discovery.discover import discover, with_choice
 from stackctl.project.discovery.findings import Consumer, Findings, Setting
@@ -37,8 +39,10 @@ def find(reading: Reading) -> Findings:
     return discover(reading.source(), raw)
 
 
-def propose(session: Session, findings: Findings, origin: Origin, *, ask: bool) -> Proposal:
-    """The user's choices, or the safe ones with what was left undecided."""
+def propose(
+    session: Session, findings: Findings, origin: Origin, containers: Sequence[Container] = (), *, ask: bool
+) -> Proposal:
+    """The user's choices, or the safe ones with what was left undecided; ``containers`` are the project's."""
     said: list[str] = list(findings.ambiguous)
     servers = [s.service for s in findings.ollama_services if not s.bundled]
     safe = local = local_of(findings)
@@ -47,7 +51,12 @@ def propose(session: Session, findings: Findings, origin: Origin, *, ask: bool) 
             picked = session.reporter.choose("Which of them is the local Ollama?", servers, default=servers.index(safe))
             local = servers[picked]
         said.insert(0, f"several Ollama services: {', '.join(servers)}; `local` takes {local}")
-    findings = settled(findings, local)
+    absent = lacking(session, findings, local, containers)
+    said += [
+        f"{model} is named by the project, and the server in use does not have it: not required"
+        for model in sorted(absent)
+    ]
+    findings = settled(findings, local, absent)
     choices = Choices(origin=origin, local=local, default=default_name(findings, local), asked=local != safe)
     for consumer, setting in _doubtful(findings):
         template = "{url}/v1" if is_openai(setting.name or "") else "{url}"

@@ -120,5 +120,6 @@ def _by_files(
     from stackctl.project.discovery.source import Source  # noqa: PLC0415
 
     home = str(session.config_path.parent)
-    source = Source(project, stack.call.files, FileReader(session.files), home, stack.variables)
+    reader = FileReader(session.files)
+    source = Source(project, stack.call.files, reader, home, stack.variables, session.names.is_own)
     return dependents.by_findings(project, stack.config, discover(source), own, containers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stackctl.config.url import HOST_ALIAS, OllamaUrl, UrlError, prefix_of
@@ -25,6 +25,7 @@ class Landscape:
 
     ``published`` maps a port of the machine to the service that publishes it and the port behind it.
     ``others`` are databases and the like: whatever asks them asks no Ollama through them.
+    ``is_machine`` is as in :class:`~stackctl.project.discovery.source.Source`.
     """
 
     project: ComposeProject
@@ -33,6 +34,7 @@ class Landscape:
     servers: dict[str, OllamaService]
     gateways: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
+    is_machine: Callable[[str], bool] = field(default=lambda _host: False, repr=False)
 
     def owner(self, host: str, own: str = "") -> str | None:
         """The service that answers to ``host``, for the service ``own``: its ``links`` and ``extra_hosts`` count."""
@@ -127,7 +129,9 @@ class Landscape:
             return self._behind(MACHINE, address.port or DEFAULT_PORT) or self._through_machine(address)
         owner = self.owner(host, own)
         if owner is None:
-            return None
+            # Only where a server has that port is it worth asking whose name or address it is.
+            found = self._behind(MACHINE, address.port or DEFAULT_PORT) or self._through_machine(address)
+            return found if found is not None and self.is_machine(pinned or host) else None
         if owner in self.servers:
             return self.servers[owner]
         return self._behind(self.project.network_owner(owner), address.port or DEFAULT_PORT)
@@ -185,7 +189,8 @@ def survey(source: Source, servers: Iterable[OllamaService]) -> Landscape:
     """The names of every service: its own, its aliases, its containers' default names, its static addresses."""
     by_name = {s.service: s for s in servers}
     hosts: dict[str, str] = {}
-    for service in source.project:
+    # Two services may share a name of which one only is ever active: a server on the CPU and one on the GPU.
+    for service in sorted(source.project, key=lambda s: s.name not in source.project.active):
         for host in _names(service, source.project.name):
             hosts.setdefault(host.lower(), service.name)
     others = {
@@ -193,7 +198,9 @@ def survey(source: Source, servers: Iterable[OllamaService]) -> Landscape:
         for s in source.project
         if s.name not in by_name and images.is_infrastructure(s.image) and not images.is_gateway(s.image)
     }
-    return Landscape(source.project, hosts, _published(source, by_name), by_name, others=others)
+    return Landscape(
+        source.project, hosts, _published(source, by_name), by_name, others=others, is_machine=source.is_machine
+    )
 
 
 def _published(source: Source, servers: Mapping[str, OllamaService]) -> dict[int, tuple[str, int]]:

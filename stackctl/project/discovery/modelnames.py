@@ -29,6 +29,12 @@ _ASIDE = {
 }  # fmt: skip
 
 
+def full_name(model: str) -> str:
+    """A model's name with its tag, as Ollama compares it."""
+    short = model.strip().lower()
+    return short if ":" in short.rsplit("/", 1)[-1] else f"{short}:latest"
+
+
 def models_of(service: Service, settings: Iterable[Setting], places: dict[str, str]) -> Iterator[ModelSetting]:
     """The models that the service names in its variables, each with the address variables that it belongs to.
 

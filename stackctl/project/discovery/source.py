@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,7 +49,8 @@ class Source:
 
     ``project`` is resolved with every profile; ``files`` are the absolute paths
     of the Compose files in ``-f`` order; ``home`` is the directory that names in
-    the output are relative to; ``variables`` is what Compose interpolates with.
+    the output are relative to; ``variables`` is what Compose interpolates with;
+    ``is_machine`` tells whether a name or an address is one of the machine that the engine runs on.
     """
 
     project: ComposeProject
@@ -57,6 +58,7 @@ class Source:
     reader: Reader
     home: str
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_machine: Callable[[str], bool] = field(default=lambda _host: False, repr=False)
 
     def shown(self, path: str) -> str:
         """``path`` as the user would write it from ``home``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from stackctl.project.discovery.elsewhere import is_instance
@@ -43,11 +43,14 @@ def in_use(findings: Findings, local: str) -> str:
     return max(told, key=lambda server: told[server], default=NOBODY)
 
 
-def settled(findings: Findings, local: str) -> Findings:
-    """The findings with every setting left as it is that a plain ``up`` would point at another server."""
+def settled(findings: Findings, local: str, lacking: Collection[str] = ()) -> Findings:
+    """The findings with every setting left as it is that a plain ``up`` would point at another server.
+
+    ``lacking`` are models that the server in use does not have: nobody is to need them from now on.
+    """
     target = in_use(findings, local)
     consumers = tuple(_settled(consumer, target, local) for consumer in findings.consumers)
-    models = tuple(dict.fromkeys(_models(consumers, findings.models)))
+    models = tuple(dict.fromkeys(m for m in _models(consumers, findings.models) if m not in lacking))
     first = models[0] if models else ""
     consumers = tuple(
         replace(c, models=tuple(m if m.model == first else replace(m, template=None) for m in c.models))

@@ -226,7 +226,8 @@ class Variables:
                 host = parts[0].host if parts else ""
                 port = int(str(text).strip()) if str(text).strip().isdigit() else None
                 address = Address(parts[0].scheme if parts else "", host, port, "", 0, 0)
-                at = setting.points_at or self.land.points_at(address, service.name)
+                joined = self.land.points_at(address, service.name) if host else ""
+                at = joined if joined and not joined.startswith("service:") else setting.points_at or joined
                 server = self.land.server(address, at, service.name) if host else ""
                 spots = (Spot(0, 0, "", server),)
                 found[name] = replace(setting, template=f"{scheme}{{host}}", note=note, points_at=at, spots=spots)

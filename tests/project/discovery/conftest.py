@@ -1,4 +1,4 @@
-"""Small projects of our own, resolved by the real Compose; no engine is asked."""
+"""Small projects of our own, resolved by the real Compose; no engine is asked. `LAN` is the machine's address."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.source import Source, Texts
 
 Find = Callable[..., Findings]
+LAN = "192.0.2.7"
 SERVER = """
   ollama:
     image: ollama/ollama:0.33.0
@@ -71,7 +72,8 @@ def find(tmp_path: Path) -> Find:
         active = frozenset(n for n, s in config["services"].items() if not s.get("profiles"))
         project = ComposeProject.from_config(config, directory=str(tmp_path), active=active)
         reader = Texts({str(tmp_path / name): content for name, content in texts.items()})
-        return discover(Source(project, tuple(str(tmp_path / f) for f in files), reader, str(tmp_path), environment))
+        paths = tuple(str(tmp_path / f) for f in files)
+        return discover(Source(project, paths, reader, str(tmp_path), environment, lambda host: host == LAN))
 
     return run
 

@@ -8,7 +8,7 @@ import yaml
 from stackctl.project.discovery.config_text import Choices, default_name, render_config
 from stackctl.project.discovery.findings import Findings
 from stackctl.project.discovery.staying import in_use, local_of, settled
-from tests.project.discovery.conftest import Find, told
+from tests.project.discovery.conftest import LAN, Find, told
 
 
 def written(findings: Findings) -> dict[str, object]:
@@ -46,6 +46,11 @@ TUNNEL = "  tunnel: {image: tailscale/tailscale, hostname: vpn}\n"
         ("http://host.docker.internal:7869", "", "ports: ['7869:11434']", OWN),
         ("http://localhost:7869", HOST, "ports: ['7869:11434']", OWN),
         ("http://llm:9000", "extra_hosts: ['llm:host-gateway']", "ports: ['9000:11434']", OWN),
+        (f"http://{LAN}:7869", "", "ports: ['7869:11434']", OWN),
+        (f"http://{LAN}:22000/v1", "", f"{HOST}, environment: {{OLLAMA_HOST: '0.0.0.0:22000'}}", OWN),
+        (f"http://{LAN}:7870", "", "ports: ['7869:11434']", [f"http://{LAN}:7870"]),
+        ("http://192.0.2.8:7869", "", "ports: ['7869:11434']", ["http://192.0.2.8:7869"]),
+        ("http://llm:9000", f"extra_hosts: ['llm:{LAN}']", "ports: ['9000:11434']", OWN),
         ("http://mine:11434", "links: ['brain:mine']", "", OWN),
         ("http://brain:11434", "extra_hosts: ['brain:10.9.8.7']", "", ["http://brain:11434"]),
         ("http://10.9.8.7:11434/team/v1", "", "", ["http://10.9.8.7:11434/team"]),
@@ -66,6 +71,42 @@ def test_a_server_in_anothers_namespace_answers_to_its_names(find: Find, name: s
     assert asked(find, "http://127.0.0.1:11434", inside, inside, TUNNEL) == OWN
     published = TUNNEL.replace("hostname", "ports: ['5000:11434'], hostname")
     assert asked(find, "http://host.docker.internal:5000", "", inside, published) == OWN
+
+
+def test_of_two_that_share_a_name_the_active_one_answers(find: Find) -> None:
+    shared = "networks: {default: {aliases: [ollama]}}"
+    findings = find(f"""\
+services:
+  cpu: {{image: ollama/ollama, profiles: [cpu], {shared}}}
+  gpu: {{image: ollama/ollama, {shared}}}
+  app: {{image: x, environment: {{OLLAMA_URL: "http://ollama:11434"}}}}
+""")
+    assert findings.consumers[0].settings[0].servers == ["service:gpu"]
+
+
+def test_host_and_port_apart_are_read_together(find: Find) -> None:
+    findings = find("""\
+services:
+  brain: {image: ollama/ollama, ports: ['22341:11434']}
+  app: {image: x, environment: {OLLAMA_HOST: host.docker.internal, OLLAMA_PORT: 22341}}
+""")
+    assert {s.name: (s.template, s.servers) for s in findings.consumers[0].settings} == {
+        "OLLAMA_HOST": ("{host}", OWN),
+        "OLLAMA_PORT": ("{port}", OWN),
+    }
+
+
+def test_a_model_that_the_server_in_use_lacks_is_not_required(find: Find) -> None:
+    findings = find(
+        """\
+services:
+  app: {image: x, environment: {OLLAMA_URL: "http://ollama:11434", OLLAMA_MODEL: absent, OLLAMA_EMBED_MODEL: there}}
+""",
+        server=True,
+    )
+    found = settled(findings, "ollama", {"absent"})
+    assert found.models == ("there",)
+    assert found.consumers[0].templates == {"OLLAMA_URL": "{url}", "OLLAMA_EMBED_MODEL": "{model}"}
 
 
 def test_each_consumer_stays_with_its_own_server(find: Find) -> None:
