@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 NEWEST = (1, 51)
 """Engine 28.3. ``DiscoveredDevices`` of ``/info`` needs 1.50; everything else that is asked for needs 1.41."""
 FIRST_WITHIN = 6.0
-"""Seconds that an engine may take to say that it is there. One that hangs is told of within ten."""
+"""Seconds that an engine may take to answer ``/_ping``: the user learns within ten that an engine hangs."""
 ANSWER_WITHIN = 8.0
-"""Seconds for a whole answer. One that hangs behind its first answer is told of within ten, too."""
+"""Seconds for a whole answer: the user learns within ten that an engine hangs after ``/_ping``, too."""
 INSPECTED_WITHIN = 15.0
-"""Seconds for a container's inspection, which waits while that container starts."""
+"""Seconds for inspecting a container, which the engine delays while that container starts."""
 MOST_BYTES = 64 << 20
 
 Filters = Mapping[str, list[str]]
 
 
 class ApiUnavailable(Exception):
-    """The engine answers, but not as its API does; or nothing answers at all."""
+    """The engine's API cannot be used: nothing answers, or the answer is not one of this API."""
 
 
 class ApiRefused(ApiUnavailable):
-    """The engine answers that it will not do this."""
+    """The engine answered with an error status."""
 
 
 class EngineApi:
     """GET requests to one engine.
 
-    Each method raises :class:`ApiUnavailable`, and :class:`EngineUnusable` where the engine keeps silent, or where its
-    answer has no end. What is not there is None.
+    Each method raises :class:`ApiUnavailable`, and :class:`EngineUnusable` where the engine does not answer in
+    time or its answer is too long. The result is None for an object that does not exist.
     """
 
     def __init__(self, argv: Sequence[str], context: str | None) -> None:
@@ -54,7 +54,7 @@ class EngineApi:
         self._unusable: EngineUnusable | None = None
 
     def connect(self) -> None:
-        """Do now what the first request would do before it is sent."""
+        """Open the connection and negotiate the API version now, instead of at the first request."""
         self._connected()
 
     def info(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class EngineApi:
         return self._body(path, stdout="1", stderr="1", tail=str(tail))
 
     def events(self, since: float, until: float, filters: Filters) -> list[dict[str, Any]]:
-        """What happened between two moments of the engine's clock; later than now would be waited for."""
+        """Events between two times of the engine's clock; with ``until`` in the future the engine would wait for it."""
         body = self._body("/events", since=f"{since:.3f}", until=f"{until:.3f}", filters=filters) or b""
         return [_decoded(line) for line in body.splitlines() if line.strip()]
 
@@ -91,7 +91,7 @@ class EngineApi:
         return self._found(f"/networks/{quote(name, safe='')}")
 
     def networks(self, filters: Filters) -> list[dict[str, Any]]:
-        """Networks, in short: who is on them is told by :meth:`network` only."""
+        """Networks, in short: only :meth:`network` lists the containers on one."""
         return list(self._json("/networks", filters=filters) or [])
 
     def volume(self, name: str) -> dict[str, Any] | None:
@@ -164,7 +164,7 @@ class EngineApi:
         return bytes(body)
 
     def _given_up(self, what: str) -> EngineUnusable:
-        """For every request from now on: the next one would wait as long again."""
+        """The error, which every later request raises at once: each would wait as long again."""
         where = socket_path(self._context) or f"`{' '.join(self._argv)} system dial-stdio`"
         self._unusable = EngineUnusable(f"the Docker engine at {where} {what}", hint="sudo systemctl restart docker")
         return self._unusable

@@ -1,4 +1,4 @@
-"""A backup file: written where nobody sees it until it is whole, read with its end checked first."""
+"""Backup files on this machine: one appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FLUSH_EVERY = 64 << 20
 
 @contextmanager
 def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
-    """Write pieces to a file without a name; it gets its name, at once and durable, when the block ends well.
+    """Write pieces to a file that gets its name, synced to disk, only when the block ends without an error.
 
-    A process that is killed leaves nothing, where the file system has unnamed files.
+    A process that is killed leaves nothing behind, where the file system supports unnamed files (``O_TMPFILE``).
     """
     descriptor, temporary = _unnamed(path)
     try:
@@ -57,7 +57,7 @@ def writing(path: Path) -> Iterator[Callable[[Sequence[Buffer]], None]]:
 
 
 class _Flusher:
-    """Begins early to write out, in a thread of its own, so that the sync at the end finds little to do."""
+    """Syncs to disk from time to time, in a thread of its own, so that little is left for the sync at the end."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -67,11 +67,11 @@ class _Flusher:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is more to write out."""
+        """Sync soon."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End after what is under way."""
+        """End once the sync under way is done."""
         self._stopped = True
         self._wake.set()
         self._thread.join()
@@ -81,7 +81,7 @@ class _Flusher:
             self._wake.clear()
             try:
                 os.fdatasync(self._descriptor)
-            except OSError:  # the sync at the end meets it again, and tells
+            except OSError:  # the sync at the end fails too, and reports it
                 return
 
 
@@ -117,7 +117,7 @@ def _publish(descriptor: int, temporary: Path | None, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """A file that is read from several threads. ``stamp`` is what it was when it was opened."""
+    """A file that is read from several threads. ``stamp`` is its size and times when it was opened."""
 
     handle: int
     size: int

@@ -1,4 +1,4 @@
-"""What the engine alone knows of a container at this moment: how many processes it runs, and whether it is to end."""
+"""What only the engine knows of a container: how many processes it runs, and whether it is being stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDING = frozenset({"2", "3", "9", "15", "28"})
 """Signals that images are stopped by: SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGWINCH (httpd). Others, such as SIGHUP, only
 ask a server to read its settings again."""
 WINDOW = 60.0
-"""Seconds to look back. What was told to end longer ago has ended, or takes its time for another reason."""
+"""Seconds to look back: a container that was sent its signal earlier has ended, or is held up by something else."""
 
 
 def counted_processes(stats: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -22,11 +22,11 @@ def counted_processes(stats: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def told_to_end(api: EngineApi, containers: Sequence[str]) -> list[str]:
-    """Those of these IDs whose last event is a signal to end.
+    """Those of these containers, by ID, that are being stopped: their last event is a signal to end.
 
-    A stop goes on in the engine when its caller has left, and no state says so
-    (Engine API: events ``kill``, then ``die``). Times are the engine's own: with
-    an ``until`` that is yet to come the engine would not answer before.
+    The engine goes on stopping a container when the client that asked for it has
+    left, and no field of the container shows it; only its events do (``kill``, then
+    ``die``). Times are the engine's own, since it waits for an ``until`` in the future.
     """
     now = _seconds(str((api.info()).get("SystemTime") or "")) if containers else None
     if now is None:

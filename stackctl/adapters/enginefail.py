@@ -1,4 +1,4 @@
-"""From what the Docker client and Compose print to why something cannot be done, and the command that mends it.
+"""Turns error output of the Docker client and Compose into our errors, each with the command that helps.
 
 Texts are those of Docker CLI 20.10 to 28 and of Compose 2; seen on real engines.
 """
@@ -26,7 +26,7 @@ _NO_CONTEXT = re.compile(r'context "([^"]*)": context not found|context "([^"]*)
 
 
 def classify(stderr: str) -> EngineUnusable | None:
-    """The reason in ``stderr`` why nothing can be done with this engine, or None where it is something else."""
+    """The error where ``stderr`` says that engine or Compose cannot be used at all; None for any other failure."""
     last = stderr.strip().splitlines()[-1] if stderr.strip() else ""
     if _DENIED.search(stderr):
         return EngineUnusable(
@@ -94,7 +94,7 @@ def compose_error(done: Completed) -> ComposeFileError:
 
 
 def says_gone(stderr: str) -> bool:
-    """Whether what was to be acted on is not there (any more)."""
+    """Whether the container, network, volume or image to act on does not exist (any more)."""
     lower = stderr.lower()
     return "no such" in lower or "not found" in lower or ("removal of container" in lower and "in progress" in lower)
 

@@ -28,7 +28,7 @@ class EngineTransport(httpx.BaseTransport):
 
     def __init__(self, path: str | None, docker_argv: Sequence[str]) -> None:
         self._pool = httpcore.ConnectionPool(max_connections=16, network_backend=_Backend(path, docker_argv))
-        # No verb knows which read is its last: connections go with the engine that they belong to.
+        # No command knows which read is its last, so connections are closed when the transport is collected.
         weakref.finalize(self, self._pool.close).atexit = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -52,7 +52,7 @@ class EngineTransport(httpx.BaseTransport):
 
 
 class _Errors:
-    """What ``httpcore`` raises comes out as what ``httpx`` raises."""
+    """Translates errors of ``httpcore`` into those of ``httpx``."""
 
     def __init__(self, request: httpx.Request) -> None:
         self._request = request
@@ -82,7 +82,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Goes to the engine whatever host and port the request names."""
+    """Connects to the engine, whatever host and port the request names."""
 
     def __init__(self, path: str | None, docker_argv: Sequence[str]) -> None:
         self._path, self._argv = path, list(docker_argv)
@@ -159,7 +159,7 @@ class _Stream(httpcore.NetworkStream):
     def close(self) -> None:
         self._socket.close()
         if self._client is not None:
-            # It ends by itself when its input closes; a way over ssh that hangs is not waited for.
+            # It ends by itself when its input closes; a hanging ssh connection is killed instead of waited for.
             with suppress(process.TimeoutExpired):
                 self._client.wait(0.2)
                 return

@@ -1,4 +1,4 @@
-"""This machine as a server of Ollama: reading it, and changing its files with what was there kept aside."""
+"""This machine as the host of an Ollama server: its files, programs and addresses."""
 
 from __future__ import annotations
 

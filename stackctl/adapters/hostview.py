@@ -1,7 +1,7 @@
-"""What the engine's host shows, where the engine is on this machine: read, never changed.
+"""Facts about the engine's host, where that is this machine: read, never changed.
 
-Everything is a file of the kernel or a listing command; what may not be read
-stays unknown. Root sees more (rules, processes of others) than a user does.
+They come from files of the kernel and from commands that list; what may not be read stays
+unknown. Root sees more than a user: firewall rules, and processes of others.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _STORES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.c
 
 
 def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequence[tuple[str, int]] = ()) -> HostFacts:
-    """One look: ``names`` are resolved and ``tries`` connected to from here; ``servers`` are asked for their models.
+    """Collect the facts in at most about 4.5 s.
 
-    At most about 4.5 s.
+    ``names`` are resolved and ``tries`` connected to from here; ``servers`` are asked for their models.
     """
     pool = ThreadPoolExecutor(max_workers=16)
     try:
@@ -97,7 +97,7 @@ def look(names: Sequence[str], tries: Sequence[tuple[str, int]], servers: Sequen
 
 
 def _in_time(future: Future[T], otherwise: T) -> T:
-    """The result, or what stands for none: a resolver that is silent must not hold the diagnosis up."""
+    """The result, or ``otherwise`` where it takes too long: a resolver that hangs must not hold up the diagnosis."""
     try:
         return future.result(PATIENCE)
     except FutureTimeout:

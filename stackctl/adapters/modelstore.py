@@ -27,11 +27,11 @@ from stackctl.waiting import until
 
 PIPE_SIZE = 1 << 20
 _NEEDED = {"r": ("DAC_OVERRIDE",), "w": ("DAC_OVERRIDE", "CHOWN", "FOWNER")}
-"""Capabilities of root in the container: the pipe and the store are other users'; what is restored is given to them."""
+"""Capabilities of root in the container: pipe and store belong to other users, and so must restored files."""
 START_WITHIN = 60.0
 ENDS_WITHIN_OF_INTERRUPT = 0.5
-# Nobody may ever open the other end of the pipe: a caller that was killed in between must not leave a container
-# that waits for ever. The work is a child, since the first process of a container cannot be killed from inside.
+# Where stackctl is killed before it opens its end of the pipe, the container must not wait for ever: a watchdog ends
+# the work after 15 s. The work is a child process, since PID 1 of a container cannot be killed from inside.
 _GUARDED = r"""
 ( work "$@" ) & child=$!
 ( n=0; while [ ! -e /tmp/.stackctl-open ] && [ $n -lt 15 ]; do sleep 1; n=$((n+1)); done
@@ -54,7 +54,7 @@ work() {
 """
     + _GUARDED
 )
-# Nothing of the store is touched before the mark that the sender writes last has arrived.
+# The store is changed only after `.complete`, the last file of the stream, has arrived.
 _WRITE = (
     r"""
 work() {
@@ -86,14 +86,14 @@ exec 4<&0
 
 
 class ModelStore:
-    """One store. ``near``: the engine shares this machine's file system, so that a named pipe works."""
+    """One store. ``same_machine``: the engine shares this machine's file system, so that a named pipe works."""
 
-    def __init__(self, docker: Sequence[str], location: StoreLocation, *, near: bool) -> None:
-        self._docker, self._location, self._near = list(docker), location, near
+    def __init__(self, docker: Sequence[str], location: StoreLocation, *, same_machine: bool) -> None:
+        self._docker, self._location, self._same_machine = list(docker), location, same_machine
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[memoryview], int]]:
-        """A tar stream of the store, ``manifests`` first; raises ``ExpectedFailure`` where the container fails."""
+        """Read a tar stream of the store, ``manifests`` first; raises ``ExpectedFailure`` where the container fails."""
         with self._helper(_READ, "r") as helper:
             descriptor = helper.open(os.O_RDONLY)
 
@@ -101,24 +101,24 @@ class ModelStore:
                 return os.readv(descriptor, [view])
 
             yield read_into
-            # What tar adds behind its end must be read, or it dies of a closed pipe.
+            # tar pads its output behind the end mark; unread, that would end it with a broken pipe.
             rest = memoryview(bytearray(65536))
             while read_into(rest):
                 pass
             helper.finish()
 
     @contextmanager
-    def writing(self) -> Iterator[Writing]:
-        """Where a tar stream for the store goes; leaving without the mark leaves the store as it was."""
+    def writing(self) -> Iterator[StoreWriter]:
+        """Write a tar stream to the store; where the stream ends without ``.complete``, the store stays as it was."""
         with self._helper(_WRITE, "w") as helper:
-            yield Writing(helper)
+            yield StoreWriter(helper)
             helper.finish()
 
     @contextmanager
     def _helper(self, script: str, mode: str) -> Iterator[_Helper]:
         name = f"stackctl-volume-helper-{secrets.token_hex(6)}"
         with tempfile.TemporaryDirectory(prefix="stackctl-pipe-") as folder:
-            fifo = Path(folder) / "pipe" if self._near else None
+            fifo = Path(folder) / "pipe" if self._same_machine else None
             helper = _Helper(self._argv(name, script, fifo, mode), fifo, mode)
             remove = [*self._docker, "rm", "--force", name]
             try:
@@ -147,7 +147,7 @@ class ModelStore:
 
 
 class _Helper:
-    """The process of the docker client, and our end of the data's way."""
+    """The ``docker run`` of the container at the store, and our end of the pipe to it."""
 
     def __init__(self, argv: Sequence[str], fifo: Path | None, mode: str) -> None:
         self._fifo, self._mode = fifo, mode
@@ -171,24 +171,24 @@ class _Helper:
             self._said += chunk[: max(0, 65536 - len(self._said))]
 
     def open(self, flags: int) -> int:
-        """Our end, once the other side is there."""
+        """The descriptor of our end, once the container has opened the other one."""
         if self._fifo is None:
             stream = self.process.stdin if self._mode == "w" else self.process.stdout
             assert stream is not None  # noqa: S101
             return stream.fileno()
         fifo = self._fifo
 
-        def met() -> bool:
+        def connected() -> bool:
             if self._descriptor is None:
                 try:
                     self._descriptor = os.open(fifo, flags | os.O_NONBLOCK)
                 except OSError:  # nobody reads it yet
                     self._descriptor = None
-            return self._descriptor is not None and self._there(self._descriptor)
+            return self._descriptor is not None and self._is_connected(self._descriptor)
 
-        if not until(lambda: met() or self.process.poll() is not None, within=START_WITHIN, every=0.005):
+        if not until(lambda: connected() or self.process.poll() is not None, within=START_WITHIN, every=0.005):
             raise ExpectedFailure("the container at the store did not start in time")
-        if not met():
+        if not connected():
             self.finish()
             return self._descriptor if self._descriptor is not None else os.open(os.devnull, flags)
         assert self._descriptor is not None  # noqa: S101
@@ -197,7 +197,7 @@ class _Helper:
         fifo.unlink()
         return self._descriptor
 
-    def _there(self, descriptor: int) -> bool:
+    def _is_connected(self, descriptor: int) -> bool:
         if self._mode == "w":
             return True
         return bool(select.select([descriptor], [], [], 0)[0]) and bool(_events(descriptor))
@@ -210,7 +210,7 @@ class _Helper:
             return
 
     def close(self, *, within: float = START_WITHIN) -> None:
-        """Let go of our end: the other side then ends by itself. ``within`` it must have come, if it is to."""
+        """Close our end of the pipe: the container then ends by itself. ``within`` are seconds to wait for its end."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -224,7 +224,7 @@ class _Helper:
                     continue
 
     def _release(self, fifo: Path, within: float) -> None:
-        """The other side may be waiting for us at the pipe: come, and go at once."""
+        """Open and close the pipe until the container ends, which may be waiting for us to open it."""
 
         def ended() -> bool:
             os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
@@ -233,7 +233,7 @@ class _Helper:
         until(ended, within=within, every=0.05)
 
     def end(self, remove: Sequence[str], *, within: float = 15) -> None:
-        """Wait until it has ended, or make it end."""
+        """Wait until the container has ended; after ``within`` seconds remove it."""
         try:
             self.process.wait(within)
         except process.TimeoutExpired:
@@ -254,8 +254,8 @@ class _Helper:
             raise _failure(text, code)
 
 
-class Writing:
-    """The way to a store."""
+class StoreWriter:
+    """Writes a tar stream into the container at the store."""
 
     def __init__(self, helper: _Helper) -> None:
         self._helper, self._descriptor = helper, helper.open(os.O_WRONLY)
@@ -269,7 +269,7 @@ class Writing:
                 view = view[os.write(self._descriptor, view) :]
 
     def move(self, handle: int, at: int, count: int) -> int:
-        """Write bytes of an open file, without copying them where that can be; how many, 0 at the file's end."""
+        """Write bytes of an open file, by ``splice`` where possible; returns how many, 0 at the end of the file."""
         with self._whole():
             if self._splices and sys.platform == "linux":
                 try:
@@ -277,7 +277,7 @@ class Writing:
                 except OSError as error:
                     if error.errno == errno.EIO:
                         raise ExpectedFailure("the backup cannot be read: its disk fails") from None
-                    if error.errno != errno.EINVAL:  # what a file system says that cannot
+                    if error.errno != errno.EINVAL:  # this file system does not support splice
                         raise
                     self._splices = False
             data = os.pread(handle, count, at)
@@ -294,7 +294,7 @@ class Writing:
 
 
 def _events(descriptor: int) -> int:
-    """What stands at a pipe: nothing before its first writer came, then data or a hang-up."""
+    """Poll events of a pipe: none before its first writer has opened it, then data or a hang-up."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | select.POLLHUP)
     return next((mask for _, mask in poll.poll(0)), 0)

@@ -1,4 +1,4 @@
-"""Look at this machine as ``host-check`` wants to see it. Decides nothing; what cannot be seen is None."""
+"""Collects what ``host-check`` judges about this machine. Judges nothing itself; what cannot be read is None."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[Uni
     """The unit and its drop-ins, as systemd has read them or would find them now."""
     own = (properties or {}).get("FragmentPath") or ""
     own = own or next((f"{d}/{UNIT}" for d in UNIT_DIRECTORIES if host.exists(f"{d}/{UNIT}")), "")
-    # systemd names the drop-ins that it has read; one that was written since is what we are after, too.
+    # systemd lists the drop-ins that it has read; one that was written since matters too.
     drop_ins = {path.rpartition("/")[2]: path for path in (properties or {}).get("DropInPaths", "").split()}
     for directory in UNIT_DIRECTORIES:
         for entry in sorted(Path(f"{directory}/{UNIT}.d").glob("*.conf")):
@@ -191,11 +191,11 @@ def _base_url(held: Iterable[HeldSocket]) -> str:
 
 
 def _get(base: str, path: str) -> str | None:
-    """``STATUS FIRST-BYTES`` of an answer; None where there is none that HTTP knows."""
+    """``HTTP STATUS FIRST-BYTES`` of an answer; None where there is no valid HTTP answer."""
     import httpx  # noqa: PLC0415
 
     try:
-        # The machine's own proxy settings must not come between it and itself.
+        # Proxy settings of the environment must not apply to this machine itself.
         with httpx.Client(trust_env=False, timeout=3.0) as client, client.stream("GET", base + path) as answer:
             start = next(answer.iter_bytes(2048), b"")
             return f"HTTP {answer.status_code} {start.decode('utf-8', 'replace')}"

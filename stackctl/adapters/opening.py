@@ -1,4 +1,4 @@
-"""Opening files that somebody else may have put there: plain ones only, of a bounded size, and never by surprise.
+"""Opens files that may come from somebody else: regular files only, of a bounded size.
 
 A repository may bring a ``.stackctl/`` of its own. There no link is followed,
 neither for a directory nor for a file: each is opened by the descriptor of the
@@ -17,8 +17,8 @@ from stackctl.errors import SpecialFile, WrongInput
 
 OURS = ".stackctl"
 LARGEST = 16 << 20
-"""Bytes of a file that is read at all; no text that people write comes near it."""
-# O_PATH wants no right to list the directory, which going through it does not need either.
+"""Bytes; a larger file is refused. No text that people write comes near it."""
+# O_PATH works without the permission to list the directory, which passing through it does not need either.
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NULL = os.makedev(1, 3)
 _KINDS = (
@@ -32,7 +32,7 @@ _KINDS = (
 
 @contextmanager
 def directory(path: Path, *, make: bool = False) -> Iterator[int]:
-    """A descriptor to go through; ``make`` creates what is missing. Raises :class:`SpecialFile`, or ``OSError``."""
+    """A descriptor of the directory; ``make`` creates what is missing. Raises :class:`SpecialFile`, or ``OSError``."""
     descriptor = _directory(path, make=make)
     try:
         yield descriptor
@@ -65,7 +65,7 @@ def _directory(path: Path, *, make: bool) -> int:
 def plain_file(path: Path, flags: int, *, make: bool = False) -> int:
     """Open a plain file; ``make`` creates its directory. Raises :class:`SpecialFile`, or ``OSError``.
 
-    What is there is looked at first: opening a pipe or a device can itself do something.
+    The file's type is checked before it is opened: opening a pipe or a device can have effects of its own.
     """
     ours, name = OURS in path.parts[:-1], path.name or "."
     with directory(path.parent, make=make) as where:
@@ -95,7 +95,7 @@ def _refuse(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise WrongInput(f"{path} is a directory, not a file", where=str(path))
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL:
-        return  # what people write for "none"
+        return  # /dev/null: an empty file on purpose
     for is_kind, what in _KINDS:
         if is_kind(status.st_mode):
             raise SpecialFile(f"{path} is {what}, not a file", where=str(path))

@@ -31,7 +31,7 @@ _ABOUT_PLUGINS = ("cliPluginsExtraDirs", "plugins", "aliases")
 
 
 def find(client: str) -> str | None:
-    """The Compose plugin that the docker client at ``client`` would start, or None where only itself can tell."""
+    """The Compose plugin that the docker client at ``client`` would start, or None where only it knows."""
     if not _is_program(Path(client)):
         return None
     try:

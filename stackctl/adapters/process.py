@@ -1,7 +1,7 @@
 """The one place that starts processes.
 
 :func:`run` waits for the end, :func:`attach` lends it our terminal, :func:`spawn` returns at once, to talk by pipes.
-Output is bounded, a timeout ends the whole group, and Ctrl-C is kept for ourselves.
+Output is bounded, a timeout ends the whole process group, and Ctrl-C in the terminal reaches stackctl only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stackctl.waiting import until
 OUTPUT_LIMIT = 4 << 20
 LONGEST_SHOWN = 300
 HELD: set[int] = set()
-"""Descriptors of locks. What we start holds them too, so that it is waited for where we are killed beside it."""
+"""Descriptors of locks, inherited by what we start: the lock stays held where we are killed and it works on."""
 PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 TimeoutExpired = subprocess.TimeoutExpired
 """What ``wait`` of a :data:`Running` raises."""
@@ -129,7 +129,7 @@ def _start(
     cwd: str | None,
     pass_fds: tuple[int, ...],
 ) -> Running:
-    # A session of its own: the terminal's Ctrl-C must reach stackctl only, which undoes what had begun.
+    # A session of its own: Ctrl-C in the terminal must reach stackctl only, which then undoes its work.
     return subprocess.Popen(  # noqa: S603  (a list of words, never a shell; whose they are is the caller's to know)
         argv,
         stdin=stdin,
@@ -156,7 +156,7 @@ def attach(argv: Sequence[str], *, variables: Mapping[str, str] | None = None, c
         try:
             return Completed(process.wait())
         except BaseException:
-            process.terminate()  # a signal that only we were sent
+            process.terminate()  # the signal was sent to stackctl alone
             raise
     finally:
         signal.signal(signal.SIGINT, previous)
@@ -174,13 +174,13 @@ def _drain(stream: IO[bytes], into: bytearray, limit: int, on_line: Callable[[st
 
 
 def _feed(stream: IO[bytes], data: bytes) -> None:
-    # A process that ends without reading it all is no failure of ours; closing flushes, and may fail likewise.
+    # A process may end without reading all of its input; closing flushes, and may fail in the same way.
     with suppress(OSError), stream:
         stream.write(data)
 
 
 def _end(process: Running) -> None:
-    """End the whole group: politely, and after a while for good; what it started may outlive its leader."""
+    """End the whole process group, since children may outlive their leader: SIGTERM, then SIGKILL."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         if not until(lambda: _gone(process), within=PATIENCE, every=0.02):
@@ -199,7 +199,7 @@ def _gone(process: subprocess.Popen[bytes]) -> bool:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """A command for ``-v``: a script in it is named by its beginning."""
+    """A command as ``-v`` shows it; a script among its arguments is cut to its first words."""
     short = (
         a if len(a) <= LONGEST_SHOWN and "\n" not in a else f"'{a.strip()[:24].partition(chr(10))[0]}…'"
         for a in arguments

@@ -1,4 +1,4 @@
-"""What the kernel's tree at ``/proc`` tells of this machine: listening sockets, processes, who holds which."""
+"""Listening sockets and processes of this machine, and which process holds which socket, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from stackctl.hostsetup.observed import HeldSocket, Process
 from stackctl.sockets import Listening, parse_proc_net_tcp
 
-# Of a process's environment only these are taken: the rest is nobody's business, and may be secret.
+# Only these variables of a process are read: others may hold secrets.
 _VARIABLE = re.compile(r"^(?:OLLAMA|CUDA|HIP|ROCR|HSA|GGML|LLAMA_ARG)_|^HOME$")
 _CONTAINER = re.compile(r"\b([0-9a-f]{64})\b")
 
@@ -52,7 +52,7 @@ def _container(entry: Path) -> str:
 
 
 def _process(entry: Path, home: str) -> Process | None:
-    """One process; ``home`` is the container that we are in ourselves, which does not count."""
+    """One process; where we run in a container ourselves (``home``), it does not count as a container."""
     try:
         argv = tuple(a.decode("utf-8", "replace") for a in (entry / "cmdline").read_bytes().split(b"\0")[:-1])
         name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()

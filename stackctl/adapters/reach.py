@@ -1,4 +1,4 @@
-"""A way to a port inside a container, published or not: its own address, or a relay through ``docker exec``.
+"""Connects to a port inside a container, published or not: by its address, or by a relay through ``docker exec``.
 
 The relay works on any engine, a remote one too: what goes into its standard
 input comes out at ``127.0.0.1:port`` as the container sees it, and back.
@@ -19,7 +19,7 @@ import httpcore
 from stackctl.adapters import process
 from stackctl.ports import Container
 
-# It ends when either side ends: left behind, it would hold its connection open in the user's container.
+# It ends when either side ends; otherwise it would stay in the user's container with its connection open.
 _RELAY = r"""
 if command -v bash >/dev/null 2>&1; then exec bash -c '
   exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 7
@@ -36,21 +36,21 @@ exit 8
 _MAX_STDERR = 4096
 _ENGINE_SPEAKS = b"OCI runtime exec failed"
 DIRECT_WITHIN = 0.5
-"""Seconds. A container's address that is this machine's to reach answers in far less."""
+"""Seconds for connecting by address: a container that this machine can reach takes far less."""
 
 
 def into(
-    docker: Sequence[str], container: Container, port: int = 11434, *, near: bool = False
+    docker: Sequence[str], container: Container, port: int = 11434, *, same_machine: bool = False
 ) -> httpcore.NetworkBackend:
-    """A way to the server that listens on ``port`` inside ``container``; ``docker`` is the client with its context.
+    """Connect to what listens on ``port`` inside ``container``; ``docker`` is the client with its context.
 
-    ``near``: the engine's networks are this machine's own (local, not rootless, no
+    ``same_machine``: the engine's networks are this machine's own (local, not rootless, no
     virtual machine), so that the container's address is worth a try.
     """
     addresses = [str(network.get("IPAddress") or "") for network in container.networks.values()]
     address = "127.0.0.1" if container.network_mode == "host" else next(filter(None, addresses), "")
     argv = [*docker, "exec", "--interactive", container.id, "sh", "-c", _RELAY, str(port)]
-    return _ContainerBackend(argv, address if near else "", port)
+    return _ContainerBackend(argv, address if same_machine else "", port)
 
 
 class _ContainerBackend(httpcore.NetworkBackend):
@@ -95,7 +95,7 @@ class _ContainerBackend(httpcore.NetworkBackend):
 
 
 class _RelayStream(httpcore.NetworkStream):
-    """The stream of a relay; where it ends before a single byte, its own words say why."""
+    """The stream of a relay; where it ends before the first byte, the error holds the relay's own message."""
 
     def __init__(self, inner: httpcore.NetworkStream, relay: process.Running) -> None:
         self._inner, self._relay, self._silent = inner, relay, True

@@ -19,14 +19,14 @@ class TrustStore:
     """Behind :class:`stackctl.ports.Trust`: ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
 
     A record is named after the real path of the ``stackctl.yaml`` that it is
-    about, and holds the digest of the text that the user said yes to.
+    about, and holds the digest of the text that the user trusted.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables, self._files = variables, LocalFiles()
 
     def trusted(self, path: Path, digest: str) -> bool:
-        """Whether the user said yes to this very text of the file."""
+        """Whether the user has trusted this very text of the file."""
         try:
             data = self._files.read(self._record(path), limit=LIMIT)
             record = json.loads(data or b"{}")
@@ -35,12 +35,12 @@ class TrustStore:
         return isinstance(record, dict) and record.get("digest") == digest
 
     def add(self, path: Path, digest: str) -> None:
-        """Remember the yes; it takes the place of one to an earlier text."""
+        """Trust this text, and no longer an earlier one."""
         record = {"path": str(path.resolve()), "digest": digest}
         self._files.write(self._record(path), json.dumps(record).encode() + b"\n")
 
     def revoke(self, path: Path) -> bool:
-        """Forget it; whether there was one."""
+        """Trust the file no longer; returns whether it was trusted."""
         record = self._record(path)
         there = self._files.read(record, limit=0) is not None
         self._files.remove(record)

@@ -125,5 +125,5 @@ def _stores(session: Session) -> Callable[[StoreLocation], Store]:
 
     engine: Any = session.engine
     # A named pipe reaches neither another machine nor a virtual one.
-    near = engine.is_local and not engine.is_desktop and sys.platform == "linux"
-    return lambda location: ModelStore(engine.client_argv(), location, near=near)
+    same_machine = engine.is_local and not engine.is_desktop and sys.platform == "linux"
+    return lambda location: ModelStore(engine.client_argv(), location, same_machine=same_machine)

@@ -95,7 +95,7 @@ def _secrets(variables: Mapping[str, str], directory: Path, consent: Consent) ->
 def _into(engine: DockerEngine, container: Container, port: int) -> Any:
     from stackctl.adapters.reach import into  # noqa: PLC0415
 
-    return into(engine.client_argv(), container, port, near=engine.is_local and sys.platform == "linux")
+    return into(engine.client_argv(), container, port, same_machine=engine.is_local and sys.platform == "linux")
 
 
 def present(ctx: typer.Context, outcome: Outcome) -> None:

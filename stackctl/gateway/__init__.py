@@ -1,4 +1,4 @@
-"""The gateway: one address for the consumers, whatever the target.
+"""The gateway: a reverse proxy that gives consumers one address, whichever Ollama serves them.
 
 Pure: the configuration of the reverse proxy rendered from instances and policy,
 the Compose service that runs it, what to run inside its container, and how to

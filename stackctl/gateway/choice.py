@@ -1,4 +1,4 @@
-"""Who serves a request: the policy over what is healthy, as rules of HAProxy's frontends."""
+"""Which instance serves a request: the profile's policy over the healthy ones, as rules of HAProxy's frontends."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from stackctl.gateway.upstream import Group, Upstream
 
 
 def front(group: Group) -> Iterator[str]:
-    """The rules of the frontend that consumers come to."""
+    """The rules of the frontend ``front``, to which consumers connect."""
     if not group.choice:
         yield "    use_backend relay if { stopping }"
         yield f"    default_backend {backend_name(group.members[0])}"
         return
-    # Only ``again`` says who was tried; a client does not.
+    # Only the frontend ``again`` may set this header, never a client.
     yield f"    http-request del-header {TRIED_HEADER}"
     yield from _policy(group, relay=True)
 
 
 def again(group: Group) -> Iterator[str]:
-    """The frontend for requests that an instance could not take: one socket for each, so that it knows whose."""
+    """The frontend for requests that an instance could not take; it tells which one by the socket they arrive on."""
     yield "frontend again"
     for number, u in enumerate(group.all, 1):
         yield f"    bind unix@{u.socket} id {number}"
@@ -35,7 +35,7 @@ def again(group: Group) -> Iterator[str]:
 
 
 def nobody(group: Group) -> Iterator[str]:
-    """The answer where each was tried and none could be reached."""
+    """The backend that answers 503 where every instance was tried and none could be reached."""
     tried = ", ".join(u.name for u in group.all)
     reason = error_body(f"no Ollama of {group.profile} can be reached; tried: {tried}")
     yield "backend nobody"
@@ -43,7 +43,10 @@ def nobody(group: Group) -> Iterator[str]:
 
 
 def _policy(group: Group, *, relay: bool = False) -> Iterator[str]:
-    """Rules of a frontend; ``relay`` for the one where nothing has been tried yet, and a successor may be there."""
+    """The rules that choose a backend; ``relay`` is True in ``front``, where nothing was tried yet.
+
+    There a worker that is being replaced hands new requests to its successor.
+    """
 
     def usable(u: Upstream) -> str:
         return f"{{ srv_is_up({server_name(u)}) }}{'' if relay else ' ' + _untried(u)}"
@@ -58,7 +61,7 @@ def _policy(group: Group, *, relay: bool = False) -> Iterator[str]:
         yield from (f"    use_backend {backend_name(u)} if {usable(u)}" for u in group.members)
     if group.fallback:
         yield f"    use_backend {backend_name(group.fallback)} if {usable(group.fallback)}"
-    # Nobody is healthy: a check that fails wrongly must not close what works.
+    # No instance is healthy: try one all the same, since the health check itself may be wrong.
     if relay:
         yield f"    default_backend {backend_name(group.members[0])}"
     else:

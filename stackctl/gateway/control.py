@@ -35,7 +35,7 @@ SECRET_DIGESTS = ("sh", "-c", scripts.SECRET_DIGESTS)
 
 
 def apply_argv(digest: str) -> tuple[str, ...]:
-    """Take the configuration on standard input into force, and return when a worker runs it.
+    """Load the configuration on standard input, and return once a worker runs it.
 
     The same configuration again loads it anew, which is how a changed secret
     takes effect. Running streams finish on the workers that they are on.
@@ -79,7 +79,7 @@ def secret_names(text: str) -> set[str]:
 
 
 def stale_secrets(output: str, values: Mapping[GatewaySecret, Secret]) -> list[GatewaySecret]:
-    """Those whose value in the container is not ``values``; ``output`` is what ``SECRET_DIGESTS`` printed."""
+    """The secrets whose value in the container differs; ``output`` is what ``SECRET_DIGESTS`` printed."""
     present = secret_digests(output)
     wanted = {s: hashlib.sha256(setting(s, value).encode()).hexdigest() for s, value in values.items()}
     return [s for s, digest in wanted.items() if present.get(s.name) != digest]

@@ -1,4 +1,4 @@
-"""Where each credential of an instance comes from, and how HAProxy gets at it. No value is ever in here.
+"""Where each credential of an instance comes from, and how HAProxy reads it. No secret value is stored here.
 
 A secret is a variable of HAProxy's own process, set by one line of a file that
 only HAProxy can read, and used through the sample fetch ``var()``: the
@@ -51,7 +51,7 @@ def setting(secret: GatewaySecret, value: Secret) -> str:
 def header_pieces(text: str) -> Iterator[str | GatewaySecret]:
     """The parts of a header's value: literal text, and secrets where ``${…}`` stands; ``$$`` is a dollar sign.
 
-    Raises :class:`UsageError` for a reference that is none.
+    Raises :class:`UsageError` where ``${…}`` is not a valid reference.
     """
     end = 0
     for match in _REFERENCE.finditer(text):

@@ -32,7 +32,7 @@ def backend(u: Upstream, group: Group) -> Iterator[str]:
     else:
         yield "    retries 0"
     yield from (f"    http-request {action}" for action in _request_rules(u))
-    # Whoever was chosen is tried, whatever the check last said.
+    # The frontend has chosen this server: try it even where its last health check failed.
     yield "    option persist"
     yield f"    use-server {u.slug} if TRUE"
     yield f"    http-response set-header {INSTANCE_HEADER} {quoted(literal(u.name))} if {{ srv_id 1 }}"
@@ -46,10 +46,11 @@ def backend(u: Upstream, group: Group) -> Iterator[str]:
 
 def _retries() -> Iterator[str]:
     yield "    balance roundrobin"
-    # HAProxy goes elsewhere at once only where two more servers are there; otherwise it waits a second first.
+    # HAProxy retries on another server at once only where there are two more; otherwise it waits a second first.
     yield "    option redispatch 1"
     yield "    retries 2"
-    # Without a connection nothing was sent: safe for any request. The rest is only for those that change nothing.
+    # Where no connection was made, nothing was sent, so any request may be retried; after that, only one that changes
+    # nothing on the server.
     yield "    retry-on conn-failure empty-response response-timeout 502 503 504"
     yield "    http-request disable-l7-retry unless METH_GET or METH_HEAD or METH_OPTIONS"
 
@@ -72,9 +73,9 @@ def _request_rules(u: Upstream) -> Iterator[str]:
 
 
 def undo_rules(u: Upstream) -> Iterator[str]:
-    """What gives a request back the form that it had before this instance's rules, as ``http-request`` actions.
+    """The ``http-request`` actions that undo this instance's own rules, for the next instance to be tried.
 
-    A header that the instance replaced is dropped: its value must reach no other.
+    Its headers are deleted: they may hold its credentials.
     """
     for name in (*u.headers, *(["Authorization"] if u.bearer or u.basic else [])):
         yield f"del-header {quoted(name)}"
@@ -87,7 +88,7 @@ def undo_rules(u: Upstream) -> Iterator[str]:
 
 
 def _errors(u: Upstream) -> Iterator[str]:
-    # HAProxy's own 500 here: no address to connect to. What an instance says carries its name by now.
+    # A 500 without the instance's header is HAProxy's own: it has no address to connect to.
     yield f"    http-after-response set-status 503 if {{ status 500 }} !{{ res.hdr({INSTANCE_HEADER}) -m found }}"
     for status, reason in (
         (500, "cannot be found: its name does not resolve"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackctl.config.target import GATEWAY_SERVICE
 
 SERVICE = GATEWAY_SERVICE
-"""The Compose service, and the name under which consumers find the gateway unless they already use another."""
+"""The Compose service, and the host name that consumers use for it unless they already use another."""
 
 LOCAL_ALIAS = "ollama-local"
 """The name of the stack's own Ollama on the gateway's network, where no consumer is."""
@@ -14,7 +14,7 @@ NETWORK = "stackctl-inner"
 """The gateway's own network: its way out, and its way to the stack's own Ollama."""
 
 VOLUME = "stackctl-gateway"
-"""What outlives the container: the running configuration, and beside it, for HAProxy alone, its secrets."""
+"""The volume that keeps the running configuration and its secrets, which only HAProxy can read."""
 
 HOME = "/var/lib/haproxy"
 """Where the volume is in the container."""
@@ -39,4 +39,4 @@ INSTANCE_HEADER = "X-Stackctl-Instance"
 """Response header that names the instance that answered."""
 
 TRIED_HEADER = "X-Stackctl-Tried"
-"""Request header with which the gateway tells itself who could not take a request."""
+"""Request header in which the gateway lists the instances that could not take this request."""

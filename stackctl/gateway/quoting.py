@@ -1,4 +1,4 @@
-"""Values into HAProxy's configuration language, so that none of them can end its own argument.
+"""Quotes values for HAProxy's configuration, so that no value can break out of its argument.
 
 HAProxy's manual, 2.2 "Quoting and escaping": within single quotes everything is
 literal but the quote itself. 8.2.6: in a log-format string only ``%`` is special.
@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"^[A-Za-z0-9_./:@=,+-]+$")
 
 
 def quoted(value: str) -> str:
-    """One argument, taken literally; raises ``ValueError`` for what no line can hold."""
+    """One argument, taken literally; raises ``ValueError`` for control characters."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError("control characters cannot stand in a header or a path")
     if _PLAIN.match(value):

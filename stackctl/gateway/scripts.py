@@ -1,4 +1,4 @@
-"""What runs inside the gateway's container: POSIX shell, so that a public HAProxy image serves as it is.
+"""The scripts that run inside the gateway's container: POSIX shell, so that any public HAProxy image will do.
 
 ``BOOT`` is carried by the service; the others are sent with each ``docker exec``.
 Nothing in them depends on the configuration, so the service is the same for every target.
@@ -69,7 +69,7 @@ arrived() {{
   done
   return 1
 }}
-# For a moment the new worker and the one before it both take connections.
+# For a moment both the new worker and the previous one accept connections.
 still_takes() {{
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ here _ status _ _ _ _ _ inode _; do
     case $status$here in 0A*:{FRONT_PORT:04X})
@@ -79,11 +79,11 @@ still_takes() {{
 }}
 cat >incoming
 sed '1,/^{CONFIGURATION_MARK}$/d' incoming >next.cfg
-# Whoever sends may die in the middle, and half a configuration may be a valid one.
+# The sender may be killed midway, and half a configuration may be valid by itself.
 if [ "$digest" != none ] && [ "$(sed "s/$digest/%DIGEST%/" next.cfg | sha256sum)" != "$digest  -" ]; then
   fail 5 "the configuration came in incomplete"
 fi
-# Those of the configuration in force stay until the next one: it may have to come back.
+# Secrets of the configuration in force are kept until the next one: it may have to be restored.
 {{
   echo global
   secrets_of next.cfg gateway.cfg | while read -r name; do

@@ -1,4 +1,4 @@
-"""What the gateway says of itself: which configuration it runs, who is healthy, who serves now."""
+"""The gateway's state: the configuration it runs, which instances are healthy, and which one serves."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class InstanceState:
     """An instance as the gateway sees it.
 
     ``up`` is False where the last check or the last connection failed, and True
-    until the first of them (``checked`` False, at most 2 s after a reload);
-    ``why`` is HAProxy's own word for it (``L4CON in 0ms``, ``L7STS/401 in
+    until the first check (``checked`` False, at most 2 s after a reload);
+    ``why`` is HAProxy's result of the check (``L4CON in 0ms``, ``L7STS/401 in
     2ms``), ``seconds`` how long it has been so, ``active`` the requests that it
     serves now through the present worker.
     """

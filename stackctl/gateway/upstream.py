@@ -1,4 +1,4 @@
-"""An Ollama as the gateway sees it: where to connect, what to send along, which paths it has."""
+"""An Ollama as the gateway reaches it: where to connect, which headers to add, which paths it has."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Group:
-    """What stands behind the gateway: the members best first, and who serves when none of them can."""
+    """The instances behind the gateway: members, best first, and the fallback that serves when none of them can."""
 
     profile: str
     policy: str
