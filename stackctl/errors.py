@@ -8,8 +8,8 @@
     │   └── GpuUnavailable       an explicit GPU that the engine cannot give
     ├── WrongInput           2   wrong usage or a wrong file; nothing was touched
     │   ├── UsageError           arguments that do not fit
-    │   ├── SpecialFile          a pipe, a device, a link or a giant where a plain file is meant
-    │   ├── Untrusted            a command or a foreign file that nobody said yes to
+    │   ├── SpecialFile          a pipe, a device, a link or a huge file instead of a regular file
+    │   ├── Untrusted            a command or a file elsewhere that the user has not trusted
     │   ├── ConfigError          stackctl.yaml; carries every problem found
     │   └── ComposeFileError     the user's Compose files, in Compose's own words
     ├── RollbackFailed       4   carries the steps to take by hand
@@ -27,9 +27,9 @@ from typing import Any
 
 
 class StackctlError(Exception):
-    """Base of all expected errors: one message, one way to mend it, one place.
+    """Base of all expected errors: a message, a hint, a place.
 
-    ``hint`` is a sentence or a command that mends it; ``where`` is
+    ``hint`` is a sentence or a command that solves it; ``where`` is
     ``file:line:column`` when there is one.
     """
 
@@ -104,11 +104,11 @@ class Problem:
 
 
 class SpecialFile(WrongInput):
-    """A pipe, a device, a link in ``.stackctl/`` or a giant stands where a plain file is meant; it is not opened."""
+    """A pipe, a device, a link in ``.stackctl/`` or a huge file where a regular file is expected; it is not opened."""
 
 
 class Untrusted(WrongInput):
-    """What ``stackctl.yaml`` would run, or read from elsewhere, and the user has not said yes to: `stackctl trust`."""
+    """``stackctl.yaml`` would run a command or read a file elsewhere, and `stackctl trust` has not been run for it."""
 
 
 class ConfigError(WrongInput):

@@ -11,7 +11,7 @@ Tone = Literal["plain", "ok", "warn", "bad", "dim", "strong"]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text and its tone; colour is the console's business."""
+    """One line of text; the console turns its tone into a colour."""
 
     text: str
     tone: Tone = "plain"

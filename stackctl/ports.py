@@ -1,7 +1,7 @@
-"""What the rooms ask of the world: protocols and the plain values that cross them.
+"""The interfaces to the outside world: protocols, and the plain values that they exchange.
 
-``stackctl.adapters`` implements these; ``stackctl.commands`` and the tests of
-failure hold them. Nothing here does anything.
+``stackctl.adapters`` implements them, ``stackctl.commands`` uses them, and tests
+replace them to force failures.
 """
 
 from __future__ import annotations
@@ -179,10 +179,10 @@ class Engine(Protocol):
         """Compose's version; raises ``EngineUnusable`` where it is absent or older than 2.24.4."""
 
     def get_ready(self) -> None:
-        """Load what acting on containers needs, side by side with what runs."""
+        """Load what acting on containers needs, in the background."""
 
     def connect_meanwhile(self) -> None:
-        """Get ready to read the engine while Compose reads the next project; the first read tells of what failed."""
+        """Connect to the engine while Compose reads the next project; the first read raises what failed."""
 
     def info(self) -> EngineInfo:
         """What the engine is and can do; raises ``EngineUnusable`` with the command that mends it."""
@@ -228,7 +228,7 @@ class Engine(Protocol):
         """How many processes and threads run in a container, and how many may; None where there is no limit."""
 
     def being_stopped(self, containers: Sequence[str]) -> list[str]:
-        """Those of these IDs that were told to end, and have not ended yet."""
+        """Those of these IDs that are being stopped and have not ended yet."""
 
     def exec(
         self,
@@ -353,16 +353,16 @@ class Files(Protocol):
 
 
 class Trust(Protocol):
-    """What the user said yes to: texts of ``stackctl.yaml``, by path and digest. Kept outside of every project."""
+    """The texts of ``stackctl.yaml`` that the user has trusted, by path and digest. Kept outside of every project."""
 
     def trusted(self, path: Path, digest: str) -> bool:
-        """Whether the user said yes to this very text of the file."""
+        """Whether the user has trusted this very text of the file."""
 
     def add(self, path: Path, digest: str) -> None:
-        """Remember the yes."""
+        """Trust this text."""
 
     def revoke(self, path: Path) -> bool:
-        """Forget it; whether there was one."""
+        """Trust the file no longer; returns whether it was trusted."""
 
     def sign(self, text: str) -> str:
         """A signature that only this user can make; empty where there is no place to keep a key."""
@@ -376,7 +376,7 @@ class Trust(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is. ``total`` is 0 where it is not known; ``unit`` is ``bytes`` or ``steps``."""
+    """How far a step has got. ``total`` is 0 where it is not known; ``unit`` is ``bytes`` or ``steps``."""
 
     label: str
     done: float = 0
@@ -385,19 +385,19 @@ class Progress:
 
 
 class Reporter(Protocol):
-    """Where a command says what it is doing. Goes to standard error, never to standard output."""
+    """Reports what a command is doing, on standard error, never on standard output."""
 
     def step(self, text: str) -> AbstractContextManager[None]:
         """A step that takes time: shown while it runs, ticked when it ends, crossed when it raises."""
 
     def progress(self, progress: Progress) -> None:
-        """Where a long step stands; drawn as a bar in a terminal, as rare lines elsewhere."""
+        """The progress of a long step; drawn as a bar in a terminal, as rare lines elsewhere."""
 
     def note(self, text: str) -> None:
         """Something the user should know."""
 
     def warn(self, text: str) -> None:
-        """Something that will bite later."""
+        """Something that will cause trouble later."""
 
     def detail(self, text: str) -> None:
         """What only ``-v`` shows."""

@@ -49,7 +49,7 @@ def _address(words: str) -> str:
 
 
 def reaches(listening: str, destination: str, *, v6_only: bool = False) -> bool:
-    """Whether a socket bound to ``listening`` takes a connection to ``destination`` (both plain addresses).
+    """Whether a socket bound to ``listening`` accepts a connection to ``destination`` (both plain addresses).
 
     ``::`` takes IPv4 too, unless the machine says ``net.ipv6.bindv6only=1``.
     """

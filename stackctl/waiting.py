@@ -1,4 +1,4 @@
-"""Wait until something outside of this program has come about."""
+"""Waits for a condition outside of this program."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the user wrote: the frozen models, loading with positions, secrets that never print."""
+"""``stackctl.yaml``: frozen models, loading with line numbers for errors, secrets that are never printed."""

@@ -1,11 +1,10 @@
 """Change an instance in the text of ``stackctl.yaml``, and nothing else in it.
 
-Works on spans of the text, so comments, order, quotes and line ends stay as
-they are. Every result is parsed again and compared with what was meant; a text
-that cannot be changed safely (aliases, merges, two spellings of one thing) is
-refused, never guessed at.
+Only the affected spans of the text are replaced, so comments, order, quotes and
+line ends stay as they are. Every result is parsed again and compared with the
+intended data; a text that cannot be changed safely (aliases, merges) is refused.
 
-ruamel.yaml does not do instead: of this module's 64 tests 18 fail with it. It
+ruamel.yaml is no replacement: of this module's 64 tests 18 fail with it. It
 moves comments in their column, drops one behind the entry that goes (``# trailing
 comment of instances``), reads no tab before a comment, adds to a flow mapping
 without its line ends, and writes ``on`` and ``12:34`` bare, which YAML 1.1 reads otherwise.
@@ -119,7 +118,7 @@ def _checked(text: str, wanted: dict[str, Any], rewrite: Callable[[], str], *, r
 
 
 def _bare(value: Any) -> Any:
-    """Data with empty mappings and nothing being the same: a mapping whose last key was taken away may go."""
+    """Data without empty mappings and nulls: removing the last key of a mapping may remove the mapping too."""
     if isinstance(value, dict):
         return {k: b for k, v in value.items() if (b := _bare(v)) not in (None, {})}
     return [_bare(item) for item in value] if isinstance(value, list) else value
@@ -158,7 +157,7 @@ class _Text:
         return found
 
     def put(self, path: tuple[str, ...], value: Value) -> str:
-        """Set ``path``; what is missing on the way is made."""
+        """Set ``path``; mappings that are missing on the way are created."""
         pairs = self.find(path)
         if len(pairs) == len(path):
             return self._replace(*pairs[-1], value)
@@ -196,7 +195,7 @@ class _Text:
         return f"{before}{comma} {entry}{gap}{self.text[spot:]}"
 
     def take(self, path: tuple[str, ...]) -> str:
-        """Remove ``path``; nothing where it is not there. A mapping left empty goes too, or stays as ``{}``."""
+        """Remove ``path`` if it exists. A mapping left empty is removed too, or stays as ``{}``."""
         pairs = self.find(path)
         if len(pairs) < len(path):
             return self.text

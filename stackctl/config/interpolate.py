@@ -48,14 +48,14 @@ def _walk(value: Any, path: Path, tree: Tree, environment: Mapping[str, str], fi
         return value
 
     if is_template(path) and names_in(value):
-        # What it stands for may be a secret, and the override is a file: there it stays a reference.
+        # The value may be a secret, and the override is a file: the reference itself is written there.
         tree.references[path] = value
 
     return _VARIABLE.sub(lambda match: _replacement(match, path, tree, environment, file), value)
 
 
 def _replacement(match: re.Match[str], path: Path, tree: Tree, environment: Mapping[str, str], file: str) -> str:
-    """What one reference stands for; empty, and a problem of the tree, where it stands for nothing."""
+    """The value of one reference; where it has none, empty, with a problem added to the tree."""
     if match["escaped"]:
         return "$"
 

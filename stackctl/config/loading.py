@@ -76,7 +76,7 @@ def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:
     """
     interpolate(tree, variables, file)
     problems = [*tree.problems, *check_rules(tree, file)]
-    # A rule knows more than a type does: one place is blamed once.
+    # One problem a place: that of a rule says more than that of a type.
     blamed = {(p.line, p.column) for p in problems}
     config: StackConfig | None = None
     try:
@@ -91,7 +91,7 @@ def load(tree: Tree, file: str, variables: Mapping[str, str]) -> StackConfig:
 
 
 def _translate(error: ValidationError, tree: Tree, file: str) -> list[tuple[Problem, bool]]:
-    """Pydantic's errors as ours; with each, whether it says what no rule says: a key that is missing or unknown."""
+    """Pydantic's errors as problems; with each, whether a key is missing or unknown, which no rule reports."""
     found: dict[Path, tuple[Problem, bool]] = {}
     for item in error.errors(include_url=False):
         path, is_key = _path(item["loc"], tree.data)
@@ -103,8 +103,8 @@ def _translate(error: ValidationError, tree: Tree, file: str) -> list[tuple[Prob
         message, hint = _wording(item, path, is_key)
         found[place] = Problem(file, line, column, message, hint), absent or item["type"] == "extra_forbidden"
     meant = {(*path[:-1], near) for path in found if path and (near := _near_key(path))}
-    # Of a value that may be a word or a mapping, the mapping's own problems say enough; of a key that is
-    # missing because it is misspelt, the misspelling does.
+    # Where a value may be a word or a mapping, only the problems inside the mapping are reported; where a key is
+    # missing because it is misspelt, only the misspelling is.
     return [
         problem
         for path, problem in found.items()
@@ -138,7 +138,7 @@ def dotted(path: Path) -> str:
 def _wording(item: Any, path: Path, is_key: bool) -> tuple[str, str]:
     name, kind, context = dotted(path), item["type"], item.get("ctx") or {}
     if is_secret_place(path) and not is_key and kind.endswith(("_type", "_mismatch")):
-        # What stands there may be the secret itself.
+        # The value is not shown: it may be the secret itself.
         wanted = "a mapping" if kind in ("model_type", "dict_type") else "text holding a reference"
         return f"{name}: expected {wanted}", "write ${NAME}, ${file:PATH} or ${cmd:COMMAND} where the secret goes"
     where = f"{name}: " if name else ""

@@ -18,7 +18,7 @@ from stackctl.redaction import SHAPED
 
 PLACEHOLDERS = ("url", "scheme", "host", "port", "model", "token")
 SECRET_HEADERS = re.compile(r"authorization|token|secret|password|api[-_]?key|cookie", re.IGNORECASE)
-# One word in braces; JSON and a shell's `${NAME}` have other things there, and are meant as they stand.
+# One word in braces: JSON and a shell's `${NAME}` look different, and are kept as they are.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{(\w*)\}")
 
 

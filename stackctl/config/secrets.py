@@ -2,7 +2,7 @@
 
 A secret is written as a reference: ``${NAME}``, ``${NAME:-default}`` (refused
 for secrets, since the default would be a literal), ``${file:/run/secrets/x}``
-or ``${cmd:pass show ollama}``. The value is read as late as can be.
+or ``${cmd:pass show ollama}``. The value is read only when it is needed.
 """
 
 from __future__ import annotations

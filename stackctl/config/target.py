@@ -1,4 +1,4 @@
-"""Resolve: from the configuration and a name or a URL to the one Ollama that is meant."""
+"""Resolves a profile name or a URL to the Ollama that the configuration means by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of an Ollama server: parsed once, refused with the line to paste."""
+"""The URL of an Ollama server. One that is refused comes with a corrected one, where it can be guessed."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def without_credentials(text: str) -> str:
 
 
 def _with_scheme(text: str) -> str:
-    """``http:/h``, ``http//h``, ``//h:1`` or ``h`` as what was probably meant; the port is then Ollama's own."""
+    """``http:/h``, ``http//h``, ``//h:1`` or ``h`` as a URL; without a port it gets Ollama's own."""
     match = re.match(r"(https?)(?::/?|//)(?=[^/])(.+)", text, re.IGNORECASE)
     if match:
         return f"{match[1]}://{match[2]}"

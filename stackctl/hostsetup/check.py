@@ -1,4 +1,4 @@
-"""The table of host checks: each a function of what was seen and of what is wanted."""
+"""The table of host checks: each a function of the observed machine and of the sources that should get in."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SEVERITIES = ("error", "warning", "info")
 
 
 def run_checks(seen: HostObserved, sources: Sequence[Network] = ()) -> list[Result]:
-    """Every check in order. ``sources`` are the addresses that should get in; empty means not said."""
+    """Every check in order. ``sources`` are the addresses that should get in; empty where none are known."""
     return [check(seen, sources) for check in CHECKS]
 
 
 def findings_of(results: Sequence[Result]) -> list[Finding]:
-    """All findings, the worst first, otherwise in the order of the checks; a cause is named once."""
+    """All findings, the worst first, otherwise in the order of the checks; duplicates are left out."""
     found: dict[tuple[str, str], Finding] = {}
     for result in results:
         for finding in result.findings:

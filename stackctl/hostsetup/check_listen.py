@@ -121,7 +121,7 @@ def owner(seen: HostObserved, _sources: Sequence[Network]) -> Result:
 
 
 def _elsewhere(seen: HostObserved, title: str) -> Result:
-    """Nothing listens on the port: perhaps Ollama listens on another, by its sockets or by what it was told."""
+    """The result where nothing listens on the port: Ollama may listen on another, by its sockets or its OLLAMA_HOST."""
     taken = [held for held in seen.listeners if held.process and held.process.serves_ollama]
     ports = {held.socket.port for held in taken}
     evidence = [_where(held) for held in taken]
@@ -182,14 +182,13 @@ def address(seen: HostObserved, sources: Sequence[Network]) -> Result:
             addresses=bound,
         )
     if not wild:
-        finding = _one_address(seen, bound, sources)
-        return result("address", title, saw, *([finding] if finding else []), addresses=bound)
+        return result("address", title, saw, _one_address(seen, bound, sources), addresses=bound)
     return result("address", title, saw, addresses=bound)
 
 
 def _loopback(seen: HostObserved) -> Finding:
-    """Right behind a proxy or a tunnel, wrong without."""
-    doors = [
+    """The finding for an Ollama on loopback: right behind a proxy or a tunnel, wrong without."""
+    proxies = [
         listener
         for listener in seen.listeners
         if listener.process
@@ -197,13 +196,13 @@ def _loopback(seen: HostObserved) -> Finding:
         and not is_loopback(listener.socket.address)
     ]
     evidence = [f"port {seen.port}: {_where(listener)}" for listener in seen.on_port]
-    if doors:
+    if proxies:
         return Finding(
             "host-ollama-loopback-only",
             "info",
-            f"only this machine reaches Ollama itself; {doors[0].process.name if doors[0].process else 'a proxy'} "
+            f"only this machine reaches Ollama itself; {proxies[0].process.name if proxies[0].process else 'a proxy'} "
             "listens for others",
-            (*evidence, *(_where(door) for door in doors)),
+            (*evidence, *(_where(proxy) for proxy in proxies)),
             "right, where that proxy passes to Ollama; consumers are to use its address",
         )
     return Finding(
@@ -216,8 +215,8 @@ def _loopback(seen: HostObserved) -> Finding:
     )
 
 
-def _one_address(seen: HostObserved, bound: Sequence[str], sources: Sequence[Network]) -> Finding | None:
-    """A single address: fine for those who use it. Whether the sources can depends on the device that they come by."""
+def _one_address(seen: HostObserved, bound: Sequence[str], sources: Sequence[Network]) -> Finding:
+    """The finding for an Ollama on single addresses: a warning where a source is in none of their networks."""
     devices = {a: device.name for device in seen.devices for a in (x.partition("/")[0] for x in device.addresses)}
     names = ", ".join(f"{a} ({devices.get(a, 'no device has it')})" for a in bound if not is_loopback(a))
     asked = [s for s in sources if not any(_same_net(seen, a, s) for a in bound)]

@@ -13,8 +13,8 @@ from stackctl.hostsetup.observed import HostObserved
 from stackctl.sockets import is_loopback
 
 TITLE = "The firewall lets the stack in, and it alone"
-# RFC 5737 and RFC 3849: addresses that are nobody's, for "anybody else".
-STRANGERS = {4: "203.0.113.77", 6: "2001:db8::77"}
+STRANGER = ipaddress.ip_network("203.0.113.77")
+"""An address that is in use nowhere (RFC 5737), to see what becomes of everybody else."""
 
 
 def firewall(seen: HostObserved, sources: Sequence[Network]) -> Result:
@@ -31,7 +31,7 @@ def firewall(seen: HostObserved, sources: Sequence[Network]) -> Result:
     tried = [try_source(seen, source) for source in wanted]
     if seen.firewall.firewalld_running and seen.firewall.nft is None:
         return result("firewall", TITLE, "firewalld's rules cannot be read without nft", unknown=True, firewalls=names)
-    stranger = try_source(seen, ipaddress.ip_network(STRANGERS[4]))
+    stranger = try_source(seen, STRANGER)
     ways = {t.source: f" by {t.device}" if t.device else "" for t in tried}
     saw = "; ".join(f"{t.source}{ways[t.source]}: {t.verdict.answer}" for t in tried)
     prefix = f"{', '.join(names)}: " if names else ""
@@ -67,7 +67,10 @@ def _passes(tried: Tried) -> bool:
 def _findings(
     seen: HostObserved, tried: Sequence[Tried], stranger: Tried, *, asked: bool, admitted: bool
 ) -> list[Finding]:
-    """``admitted`` says that the rules let somebody in whom nobody asked for: then the rest is shut out on purpose."""
+    """The findings; ``asked`` tells whether the user named the sources.
+
+    Where not, and the rules admit some that they name themselves (``admitted``), blocking others is on purpose.
+    """
     found = []
     blocked = [t for t in tried if t.verdict.answer in ("drop", "reject")]
     through = [t for t in tried if _passes(t)]

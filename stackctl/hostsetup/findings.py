@@ -1,4 +1,4 @@
-"""What a check of a host says: one result a check, and findings with a cause of the catalogue and its remedy."""
+"""Results of host checks: one result a check, with findings that name a cause of the catalogue and its remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """What one check saw. ``failed`` comes with a finding; ``unknown`` says in ``saw`` why it is not known."""
+    """The result of one check. ``failed`` comes with a finding; for ``unknown``, ``saw`` says why."""
 
     id: str
     title: str
@@ -50,6 +50,6 @@ class Result:
 
 
 def result(id_: str, title: str, saw: str, *findings: Finding, unknown: bool = False, **observed: Any) -> Result:
-    """A result whose status follows from its findings: an error or a warning fails it, a remark does not."""
+    """A result whose status follows from its findings: an error or a warning fails it, an ``info`` does not."""
     bad = any(f.severity != "info" for f in findings)
     return Result(id_, title, "failed" if bad else "unknown" if unknown else "passed", saw, findings, observed)

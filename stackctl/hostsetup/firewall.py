@@ -1,4 +1,4 @@
-"""From whom the port can be reached, by the rules that this machine really has."""
+"""Which sources reach the port, by the firewall rules in force on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Tried:
-    """A source and what the rules do with it. ``bridge`` says that it is a network of containers on this machine."""
+    """A source, the device its packets come in by, and what the rules do with them."""
 
     source: Network
     device: str
@@ -28,7 +28,7 @@ class Tried:
 
     @property
     def bridge(self) -> bool:
-        """Whether the device is one that the Docker engine makes."""
+        """Whether the device is a bridge of the Docker engine, so that the source is containers of this machine."""
         return self.device.startswith(("docker", "br-"))
 
 
@@ -52,7 +52,7 @@ def try_source(seen: HostObserved, source: Network) -> Tried:
 
 
 def judge(seen: HostObserved, packet: Packet) -> Verdict:
-    """Both rule languages together: a packet must get past each."""
+    """The verdict of iptables and nftables together: a packet must pass both."""
     text = seen.firewall.iptables if packet.version == 4 else seen.firewall.ip6tables
     by_iptables = iptables_rules.judge(iptables_rules.parse_save(text), packet) if text else Verdict("accept")
     rules = nft_rules.parse_ruleset(seen.firewall.nft or "{}")
@@ -100,7 +100,7 @@ def _destination(seen: HostObserved, version: int, own: str) -> str:
 
 
 def named_sources(seen: HostObserved) -> list[Network]:
-    """Networks and addresses that the rules themselves speak of: those are who somebody meant to let in or not."""
+    """Networks and addresses that the rules name: somebody meant to admit them, or to keep them out. At most 64."""
     rules = nft_rules.parse_ruleset(seen.firewall.nft or "{}")
     texts = [seen.firewall.iptables or "", seen.firewall.ip6tables or "", *rules.addresses()]
     found: dict[Network, None] = {}
@@ -115,7 +115,7 @@ def named_sources(seen: HostObserved) -> list[Network]:
 
 
 def subject_for(seen: HostObserved) -> str:
-    """The firewall that this machine is run with, by the name of its set-up."""
+    """The set-up for the firewall that this machine uses."""
     if seen.firewall.ufw_enabled:
         return "ufw"
     if seen.firewall.firewalld_running:

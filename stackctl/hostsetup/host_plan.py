@@ -1,4 +1,4 @@
-"""What a server is to be set up for: a frozen value, made once by the command from the stack and its options."""
+"""What a set-up is rendered from: a frozen value that the command makes from its options and the stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackctl.config.url import DEFAULT_PORT
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SHARED_PORTS = frozenset({80, 443})
-"""Ports on which a machine is likely to serve others too: never closed to the rest of the world by a rule of ours."""
+"""Ports that other programs of a machine are likely to serve too: our rules never close them to everybody else."""
 
 ETC = "/etc/stackctl"
 
@@ -115,7 +115,7 @@ class HostPlan:
 
 
 def open_way(*files: str) -> str:
-    """Shell words that let another user than root come to files below our own directory; nothing for other places."""
+    """Shell commands that let users other than root pass through our own directory to these files; else empty."""
     parents = {parent for file in files for parent in map(str, PurePosixPath(file).parents)}
     ours = sorted(parent for parent in parents if parent == ETC or parent.startswith(f"{ETC}/"))
     return f"chmod 0755 {' '.join(ours)}; " if ours else ""

@@ -11,11 +11,11 @@ from typing import Any
 from stackctl.hostsetup.packets import Answer, Packet, Verdict, contains, settle
 
 _VERDICTS: dict[str, Answer] = {"accept": "accept", "drop": "drop", "reject": "reject"}
-_NOTHING = "no element"
-"""A verdict map that names nothing for the packet."""
-_UNKNOWN = "unknown element"
-"""A verdict map of which it cannot be told what it names."""
-_ENDS = frozenset({*_VERDICTS, "return", _NOTHING, _UNKNOWN})
+_NO_ELEMENT = "no element"
+"""A verdict map has no element for the packet."""
+_UNCERTAIN_ELEMENT = "unknown element"
+"""It cannot be told which element of a verdict map applies to the packet."""
+_ENDS = frozenset({*_VERDICTS, "return", _NO_ELEMENT, _UNCERTAIN_ELEMENT})
 _PASSING = frozenset({"counter", "log", "comment", "mangle", "notrack", "meter", "set", "quota", "ct helper"})
 
 
@@ -140,11 +140,11 @@ def _statements(
 
 
 def _end(name: str, text: str, possible: list[Verdict], *, sure: bool) -> tuple[bool, Verdict | None]:
-    """What a statement comes to after which the rule does nothing more."""
-    if name == _NOTHING:
+    """What a statement that ends its rule does: whether the packet leaves the chain, and with what verdict."""
+    if name == _NO_ELEMENT:
         return False, None
     verdict = None if name == "return" else Verdict(_VERDICTS.get(name, "unknown"), text)
-    if sure and name != _UNKNOWN:
+    if sure and name != _UNCERTAIN_ELEMENT:
         return True, verdict
     possible.append(verdict or Verdict("unknown", text))
     return False, None
@@ -230,7 +230,7 @@ def _value(left: Any, packet: Packet) -> Any:
 
 
 def _holds(ruleset: Ruleset, key: tuple[str, str, str], right: Any, value: Any) -> bool | None:
-    """Whether ``value`` is what ``right`` says, or one of it."""
+    """Whether ``value`` equals ``right`` or is in it; None where that cannot be told."""
     if isinstance(right, dict):
         name, body = next(iter(right.items()))
         if name == "set":
@@ -274,9 +274,9 @@ def _look_up(ruleset: Ruleset, key: tuple[str, str, str], body: Mapping[str, Any
     if isinstance(data, str) and data.startswith("@"):
         data = {"set": ruleset.sets.get((key[0], key[1], data[1:]), [])}
     if value is None or not isinstance(data, dict) or "set" not in data:
-        return _UNKNOWN, None
+        return _UNCERTAIN_ELEMENT, None
     for item in data["set"]:
         if isinstance(item, list) and len(item) == 2 and _holds(ruleset, key, item[0], value):
             name, inner = next(iter(item[1].items()))
             return name, inner
-    return _NOTHING, None
+    return _NO_ELEMENT, None

@@ -1,4 +1,4 @@
-"""What was seen on a server, as plain values. Nothing here decides; ``None`` means that it could not be looked at."""
+"""What was read from a machine, as plain values, not judged. ``None`` means that it could not be read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Firewall:
-    """The firewalls' own words; None where a program is missing or may not be asked."""
+    """Output of the firewall programs; None where one is missing or may not be run."""
 
     ufw_enabled: bool | None = None
     firewalld_running: bool | None = None

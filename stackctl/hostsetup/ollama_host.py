@@ -1,4 +1,4 @@
-"""What Ollama makes of ``OLLAMA_HOST``, its surprises included (ollama/ollama: envconfig/config.go, Host)."""
+"""How Ollama reads ``OLLAMA_HOST`` (ollama/ollama: envconfig/config.go, Host)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackctl.config.url import DEFAULT_PORT
 
 @dataclass(frozen=True)
 class HostSetting:
-    """Where the server listens for a value. ``host`` may be a name; ``surprise`` says what the writer did not mean."""
+    """Where the server listens. ``host`` may be a name; ``surprise`` says what the value misleads one to expect."""
 
     host: str
     port: int
@@ -18,7 +18,7 @@ class HostSetting:
 
 
 def parse_ollama_host(value: str | None) -> HostSetting:
-    """Follow the server: outer spaces and quotes go; a scheme brings its own port; a bad port is the default one."""
+    """Read it as the server does: outer spaces and quotes go, a scheme has its own port, a bad port is the default."""
     text = (value or "").strip().strip("\"'").strip()
     if not text:
         return HostSetting("127.0.0.1", DEFAULT_PORT)

@@ -1,7 +1,7 @@
-"""Would this packet get in? The vocabulary that the two rule languages share.
+"""Packets and verdicts, shared by the evaluation of iptables and nftables rules.
 
-Three values all the way: a rule that holds something unknown neither decides
-nor is passed over; what it might do is remembered.
+Matching has three values. A rule with a part that we do not understand may or
+may not apply: the evaluation goes on, and its verdict is kept as possible.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Verdict:
 
 
 def settle(certain: Verdict, possible: Sequence[Verdict]) -> Verdict:
-    """The certain verdict, unless a rule that was not understood may have said otherwise before it."""
+    """The certain verdict; ``unknown`` where a rule that was not understood might have given another one before it."""
     for other in possible:
         if other.answer != certain.answer:
             return Verdict("unknown", other.rule)

@@ -28,7 +28,7 @@ def summary(proxy: Proxy) -> str:
 
 
 def needs(proxy: Proxy) -> tuple[Need, ...]:
-    """Files that must be on the server before."""
+    """Files that must be on the server beforehand."""
     found = []
     if proxy.certificate:
         how = f"a certificate for {proxy.server_name}, from your CA or by `{_self_made(proxy)}`"

@@ -1,4 +1,4 @@
-"""A set-up as text: what ``host-setup`` prints, a shell script that does it and one that undoes it."""
+"""A set-up as shell scripts, one that applies it and one that undoes it, and as what ``host-setup`` prints."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A set-up as a value: files, commands to apply, commands to undo, and why.
+"""A set-up as a value: files, commands that apply it, commands that undo it, and the reason of each.
 
-The order is fixed, so that undoing is the same road backwards:
+The order is fixed, so that undoing reverses it:
 apply is files, ``settle``, steps, ``finish``; undo is the steps' undo in
 reverse, the files as they were, ``settle``, ``finish``.
 """
@@ -39,7 +39,7 @@ def shell(script: str, why: str = "") -> Command:
 
 @dataclass(frozen=True)
 class Present:
-    """A way to see that a step is not needed: the output of ``argv`` holds ``needle`` in one of its lines."""
+    """How to tell that a step is not needed: a line of the output of ``argv`` holds ``needle``."""
 
     argv: tuple[str, ...]
     needle: str
@@ -47,7 +47,7 @@ class Present:
 
 @dataclass(frozen=True)
 class Step:
-    """A command with its undo. ``present`` says when to leave it, and so never to undo what was there before."""
+    """A command with its undo. Where ``present`` holds, the step is skipped, and so never undone."""
 
     run: Command
     undo: Command | None = None
@@ -73,7 +73,7 @@ class HostFile:
 
 @dataclass(frozen=True)
 class Need:
-    """What must be there before: a program on the PATH, or a file. ``remedy`` is how to get it."""
+    """What must exist beforehand: a program on the PATH, or a file. ``remedy`` is how to get it."""
 
     kind: Literal["program", "file"]
     name: str
@@ -82,7 +82,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Setup:
-    """One rendered set-up. ``touches`` are files of others that a step changes, kept aside before."""
+    """One rendered set-up. ``touches`` are files of other programs that its steps change; they are saved first."""
 
     subject: str
     summary: str

@@ -1,4 +1,4 @@
-"""Unit files and drop-ins as text: what they assign, and which lines systemd will not take as they were meant."""
+"""Unit files and drop-ins as text: the variables they set, and the lines that systemd ignores or misreads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A line that does not do what it says. ``reason`` is a clause."""
+    """A line that systemd ignores or misreads. ``reason`` is a clause."""
 
     path: str
     line: int

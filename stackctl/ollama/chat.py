@@ -15,7 +15,7 @@ from stackctl.ollama.text import mapping, printable
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said, what it thought, and the figures."""
+    """The model's answer, its thinking, and the figures; ``reason`` is Ollama's ``done_reason``."""
 
     text: str
     thinking: str
@@ -24,7 +24,7 @@ class Reply:
 
 
 class Broken(Exception):
-    """An answer that failed; ``begun`` when a token had come already, so that nobody else may start over."""
+    """An answer that failed; ``begun`` where a token had arrived, so that no other server may start the answer anew."""
 
     def __init__(self, error: OllamaError, begun: bool) -> None:
         super().__init__(error.message)

@@ -1,4 +1,4 @@
-"""From what a server answers to an :class:`OllamaError`: statuses and error texts.
+"""Turns statuses and error texts of a server into an :class:`OllamaError`.
 
 Texts and statuses: ollama 0.33 (server/images.go, server/download.go, server/routes.go,
 llm/llama_server.go) and, where marked, releases before 0.30.
@@ -164,7 +164,7 @@ _LOGIN = re.compile(r"log-?in|sign-?in|auth|sso", re.IGNORECASE)
 
 
 def _redirect(status: int, location: str, url: str) -> OllamaError:
-    """Where it leads, without what a login page carries along in its query."""
+    """The error for a redirect; the query is cut off, since login pages carry secrets in it."""
     to = location.partition("?")[0].partition("#")[0]
     try:
         elsewhere = bool(urlsplit(to).hostname) and urlsplit(to).hostname != urlsplit(url).hostname

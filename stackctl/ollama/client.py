@@ -1,4 +1,4 @@
-"""One Ollama server: the official client for what changes and streams, plain ``httpx`` for what is read.
+"""One Ollama server: the official client for calls that change or stream, plain ``httpx`` for those that read.
 
 The official client's models drop fields that newer servers send (capabilities,
 context length), so listings are read by :mod:`stackctl.ollama.listing`. Both
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import ollama
 
 T = TypeVar("T")
-# The name in a request's URL never reaches the wire: the transport knows where to go.
+# The host in this URL is never sent: the transport puts the server's own in its place.
 _BASE = f"http://{PLACEHOLDER}"
 # What the official client raises for an answer that is not what it expects (a pydantic error is a ValueError).
 _NOT_OURS = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
@@ -69,7 +69,7 @@ class OllamaClient:
         return plain(version, 60)
 
     def healthy(self) -> None:
-        """Ask the instance's own health path, where it has one; any 2xx will do."""
+        """Ask the instance's own health path; any 2xx answer counts."""
         self._read("GET", "/")
 
     def tags(self) -> list[Model]:

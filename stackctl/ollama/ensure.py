@@ -1,4 +1,4 @@
-"""Make models present on a server: several at once, one pull for one model, resumed when cut."""
+"""Pulls models into a server: several at once, each model once, resumed where the connection was cut."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pull_all(
 def _all_ended(
     events: queue.SimpleQueue[PullProgress | Pulled | BaseException], count: int, reporter: Reporter
 ) -> dict[str, Pulled]:
-    """Tell how the pulls get on until ``count`` of them have ended; raise what one of them raised."""
+    """Report progress until ``count`` pulls have ended; raises what one of them raised."""
     ended: dict[str, Pulled] = {}
     running: dict[str, PullProgress] = {}
     said = 0.0
@@ -105,7 +105,7 @@ def _all_ended(
 def wait_for_answer(client: OllamaClient, *, within: float, every: float) -> None:
     """Wait until the server answers; raises its :class:`OllamaError` where it does not within so many seconds.
 
-    One that waiting does not mend is raised at once.
+    An error that waiting cannot cure is raised at once.
     """
     failures: list[OllamaError] = []
 

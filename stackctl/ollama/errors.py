@@ -1,4 +1,4 @@
-"""What can go wrong with an Ollama server, in few kinds, each with a way out.
+"""Errors of Ollama servers, sorted into kinds.
 
 ``OllamaError`` is an ``ExpectedFailure``; it carries ``kind``, and ``state``: what it means for an instance.
 """
@@ -11,7 +11,7 @@ from stackctl.errors import ExpectedFailure
 
 
 class State(StrEnum):
-    """What an instance is, as a whole."""
+    """The state of an instance."""
 
     HEALTHY = "healthy"
     UNREACHABLE = "unreachable"
@@ -64,7 +64,7 @@ _STATES = {
     Kind.UNAUTHORISED: State.UNAUTHORISED,
     Kind.OVERLOADED: State.OVERLOADED,
 }
-_ELSEWHERE = frozenset({Kind.REFUSED, Kind.NO_ROUTE, Kind.NAME, Kind.TIMEOUT, Kind.CUT, Kind.UPSTREAM, Kind.OVERLOADED})
+_PASSING = frozenset({Kind.REFUSED, Kind.NO_ROUTE, Kind.NAME, Kind.TIMEOUT, Kind.CUT, Kind.UPSTREAM, Kind.OVERLOADED})
 
 
 class OllamaError(ExpectedFailure):
@@ -85,4 +85,4 @@ class OllamaError(ExpectedFailure):
     @property
     def passing(self) -> bool:
         """Whether the same call may succeed later without anything being changed."""
-        return self.kind in _ELSEWHERE
+        return self.kind in _PASSING

@@ -1,4 +1,4 @@
-"""What an instance is right now, asked of one or of many at once."""
+"""The health of instances, asked of one or of many at once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def now() -> str:
 def check(server: Server, connect: Connect) -> Health:
     """Ask one server for its version (or its own health path), its models, what it has loaded.
 
-    All of it within ``server.timeout``. Never raises for the server's faults.
+    All of it within ``server.timeout``. Errors of the server become part of the result.
     """
     url = str(server.url)
     if not server.enabled:
@@ -99,7 +99,7 @@ def _failed(server: Server, error: StackctlError, latency: float | None = None, 
 
 
 def _ps(client: OllamaClient) -> list[Loaded]:
-    """What is loaded, where a proxy with paths of its own lets it be asked."""
+    """The loaded models; none where a proxy with paths of its own does not pass that question on."""
     try:
         return client.ps()
     except OllamaError:
@@ -107,7 +107,7 @@ def _ps(client: OllamaClient) -> list[Loaded]:
 
 
 def check_all(servers: Sequence[Server], connect: Connect) -> Iterator[Health]:
-    """Every server at once, each as it is known. Ends within the longest single timeout, whatever hangs."""
+    """Check every server at once; yields each as soon as it is known, all within the longest single timeout."""
     results: queue.SimpleQueue[Health | BaseException] = queue.SimpleQueue()
     waiting = {server.name: server for server in servers}
     begun = time.monotonic()
@@ -118,7 +118,7 @@ def check_all(servers: Sequence[Server], connect: Connect) -> Iterator[Health]:
         except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
             results.put(error)
 
-    # Daemon threads: a resolver that hangs in C can be left behind, and must not hold the program.
+    # Daemon threads: the program can end although a resolver hangs in C code.
     for server in servers:
         threading.Thread(target=one, args=(server,), daemon=True, name=f"check {server.name}").start()
     while waiting:

@@ -1,4 +1,4 @@
-"""Names that many people mean: what a misspelt model is compared with, besides what the servers have."""
+"""Names of popular models: a misspelt name is compared with these, besides those on the servers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a server says it has: ``/api/tags``, ``/api/ps`` and ``/api/show`` as plain values.
+"""The answers to ``/api/tags``, ``/api/ps`` and ``/api/show`` as plain values.
 
-Shapes: facts of ollama 0.33 (api/types.go:737-845). Every field is taken with
-suspicion: a wrong type is a missing value, and a name that is no name is left out.
+Shapes: facts of ollama 0.33 (api/types.go:737-845). No field is
+trusted: a value of a wrong type counts as missing, and an entry without a valid name is left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A pull, line by line: progress added up over layers, and what an end means.
+"""The lines of a pull: progress summed over layers, and how the pull ended.
 
-The server answers 200 before it knows anything, so a line decides: ``success``
-is success, ``error`` is failure, and a stream that ends with neither is one
-that was cut (ollama 0.33, server/images.go:998-1125).
+The server sends status 200 before it starts, so the lines decide: ``success``
+is success, ``error`` is failure, and a stream that ends with neither was cut
+off (ollama 0.33, server/images.go:998-1125).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PullProgress:
 
 @dataclass
 class PullTracker:
-    """Adds lines of one pull up. ``clock`` gives seconds, only differences matter."""
+    """Sums the lines of one pull. ``clock`` gives seconds; only differences matter."""
 
     model: str
     clock: Callable[[], float]
@@ -98,7 +98,7 @@ class PullTracker:
         return self._progress(status)
 
     def end(self) -> PullProgress:
-        """The stream is over: as it stands when the server said so, a failure when it did not."""
+        """The state once the stream has ended: a failure unless the server said how the pull ended."""
         if not self.ended:
             self._stage = "failed"
             return self._progress("", error="the connection ended before the pull was done")
@@ -114,7 +114,7 @@ class PullTracker:
             total = max(total, 0)
             completed = min(max(completed, 0), total) if total else max(completed, 0)
             if digest not in self._first:
-                # More than a line could have brought in the time since the one before was there already.
+                # More bytes than can have arrived since the previous line: they were there before this pull.
                 fresh = FASTEST * (self.clock() - self._before + LINE_EVERY)
                 self._first[digest] = completed if completed > fresh else 0
             self._layers[digest] = (completed, total or self._layers.get(digest, (0, 0))[1])

@@ -1,4 +1,4 @@
-"""One Ollama server as the client needs it: where it is, and how it wants to be asked."""
+"""One Ollama server as the client needs it: its address, TLS settings, paths and headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDPOINTS = {
 
 @dataclass(frozen=True)
 class Server:
-    """Where and how. ``timeout`` in seconds; ``headers`` reads the secrets when it is called, never before."""
+    """Where a server is and how to ask it. ``timeout`` in seconds; ``headers`` reads secrets only when it is called."""
 
     name: str
     url: OllamaUrl

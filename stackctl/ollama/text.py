@@ -1,4 +1,4 @@
-"""What a server sends is data: made harmless before it is shown."""
+"""Makes data from a server safe to show and to use: it may hold anything."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def shallow(value: Any, depth: int = 12) -> Any:
-    """JSON data with what lies deeper than ``depth`` left out: a server may send more than a writer can write."""
+    """JSON data with what lies deeper than ``depth`` left out: deeper data could not be written out again."""
     if isinstance(value, dict):
         return {key: shallow(item, depth - 1) for key, item in value.items()} if depth else None
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The one way to a server: own paths, credentials, TLS, pinned addresses, and bounds on what comes back.
+"""The connection to a server: own paths, credentials, TLS, pinned addresses, and bounds on its answers.
 
 An ``httpx`` transport over ``httpcore``, so that the official client and plain
 ``httpx`` talk alike. Whatever host the request names, it goes to this server.
@@ -75,7 +75,7 @@ def _left(timeout: float | None) -> float | None:
 
 
 class _GuardedStream(httpcore.NetworkStream):
-    """A connection whose every read is bounded by the whole call, not by itself: no slow loris."""
+    """A connection whose reads together are bounded by the budget of the call, so that a trickle cannot hold it."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
@@ -160,7 +160,7 @@ class Transport(httpx.BaseTransport):
         budget = Budget(self._term(asked))
         if self.deadline is not None:
             budget.until = min(budget.until, self.deadline)
-        with _spending(budget), self._wording(budget):
+        with _spending(budget), self._translating_errors(budget):
             budget.phase = "answer"
             response = self._connections().handle_request(core)
         budget.phase = "body"
@@ -189,13 +189,13 @@ class Transport(httpx.BaseTransport):
         with self._lock:
             if self._headers is None:
                 self._headers = dict(self.server.headers())
-        # The official client adds OLLAMA_API_KEY of the environment as a bearer token: it is not for this server.
+        # The official client sends OLLAMA_API_KEY of the environment as a bearer token: this server must not get it.
         own = {name.lower() for name in self._headers} | {"authorization", "accept-encoding"}
         if request.url.host == PLACEHOLDER and request.headers.get("host") == PLACEHOLDER:
             own.add("host")
         sent = [(name, value) for name, value in request.headers.raw if name.decode("ascii").lower() not in own]
         host = [("Host", _host(self.server.url.netloc))] if "host" in own and not _has_host(self._headers) else []
-        # Compressed answers are refused, so none is asked for: a small bomb would pass every bound.
+        # Compressed answers are not asked for and refused: a decompression bomb would pass every bound.
         ours = [*host, ("Accept-Encoding", "identity"), *self._headers.items()]
         return [*((name.encode("ascii"), value.encode("ascii")) for name, value in ours), *sent]
 
@@ -212,7 +212,7 @@ class Transport(httpx.BaseTransport):
             return self._pool
 
     @contextmanager
-    def _wording(self, budget: Budget) -> Iterator[None]:
+    def _translating_errors(self, budget: Budget) -> Iterator[None]:
         url, host = self._url, self.server.url.host
         try:
             yield
@@ -253,11 +253,11 @@ class _Body(httpx.SyncByteStream):
         length = head.get(b"content-length", b"")
         if self._silence is None and length.isdigit() and len(length) < 20 and int(length) > limit:
             raise too_large(url, limit)
-        with _spending(self._budget), self._transport._wording(self._budget):  # noqa: SLF001  (its own other half)
+        with _spending(self._budget), self._transport._translating_errors(self._budget):  # noqa: SLF001  (the two are one class in two parts)
             chunks = iter(self._response.iter_stream())
         seen = 0
         while True:
-            with _spending(self._budget), self._transport._wording(self._budget):  # noqa: SLF001
+            with _spending(self._budget), self._transport._translating_errors(self._budget):  # noqa: SLF001
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -311,14 +311,14 @@ def _address(server: Server, relayed: bool) -> str | None:
     if relayed:
         return None if server.address == "host-gateway" else server.address
     if server.address == "host-gateway" or (not server.address and server.url.host == HOST_ALIAS):
-        # What containers know as the host's gateway is, seen from the host, the host itself.
+        # `host-gateway` is the address of the host as containers see it: from here that is this machine.
         return "127.0.0.1"
     return server.address
 
 
 def _context(server: Server) -> ssl.SSLContext:
     try:
-        return _made_context(server.verify, str(server.ca_file) if server.ca_file else None)
+        return _cached_context(server.verify, str(server.ca_file) if server.ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise WrongInput(
             f'the CA file of the instance "{server.name}" cannot be used: {server.ca_file}: {error.strerror or error}',
@@ -327,7 +327,7 @@ def _context(server: Server) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=64)
-def _made_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
+def _cached_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(cafile=ca_file)

@@ -1,4 +1,4 @@
-"""From a connection that did not come about, or died, to an :class:`OllamaError`."""
+"""Turns a connection that failed or broke off into an :class:`OllamaError`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TLS_REASONS = (
 
 
 def from_tls(url: str, error: BaseException) -> OllamaError:
-    """A failed handshake."""
+    """The error for a failed TLS handshake."""
     text = str(error)
     lower = text.lower()
     for token, reason, hint in _TLS_REASONS:
@@ -42,7 +42,7 @@ def from_tls(url: str, error: BaseException) -> OllamaError:
 
 
 def from_connect(url: str, host: str, error: BaseException) -> OllamaError:
-    """A connection that did not come about; ``error`` is what the transport raised."""
+    """The error for a failed connection; ``error`` is what the transport raised."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
@@ -79,7 +79,7 @@ def from_connect(url: str, host: str, error: BaseException) -> OllamaError:
 
 
 def timeout(url: str, phase: str) -> OllamaError:
-    """No answer in time: ``phase`` is ``connect``, ``answer`` or ``body``."""
+    """The error for a missing answer: ``phase`` is ``connect``, ``answer`` or ``body``."""
     if phase == "connect":
         return OllamaError(
             Kind.TIMEOUT, f"{url} does not answer in time", hint="is the machine on, and does a firewall drop the port?"

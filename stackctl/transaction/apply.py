@@ -1,4 +1,4 @@
-"""Apply a plan under the journal; undo on any failure, Ctrl-C included. Decides nothing about the stack."""
+"""Apply a plan, with a journal; undo it on any failure, Ctrl-C included. The plan holds every decision."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from stackctl.transaction.steps import Plan, Step
 
 
 class Executor(Protocol):
-    """Does one step; and all of an undo."""
+    """Carries out single steps, and the whole undo."""
 
     def do(self, step: Step) -> None:
         """Carry out one step or raise."""
 
     def undo(self, snapshot: Snapshot) -> list[str]:
-        """Go back to the snapshot; the steps taken, as text. Raises where one fails."""
+        """Restore the snapshot; returns the steps taken, as text. Raises where one fails."""
 
     def keep_evidence(self, error: BaseException) -> Path | None:
-        """Keep logs and probes of a failure; where they are."""
+        """Save logs and probe results of a failure; returns where."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def apply(transaction: Transaction, executor: Executor, files: Files, clock: Clo
             raise Interrupted("interrupted; the stack is as it was before") from None
         raise
     with signals_held(), contextlib.suppress(StackctlError):
-        # The state is saved: it is kept, whatever becomes of these two lines.
+        # The state is saved already: the transaction counts even where these two lines fail.
         files.append(path, journal.end_line("kept", clock()))
         files.remove(path)
 

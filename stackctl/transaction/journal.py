@@ -22,7 +22,7 @@ SCHEMA = "stackctl.journal/2"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The stack as it was before: enough to go back to it.
+    """The stack before the transaction: all that is needed to restore it.
 
     ``containers`` maps each service to ``{"id", "name", "state"}`` of its
     containers; ``override`` and ``state`` are texts of files, None where there
@@ -107,9 +107,9 @@ def end_line(result: str, now: float) -> str:
 def pending(text: str, where: str = "journal.jsonl") -> Pending | None:
     """The unfinished transaction in a journal, or None.
 
-    A last line that was cut off by a crash counts as not written. Raises
+    A last line that a crash cut off is ignored. Raises
     :class:`WrongInput` for a journal of another version or edited by hand:
-    undoing from half of a snapshot would take down what was there.
+    undoing from half a snapshot would remove what was there before.
     """
     begin: dict[str, Any] | None = None
     saved = False

@@ -76,7 +76,7 @@ def volume() -> Iterator[str]:
 
 def test_the_helper_at_the_store(volume: str) -> None:
     store = ModelStore(
-        [*DockerEngine().client_argv()], StoreLocation(("--volume", f"{volume}:/m"), "/m", BUSYBOX), near=True
+        [*DockerEngine().client_argv()], StoreLocation(("--volume", f"{volume}:/m"), "/m", BUSYBOX), same_machine=True
     )
     packed = bytearray()
     with store.reading() as read_into:

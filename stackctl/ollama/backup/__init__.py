@@ -1,1 +1,1 @@
-"""A backup of a model store: one file, streamed, compressed where that pays, checked to the last byte."""
+"""Backups of a model store: one file, written and read as a stream, compressed where that saves space, checksummed."""

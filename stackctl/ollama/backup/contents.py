@@ -1,4 +1,4 @@
-"""What a backup holds: its manifest, and which paths a store can have.
+"""The manifest of a backup, and the paths that a model store can have.
 
 A store is ``manifests/HOST/NAMESPACE/MODEL/TAG`` (JSON that names blobs) and
 ``blobs/sha256-HEX`` (ollama 0.33, server/manifest.go, server/layer.go).
@@ -37,7 +37,7 @@ class File:
 
 @dataclass
 class Contents:
-    """What a backup holds: files by path below the store, models by name with the digest of their manifest."""
+    """The contents of a backup: files by path below the store, models by name with the digest of their manifest."""
 
     files: dict[str, File] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Contents:
 
     @classmethod
     def from_json(cls, data: bytes) -> Contents:
-        """Read a manifest; raises :class:`Damaged` where it is none, or lists other models than its files are."""
+        """Read a manifest; raises :class:`Damaged` where it cannot be read or its models do not match its files."""
         try:
             document: Any = json.loads(data)
             if document["schema"] != SCHEMA:

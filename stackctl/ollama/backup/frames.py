@@ -1,8 +1,8 @@
-"""Frames: a byte stream as a Zstandard file that tells where it was damaged or cut.
+"""A byte stream as a Zstandard file of frames, so that damage and truncation are found.
 
 Any ``zstd -d`` reads it. Each frame of at most 1 MiB is preceded by a skippable
-frame that holds its kind and size. What compresses is compressed; what does not
-(quantised weights) stands in raw blocks, at the speed of memory. The last
+frame that holds its kind and size. Data that compresses is compressed; data
+that does not (quantised weights) is stored in raw blocks, at the speed of memory. The last
 skippable frame holds a CRC-32 over everything but the raw bytes, which
 :mod:`stackctl.ollama.backup.pack` holds against their SHA-256.
 """
@@ -48,7 +48,7 @@ Write = Callable[[list[Buffer]], None]
 
 
 class FrameWriter:
-    """Turns pieces into frames. Big ones become a frame each, small ones are collected."""
+    """Turns pieces into frames: a big piece is a frame of its own, small ones are collected into one."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -59,7 +59,7 @@ class FrameWriter:
         self._hopeless = 0
 
     def add(self, piece: Buffer, *, guarded: bool = False) -> None:
-        """A piece of at most 1 MiB; ``guarded`` when something else holds it against a digest."""
+        """A piece of at most 1 MiB; ``guarded`` where its SHA-256 is checked elsewhere."""
         size = memoryview(piece).nbytes
         if size < SMALL or not guarded:
             self._small += piece
@@ -118,7 +118,7 @@ ReadAt = Callable[[list[memoryview], int], int]
 
 @dataclass(frozen=True)
 class Raw:
-    """A raw frame that still lies in the file: its bytes stand there in blocks, each behind its mark."""
+    """A raw frame, not read yet: in the file its bytes are split into blocks, each behind its header."""
 
     at: int
     nbytes: int

@@ -1,6 +1,6 @@
-"""A model store to a backup: what its models need, each file held against its digest on the way.
+"""Packs a model store into a backup: the files that its models need, each checked against its digest.
 
-The first member is the manifest, so that a reader knows at once what is to come.
+The first member is the manifest, so that a reader knows the contents from the start.
 """
 
 from __future__ import annotations

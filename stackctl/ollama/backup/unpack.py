@@ -1,4 +1,4 @@
-"""A backup back to a model store: nothing counts before every file was held against its digest."""
+"""Restores a backup into a model store, which changes only once every file has matched its digest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stackctl.ollama.backup.frames import CHUNK, Buffer, Damaged, Raw, ReadAt, r
 from stackctl.ollama.text import plain
 
 AHEAD = 8
-# More than any pipe holds: what was moved without being read has left the pipe when as much was written behind it.
+# More than any pipe holds: once this much was written behind spliced pages, they have left the pipe.
 TAIL = 4 << 20
 
 Piece = memoryview | Raw
