@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 
 _LISTEN = "0A"
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, order=True)
@@ -34,6 +35,21 @@ def parse_proc_net_tcp(text: str) -> list[Listening]:
         address, _, port = fields[1].partition(":")
         try:
             found.append(Listening(_address(address), int(port, 16), int(fields[9]), int(fields[7])))
+        except (ValueError, struct.error):
+            continue
+    return found
+
+
+def established(text: str) -> set[tuple[str, int]]:
+    """The address and the port at the other end of every connection that stands, of one table."""
+    found = set()
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 4 or fields[3] != _ESTABLISHED:
+            continue
+        address, _, port = fields[2].partition(":")
+        try:
+            found.add((_address(address), int(port, 16)))
         except (ValueError, struct.error):
             continue
     return found

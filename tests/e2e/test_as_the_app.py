@@ -237,3 +237,22 @@ def test_nobody_is_verified_in_a_project_of_which_nothing_runs(stack: Project) -
     assert seen["verified"] is None
     assert [c["ok"] for c in seen["consumers"]] == [False]
     assert "verified" not in stack.stackctl("status").ok().out
+
+
+def test_what_an_app_is_connected_to_is_seen(stack: Project, host_double: Double) -> None:
+    """It is told one server, and an address that it keeps itself leads to another."""
+    hold = "import socket, time; s = socket.create_connection(('{}', {})); print('held', flush=True); time.sleep(600)"
+    stack.compose({"ollama": ollama(), "app": app()}, volumes=VOLUMES)
+    config(stack, instances={"other": {"url": f"http://{bridge_address()}:{host_double.port}"}})
+    stack.stackctl("up", "local").ok()
+    (seen,) = stack.stackctl("status", "--json").ok().json["consumers"]
+    assert (seen["told"], seen["uses"], seen["ok"]) == ("http://ollama:11434", None, True)
+    docker("exec", "--detach", identity(stack), "python3", "-c", hold.format(bridge_address(), host_double.port))
+    double.until(lambda: f":{host_double.port:04X} 01" in stack.exec("app", "cat", "/proc/net/tcp"))
+    (seen,) = json.loads(stack.stackctl("status", "--json").out)["consumers"]
+    assert (seen["told"], seen["uses"], seen["ok"]) == ("http://ollama:11434", "other", False)
+    assert "connected to other" in stack.stackctl("status").out
+    docker("exec", "--detach", identity(stack), "python3", "-c", hold.format("ollama", 11434))
+    double.until(lambda: ":2CAA 01" in stack.exec("app", "cat", "/proc/net/tcp"))
+    (seen,) = stack.stackctl("status", "--json").ok().json["consumers"]
+    assert (seen["uses"], seen["ok"]) == ("http://ollama:11434", True)

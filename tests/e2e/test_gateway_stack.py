@@ -99,10 +99,12 @@ def test_one_address_for_good(gated: Project) -> None:
         gated.stackctl("switch", target).ok()
         assert answered_by(gated) == name
         assert untouched(gated) == before
-        assert reaches(gated) | {"reason": None} == {
+        assert reaches(gated) | {"reason": None, "uses": None} == {
             "service": "backend",
             "configured": told,
             "reaches": reaches(gated)["reaches"],
+            "told": told,
+            "uses": None,
             "ok": True,
             "reason": None,
         }

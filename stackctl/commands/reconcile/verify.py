@@ -25,9 +25,11 @@ from stackctl.diagnose.standpoint import Standpoint
 from stackctl.errors import StackctlError
 from stackctl.ports import Container
 from stackctl.project.compose import ComposeProject
+from stackctl.sockets import established
 
 PRESENT_AIM = "present"
 DEEP_SECONDS = 60.0
+_CONNECTIONS = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Verified:
     """The same of the Ollama that the consumer uses until now."""
     container: str = ""
     """Which of several containers answered so."""
+    connections: frozenset[tuple[str, int]] = frozenset()
+    """What its network namespace was connected to before anything was asked: addresses and ports."""
+    asked_at: frozenset[tuple[str, int]] = frozenset()
+    """Where the questions went: what it is told, as addresses and ports."""
 
     @property
     def ok(self) -> bool:
@@ -96,7 +102,14 @@ def verify(
     found: dict[str, Verified] = {}
     for (name, container), question, view in zip(asked, questions, seen, strict=True):
         url, reach = question.judged(view, settings.models)
-        answer = Verified(name, url, reach, _own_reason(session, stack.config, name, view, container))
+        answer = Verified(
+            name,
+            url,
+            reach,
+            _own_reason(session, stack.config, name, view, container),
+            connections=frozenset(peer for table in _CONNECTIONS for peer in established(view.files.get(table, ""))),
+            asked_at=frozenset((c.address, c.port) for a in view.aims.values() for c in a.connected),
+        )
         if len(containers[name]) > 1:
             answer = replace(answer, container=container.name)
         if name not in found or (found[name].ok and not answer.ok):

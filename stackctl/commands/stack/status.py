@@ -18,6 +18,7 @@ from stackctl.commands.reconcile.request_settings import request_settings_of
 from stackctl.commands.reconcile.situation import hashes_of
 from stackctl.commands.reconcile.told_address import name_of, told_url
 from stackctl.commands.reconcile.verify import Verified, containers_of, verify
+from stackctl.commands.stack.uses import alone_in_its_namespace, known_servers, seen_to_use
 from stackctl.config.target import Target, passed_over, resolve
 from stackctl.config.url import OllamaUrl
 from stackctl.errors import StackctlError, Untrusted
@@ -42,6 +43,8 @@ class ConsumerStatus:
     reason: str
     off: bool = False
     """Switched off by its Compose profile or scaled to none, and so no failure."""
+    uses: str | None = None
+    """The Ollama that it has connections to, None where none is seen now."""
 
 
 def status(session: Session) -> Outcome:
@@ -122,11 +125,30 @@ def consumers(
         else _seen(stack, service, running, told, answers)
         for service in stack.config.told
     ]
+    known = known_servers(session, stack, containers) if answers else {}
+    seen = [_with_uses(s, answers.get(s.service), running, containers, known) for s in seen]
     seen += _fixed(stack, containers, running)
     if stack.config.gateway and any(s.ok for s in seen):
         behind, _ = gateway_control.serving(session, containers)
         seen = [replace(s, reaches=behind) if s.ok else s for s in seen]
     return seen
+
+
+def _with_uses(
+    seen: ConsumerStatus,
+    answer: Verified | None,
+    running: Mapping[str, Sequence[Container]],
+    containers: Sequence[Container],
+    known: Mapping[tuple[str, int], str],
+) -> ConsumerStatus:
+    """What it is connected to beside what it is told; an app may keep an address of its own."""
+    if answer is None or not all(alone_in_its_namespace(c, containers) for c in running[seen.service]):
+        return seen
+    uses, other = seen_to_use(answer, known)
+    if other and seen.ok:
+        reason = f"it is connected to {uses}, and not to what it is told: by settings that it keeps itself?"
+        return replace(seen, uses=uses, ok=False, reason=reason)
+    return replace(seen, uses=uses)
 
 
 def _fixed(
@@ -275,6 +297,8 @@ def _outcome(
                 "service": s.service,
                 "configured": str(s.configured) if s.configured else None,
                 "reaches": s.reaches,
+                "told": str(s.configured) if s.configured else None,
+                "uses": s.uses,
                 "ok": s.ok,
                 "reason": s.reason or None,
             }
@@ -305,9 +329,9 @@ def _outcome(
         blocks += [Line(""), Table(["service", "state", "health"], rows)]
     if seen:
         lines: list[list[str | tuple[str, Tone]]] = [
-            [s.service, str(s.configured or "–"), s.reaches or "–", _verdict(s)] for s in seen
+            [s.service, str(s.configured or "–"), s.reaches or "–", s.uses or "not seen yet", _verdict(s)] for s in seen
         ]
-        blocks += [Line(""), Table(["consumer", "configured", "reaches", "ok"], lines)]
+        blocks += [Line(""), Table(["consumer", "told", "reaches", "uses", "ok"], lines)]
     if drift:
         blocks += [Line(""), *(Line(f"! {d}", "warn") for d in drift)]
     nxt = (
