@@ -68,7 +68,8 @@ def holds_secret(text: str) -> bool:
 
 def _by_template(value: str, template: str) -> list[Part] | None:
     forms = list(_FORM.finditer(template))
-    if not forms or not re.search(r"[^\s;,]", _FORM.sub("", template)):
+    # Quotes and a comment around an address are faults of the value, which a template read off it only copies.
+    if not forms or not re.search(r"[A-Za-z0-9]", re.split(r"\s#", _FORM.sub("", template))[0]):
         return None
     pattern, at = "", 0
     for form in forms:

@@ -62,6 +62,12 @@ def test_an_address_alone_is_no_such_value(value: str) -> None:
     assert embedded.parts(value) is None
 
 
+@pytest.mark.parametrize("template", ['"{url}"', "'{url}'", "{url} # the server", "{url};{url}", " {url}"])
+def test_a_template_that_copies_a_fault_is_no_form(template: str) -> None:
+    value = template.replace("{url}", "http://ollama:11434")
+    assert embedded.parts(value, template) is None
+
+
 def test_nothing_is_wrong_with_what_stands_around_an_address() -> None:
     (one,) = settings("Endpoint=http://ollama:11434; Model=tiny chat", "Endpoint={url}; Model=tiny chat")
     assert str(one.url) == "http://ollama:11434"
