@@ -41,6 +41,8 @@ class State:
     attached: Mapping[str, str] = field(default_factory=dict)
     previous: str | None = None
     networks: tuple[str, ...] = ()
+    durations: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that each service took to be up and healthy when it was last made."""
 
     def to_json(self) -> str:
         """The file's text."""
@@ -97,6 +99,8 @@ def _check(state: State) -> None:
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(t, str | None) for t in optional):
         raise TypeError
     if not all(isinstance(t, dict) and all(isinstance(v, str) for v in t.values()) for t in tables):
+        raise TypeError
+    if not isinstance(state.durations, dict) or not all(isinstance(s, int | float) for s in state.durations.values()):
         raise TypeError
     if state.url:
         OllamaUrl.parse(state.url)

@@ -262,3 +262,16 @@ def test_nobody_to_move_is_no_success(stack: Project, host_double: Double) -> No
     stack.stackctl("up").ok()
     assert "no consumer" in stack.stackctl("switch", f"http://localhost:{host_double.port}").ended(1).err
     assert stack.running() == {"ollama", "backend"}
+
+
+def test_what_a_switch_costs_is_said_before(stack: Project, host_double: Double) -> None:
+    stack.compose({"ollama": ollama(), "backend": backend(), "beside": dict(SLEEPS)}, volumes=VOLUMES)
+    stack.config()
+    stack.stackctl("up").ok()
+    plan = stack.stackctl("switch", f"http://localhost:{host_double.port}", "--dry-run", "--json").ok().json
+    (cost,) = plan["recreates"]
+    assert cost["service"] == "backend"
+    assert cost["seconds"] > 0
+    said = stack.stackctl("switch", f"http://localhost:{host_double.port}").ok().err
+    assert "re-creates backend (" in said
+    assert "behind `gateway: true` a switch re-creates nobody" in said

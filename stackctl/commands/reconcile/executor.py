@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class StackExecutor:
 
     def __init__(self, given: ExecutorInput) -> None:
         self.verified: list[Verified] = []
+        self._begun: dict[str, float] = {}
+        self._durations: dict[str, float] = {}
         self._given = given
         self._session = given.session
         self._actions: dict[type[steps.Step], Callable[[Any], None]] = {
@@ -155,6 +157,7 @@ class StackExecutor:
 
     def _compose_up(self, step: steps.ComposeUp) -> None:
         session = self._session
+        self._begun |= dict.fromkeys(step.services, session.clock())
         arguments = ["--progress", "plain", "up", "--detach"]
         arguments += ["--no-deps"] if step.no_deps else []
         arguments += ["--force-recreate"] if step.force_recreate else []
@@ -173,6 +176,8 @@ class StackExecutor:
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         wait_healthy(self._session, self._given.project, step.services, self._given.health_timeout)
+        now = self._session.clock()
+        self._durations |= {s: round(now - self._begun[s], 1) for s in step.services if s in self._begun}
 
     def _ensure_models(self, step: steps.EnsureModels) -> None:
         session, port = self._session, self._given.local_port
@@ -238,7 +243,8 @@ class StackExecutor:
     def _save_state(self, _step: steps.SaveState) -> None:
         assert self._given.state is not None, "an undo saves no new state"  # noqa: S101
         labels = {c.service: c.config_hash for c in self._session.engine.containers(self._given.project.name)}
-        write_state(self._session, completed(self._given.state, labels, rfc3339(self._session.clock())))
+        draft = replace(self._given.state, durations={**self._given.state.durations, **self._durations})
+        write_state(self._session, completed(draft, labels, rfc3339(self._session.clock())))
 
     def _container(self, service: str) -> Container:
         containers: Sequence[Container] = self._session.engine.containers(self._given.project.name)

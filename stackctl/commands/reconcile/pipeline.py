@@ -8,8 +8,8 @@ verifies and keeps or undoes. The first candidate that can serve ends it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from stackctl.commands.context.made_from import refuse_other_files
 from stackctl.commands.context.project_loader import Stack
@@ -24,6 +24,7 @@ from stackctl.commands.reconcile.verify import Verified, containers_of, lacks_mo
 from stackctl.config.target import Target
 from stackctl.errors import TargetUnfit
 from stackctl.project.compose import ComposeProject
+from stackctl.transaction.costs import recreated, told
 from stackctl.transaction.planning import Wanted, plan_apply, plan_models
 from stackctl.transaction.state import State, completed
 from stackctl.transaction.steps import Plan
@@ -53,6 +54,8 @@ class Reconciled:
     degraded: str | None = None
     applied: bool = True
     warnings: Sequence[str] = ()
+    recreates: Mapping[str, float | None] = field(default_factory=dict)
+    """Running services that are made anew, with the seconds that it took last time."""
 
 
 def reconcile(
@@ -79,11 +82,11 @@ def reconcile(
             continue
         goal = wanted(stack, project, situation, everything=options.everything, degraded=candidate.degraded)
         plan = plan_apply(project, goal, situation.observed)
+        cost = recreated(plan, situation.observed, stack.config.local.service)
         if options.dry_run:
-            return Reconciled(target, plan, (), state, applied=False, warnings=warnings)
+            return Reconciled(target, plan, (), state, applied=False, warnings=warnings, recreates=cost)
         if plan:
-            for warning in warnings:
-                session.reporter.warn(warning)
+            _announce(session, warnings, told(cost, gateway=bool(stack.config.gateway)))
             fitness = (
                 Fitness()
                 if candidate.degraded
@@ -109,7 +112,15 @@ def reconcile(
     answers = transact(
         session, stack, project, situation, plan, draft, verb=options.verb, health_timeout=options.health_timeout
     )
-    return Reconciled(target, plan, answers, read_state(session), degraded, warnings=warnings)
+    return Reconciled(target, plan, answers, read_state(session), degraded, warnings=warnings, recreates=cost)
+
+
+def _announce(session: Session, warnings: Sequence[str], cost: str) -> None:
+    """Say before anything is touched what will bite later, and what the change costs."""
+    for warning in warnings:
+        session.reporter.warn(warning)
+    if cost:
+        session.reporter.note(cost)
 
 
 def _refusal(target: Target, plan: Plan, fitness: Fitness) -> TargetUnfit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stackctl.outcome import Block, Line, Outcome, Table, Tone
+from stackctl.transaction.costs import told
 
 if TYPE_CHECKING:
     from stackctl.commands.reconcile.pipeline import Reconciled
@@ -48,6 +49,8 @@ def dry_run(result: Reconciled, schema: str) -> Outcome:
     text = str(result.plan).splitlines()
     lines: list[Block] = [Line(t) for t in text] or [Line("nothing to do", "ok")]
     lines += [Line(f"! {w}", "warn") for w in result.warnings]
+    if said := told(result.recreates, gateway=result.target.kind == "gateway"):
+        lines.append(Line(f"! {said}", "warn"))
     return Outcome(schema, data_of(result), lines)
 
 
@@ -72,4 +75,5 @@ def data_of(result: Reconciled) -> dict[str, Any]:
         ],
         "plan": [{"step": str(s), "cause": s.cause} for s in result.plan.steps],
         "warnings": list(result.warnings),
+        "recreates": [{"service": s, "seconds": t} for s, t in result.recreates.items()],
     }

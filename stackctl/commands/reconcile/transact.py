@@ -43,6 +43,7 @@ def draft_state(
         environments=record.environments,
         previous=(state.profile if moves else state.previous) if state else None,
         attached=record.attached,
+        durations=state.durations if state else {},
         networks=(config.network.shared,) if config.network.shared else (),
     )
 
