@@ -226,7 +226,7 @@ def _adjusted(
         volumes = {} if local.volume in project.volumes else {local.volume: None}
     if local.publish:
         _publish(service, own, _published(local.publish, server_port(own)))
-    if _health_unfit(own):
+    if _health_unfit(own, project):
         check = dict(HEALTHCHECK)
         if own.raw.get("healthcheck"):
             service["healthcheck"] = Override(check)
@@ -240,15 +240,19 @@ def _adjusted(
     return service, volumes
 
 
-def _health_unfit(own: Service) -> bool:
-    """No healthcheck at all, or one that needs a program that the official image does not have."""
+def _health_unfit(own: Service, project: ComposeProject) -> bool:
+    """A healthcheck that needs a program which the official image does not have, or none where somebody waits for it.
+
+    Elsewhere none is added: it would make the container anew, and ``up`` asks the server itself.
+    """
     check = own.raw.get("healthcheck") or {}
     if check.get("disable"):
         return False
     test = check.get("test")
     words = " ".join(test) if isinstance(test, list) else str(test or "")
     if not words:
-        return bool(OFFICIAL.search(own.image))
+        edges = (s.depends_on.get(own.name, {}) for s in project)
+        return bool(OFFICIAL.search(own.image)) and any(e.get("condition") == "service_healthy" for e in edges)
     return bool(OFFICIAL.search(own.image) and _NEEDS_ABSENT_TOOL.search(words))
 
 

@@ -45,7 +45,9 @@ def test_each_of_two_servers_keeps_its_consumer(stack: Project) -> None:
             "web2": backend(**told("http://ollama2:11434")),
         },
     )
+    before = stack.marks()
     document = adopt(stack)
+    assert stack.marks() == before, "nothing differs for anybody, so no container is made anew"
     assert list(document["consumers"]) == ["web1"]
     assert "This is one," in stack.chat("web1")["text"]
     assert "This is two," in stack.chat("web2")["text"]

@@ -36,6 +36,8 @@ LET_END = 10.0
 stays."""
 VERIFY_FOR = 20.0
 """Seconds in which a consumer that runs may begin to reach a target that answered before."""
+STARTS_FOR = 60.0
+"""Seconds more for a local server that has no healthcheck to tell when it answers."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,17 @@ class StackExecutor:
 
         with session.reporter.step(f"verifying from inside {', '.join(step.consumers)}"):
             until(settled, within=VERIFY_FOR if step.required else 0.0, every=POLL)
+            refused = bool(bad) and all(v.reach.failed and v.reach.failed.id == "tcp" for v in bad)
+            if step.required and refused and self._starts_unseen():
+                until(settled, within=STARTS_FOR, every=POLL)
             if step.required and (bad or absent):
                 raise VerifyFailed(verify_message(bad, absent), hint="stackctl diagnose")
+
+    def _starts_unseen(self) -> bool:
+        """Whether the local server runs without a healthcheck: it may still be starting, and nothing else tells."""
+        local = self._given.stack.config.local.service
+        there = self._session.engine.containers(self._given.project.name)
+        return any(c.service == local and c.state == "running" and c.health is None for c in there)
 
     def _remove_container(self, step: steps.RemoveContainer) -> None:
         with self._session.reporter.step(f"removing {step.container}"):

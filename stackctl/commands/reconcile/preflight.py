@@ -84,7 +84,7 @@ def _try_members(
     """
     plain = replace(stack, config=stack.config.model_copy(update={"gateway": False}))
     remote = [n for n in target.instances if n != "local"]
-    if not stack.config.told or not remote or "local" in target.instances:
+    if not stack.config.told or not remote or "local" in (*target.instances, target.fallback):
         return ""
     gateway = gateway_control.container_of(containers)
     reasons: list[str] = []
