@@ -23,7 +23,7 @@ from stackctl.adapters.modelstore import ModelStore
 from stackctl.ports import StoreLocation
 
 place = StoreLocation(("--volume", sys.argv[1] + ":/m"), "/m", sys.argv[2])
-store = ModelStore(DockerEngine().client_argv(), place, near=True)
+store = ModelStore(DockerEngine().client_argv(), place, same_machine=True)
 with getattr(store, sys.argv[3])():
     print("open", flush=True)
     time.sleep(60)

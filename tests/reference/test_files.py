@@ -22,6 +22,8 @@ TARGETS = [
     "images",
     "check",
     "test",
+    "zoo",
+    "fuzz",
     "faults",
     "bench",
     "chaos",
