@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stackctl.adapters.process import run
 from stackctl.errors import StepFailed
@@ -99,13 +100,17 @@ class SystemHost:
         except OSError:
             return []
 
-    def addresses(self) -> list[str]:
-        """This machine's own addresses, by ``ip``; empty where that is not there."""
+    def interfaces(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Network interfaces, each with its addresses as ``ip`` has them; empty where there is no ``ip``."""
         try:
             entries = json.loads(self.run(["ip", "-json", "address"], timeout=10).text or "[]")
         except ValueError:
             return []
-        return [a["local"] for entry in entries for a in entry.get("addr_info", []) if "local" in a]
+        return [(e.get("ifname", ""), [a for a in e.get("addr_info", []) if "local" in a]) for e in entries]
+
+    def addresses(self) -> list[str]:
+        """This machine's own addresses."""
+        return [address["local"] for _, addresses in self.interfaces() for address in addresses]
 
     def source_towards(self, host: str) -> str | None:
         """The address that this machine would use to reach ``host``: connecting a datagram socket sends nothing."""

@@ -24,7 +24,7 @@ from stackctl.adapters.clientsettings import client_settings
 from stackctl.adapters.host import SystemHost
 from stackctl.adapters.hostnames import SystemNames
 from stackctl.adapters.ollamahost import unit_files
-from stackctl.config.url import OllamaUrl
+from stackctl.config.url import OllamaUrl, host_port
 from stackctl.diagnose.scene import HostFacts, HostTry, ListeningSocket
 from stackctl.diagnose.signs.board import STANDARD_PORT
 from stackctl.hostsetup.observed import Process
@@ -231,7 +231,7 @@ def _egress_mtu() -> int | None:
 
 def _models(address: str, port: int) -> dict[str, tuple[str, ...]]:
     """Models of an Ollama of this machine, or of a container on it, where one answers within half a second."""
-    at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    at = host_port(address, port)
     try:
         with OllamaClient(Server(at, OllamaUrl("http", address, port), timeout=0.5)) as client:
             names = tuple(model.name for model in client.tags())

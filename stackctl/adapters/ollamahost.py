@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from stackctl.adapters import procfs
 from stackctl.adapters.host import SystemHost
-from stackctl.hostsetup.host_plan import listen_argument
+from stackctl.config.url import host_port
 from stackctl.hostsetup.observed import Device, Disk, Firewall, Gpus, HeldSocket, HostObserved, Process
 from stackctl.hostsetup.units import UnitFile, environment_of
 from stackctl.sockets import is_wildcard
@@ -43,9 +42,9 @@ _GPU_LINE = re.compile(
 _GPU_NODES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/kfd", "/dev/dri/renderD128")
 
 
-def observe(port: int, host: SystemHost | None = None) -> HostObserved:
+def observe(port: int) -> HostObserved:
     """Everything that the checks need, for the Ollama on ``port``."""
-    host = host or SystemHost()
+    host = SystemHost()
     properties = _properties(host)
     files = unit_files(host, properties)
     processes = procfs.processes(containers=True)
@@ -74,9 +73,9 @@ def observe(port: int, host: SystemHost | None = None) -> HostObserved:
     )
 
 
-def observe_network(port: int, host: SystemHost | None = None) -> HostObserved:
+def observe_network(port: int) -> HostObserved:
     """Only what the firewall's answer depends on: devices and rules."""
-    host = host or SystemHost()
+    host = SystemHost()
     return HostObserved(port=port, root=host.is_root(), devices=_devices(host), firewall=_firewall(host))
 
 
@@ -107,17 +106,9 @@ def unit_files(host: SystemHost, properties: dict[str, str] | None) -> tuple[Uni
 
 
 def _devices(host: SystemHost) -> tuple[Device, ...]:
-    done = host.run(["ip", "-json", "address"], timeout=10)
-    try:
-        entries = json.loads(done.text or "[]")
-    except ValueError:
-        return ()
     return tuple(
-        Device(
-            entry.get("ifname", ""),
-            tuple(f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if "local" in a),
-        )
-        for entry in entries
+        Device(name, tuple(f"{a['local']}/{a['prefixlen']}" for a in addresses))
+        for name, addresses in host.interfaces()
     )
 
 
@@ -186,7 +177,7 @@ def _base_url(held: Iterable[HeldSocket]) -> str:
         address = listener.socket.address
         if is_wildcard(address):
             address = "127.0.0.1"
-        return f"http://{listen_argument(address, listener.socket.port)}"
+        return f"http://{host_port(address, listener.socket.port)}"
     return ""
 
 

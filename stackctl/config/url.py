@@ -71,14 +71,13 @@ class OllamaUrl:
     @property
     def netloc(self) -> str:
         """``host`` or ``host:port``, bracketed for IPv6, the scheme's own port left out."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+        usual = self.port == {"http": 80, "https": 443}[self.scheme]
+        return bracketed(self.host) if usual else self.address
 
     @property
     def address(self) -> str:
         """``host:port`` with the port always written, for ``OLLAMA_HOST``-like settings."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return host_port(self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:
@@ -166,6 +165,16 @@ def _port(netloc: str, text: str) -> int | None:
         meant = text.replace(netloc, f"{netloc.removesuffix(f':{digits}')}:{DEFAULT_PORT}", 1)
         raise UrlError(f'"{digits}" is not a port', _corrected(meant) if re.fullmatch(r"[0-9:-]+", digits) else "")
     return int(digits)
+
+
+def bracketed(host: str) -> str:
+    """A host as URLs write it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def host_port(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"{bracketed(host)}:{port}"
 
 
 def prefix_of(path: str) -> str:

@@ -19,7 +19,7 @@ from stackctl.gateway import choice, instance
 from stackctl.gateway.credentials import GatewaySecret, unique
 from stackctl.gateway.names import ADMIN_PORT, FRONT_PORT
 from stackctl.gateway.quoting import error_body, literal, quoted
-from stackctl.gateway.upstream import Ca, Group
+from stackctl.gateway.upstream import Group
 
 PREAMBLE = """\
 global
@@ -159,7 +159,7 @@ def waiting() -> str:
 def _sections(group: Group) -> Iterator[list[str]]:
     yield [
         f"# stackctl's gateway, profile {json.dumps(group.profile)}; written anew at each switch, without any secret.",
-        *(f"#@{ca.file} {ca.encoded}" for ca in _certificates(group)),
+        *{u.ca.file: f"#@{u.ca.file} {u.ca.encoded}" for u in group.all if u.ca}.values(),
     ]
     yield PREAMBLE.splitlines()
     yield [*_ADMIN.splitlines(), *_about("%DIGEST%", group)]
@@ -171,10 +171,6 @@ def _sections(group: Group) -> Iterator[list[str]]:
         yield list(choice.nobody(group))
     for upstream in group.all:
         yield list(instance.backend(upstream, group))
-
-
-def _certificates(group: Group) -> list[Ca]:
-    return list({u.ca.file: u.ca for u in group.all if u.ca}.values())
 
 
 def _about(digest: str, group: Group | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackctl.config.url import host_port
 from stackctl.gateway.credentials import GatewaySecret, header_format
 from stackctl.gateway.names import INSTANCE_HEADER
 from stackctl.gateway.quoting import error_body, literal, quoted
@@ -118,8 +119,7 @@ def _user(basic: tuple[str, GatewaySecret]) -> str:
 
 
 def _server(u: Upstream) -> str:
-    host = f"[{u.connect}]" if ":" in u.connect else u.connect
-    words = [f"{host}:{u.url.port}", _CHECK, "observe layer4 error-limit 1 on-error mark-down"]
+    words = [host_port(u.connect, u.url.port), _CHECK, "observe layer4 error-limit 1 on-error mark-down"]
     if u.by_name:
         words.append(f"resolvers {'hosts' if '.' in u.connect else 'siblings'} resolve-prefer ipv4")
     words.append("init-addr last,libc,none")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from stackctl.config.url import host_port
 from stackctl.hostsetup.findings import Finding, Result, result
 from stackctl.hostsetup.firewall import subject_for
-from stackctl.hostsetup.host_plan import Network, listen_argument
+from stackctl.hostsetup.host_plan import Network
 from stackctl.hostsetup.observed import HeldSocket, HostObserved, Process
 from stackctl.hostsetup.ollama_host import parse_ollama_host
 from stackctl.sockets import is_loopback, is_wildcard
@@ -153,7 +154,7 @@ def _elsewhere(seen: HostObserved, title: str) -> Result:
 
 def _where(listener: HeldSocket) -> str:
     holder = f" ({listener.process.name}, pid {listener.process.pid})" if listener.process else ""
-    return f"{listen_argument(listener.socket.address, listener.socket.port)}{holder}"
+    return f"{host_port(listener.socket.address, listener.socket.port)}{holder}"
 
 
 def address(seen: HostObserved, sources: Sequence[Network]) -> Result:

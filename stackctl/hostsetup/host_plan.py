@@ -139,11 +139,6 @@ def parse_network(text: str) -> Network:
     return network
 
 
-def listen_argument(address: str, port: int) -> str:
-    """``address:port``, bracketed for IPv6."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 _PROJECT = re.compile(r"[^a-z0-9_-]+")
 
 

@@ -66,17 +66,13 @@ def _walk(table: Table, chain: str, packet: Packet, possible: list[Verdict], *, 
             possible.append(verdict or Verdict("unknown", text))
         elif target in table.chains:
             decided = _walk(table, target, packet, possible, depth=depth + 1)
-            if matched and (decided is not None or _is_goto(words)):
+            if matched and (decided is not None or "-g" in words or "--goto" in words):
                 return decided
             if decided is not None:
                 possible.append(decided)
         else:
             possible.append(Verdict("unknown", text))
     return None
-
-
-def _is_goto(words: Sequence[str]) -> bool:
-    return "-g" in words or "--goto" in words
 
 
 def _match(words: Sequence[str], packet: Packet) -> tuple[bool | None, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from stackctl.hostsetup.host_plan import ETC, HostPlan, Network
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, unit_steps
+from stackctl.hostsetup.systemd import quote
 from stackctl.hostsetup.ufw import summary
 
 
@@ -130,9 +131,8 @@ def _unit(plan: HostPlan, rules: str, opening: list[str], closing: str) -> str:
 
 
 def _unit_quote(text: str) -> str:
-    """One argument of an ``Exec`` line (systemd.service(5): C escapes, ``$`` and ``%`` doubled)."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+    """One argument of an ``Exec`` line (systemd.service(5): ``$`` doubled besides)."""
+    return quote(text).replace("$", "$$")
 
 
 def _notes(plan: HostPlan) -> tuple[str, ...]:

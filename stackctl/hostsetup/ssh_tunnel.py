@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 
-from stackctl.hostsetup.host_plan import HostPlan, Tunnel, listen_argument, open_way
+from stackctl.config.url import host_port
+from stackctl.hostsetup.host_plan import HostPlan, Tunnel, open_way
 from stackctl.hostsetup.setup import Command, HostFile, Need, Setup, Step, command, shell, unit_steps
 
 USER = "stackctl-tunnel"
@@ -65,7 +66,7 @@ def render(plan: HostPlan) -> Setup:
     unit = f"{plan.label}-tunnel.service"
     return Setup(
         subject="ssh-tunnel",
-        summary=f"{listen_argument(tunnel.bind, plan.port)} on the Docker host leads to Ollama on {tunnel.host}",
+        summary=f"{host_port(tunnel.bind, plan.port)} on the Docker host leads to Ollama on {tunnel.host}",
         files=(
             HostFile(
                 "/etc/sysusers.d/stackctl-tunnel.conf",
@@ -141,7 +142,7 @@ def _server_note(plan: HostPlan) -> str:
 def _unit(plan: HostPlan, tunnel: Tunnel) -> str:
     argv = ssh_arguments(
         tunnel,
-        listen=listen_argument(tunnel.bind, plan.port),
+        listen=host_port(tunnel.bind, plan.port),
         identity=tunnel.identity,
         known_hosts=tunnel.known_hosts,
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackctl.hostsetup.host_plan import HostPlan, listen_argument
+from stackctl.config.url import host_port
+from stackctl.hostsetup.host_plan import HostPlan
 from stackctl.hostsetup.setup import HostFile, Need, Setup, command
 
 UNIT = "ollama.service"
@@ -21,7 +22,7 @@ PATH = f"{DIRECTORY}/stackctl.conf"
 
 def render(plan: HostPlan) -> Setup:
     """The drop-in for ``plan``; raises ``ValueError`` for a value that no unit file can hold."""
-    variables = {"OLLAMA_HOST": listen_argument(plan.bind, plan.port), **plan.environment}
+    variables = {"OLLAMA_HOST": host_port(plan.bind, plan.port), **plan.environment}
     lines = [
         f'# Written by `stackctl host-setup systemd` for the project "{plan.project}".',
         "# A drop-in: updating Ollama rewrites ollama.service and leaves this file alone.",
@@ -73,7 +74,7 @@ def _notes(plan: HostPlan) -> tuple[str, ...]:
         return ("Only this machine reaches a loopback address: containers need a proxy or a tunnel in front of it.",)
     return (
         (
-            f"On this machine the `ollama` command now needs OLLAMA_HOST={listen_argument(plan.bind, plan.port)}, "
+            f"On this machine the `ollama` command now needs OLLAMA_HOST={host_port(plan.bind, plan.port)}, "
             "since 127.0.0.1 is no longer listened on."
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _CURLY = "\u201c\u201d\u2018\u2019"
@@ -63,40 +63,40 @@ def logical_lines(text: str) -> Iterable[tuple[int, str]]:
         yield start, held
 
 
-def environment_of(files: Iterable[UnitFile]) -> dict[str, Assignment]:
-    """What the files set, the last assignment of a variable winning; an empty ``Environment=`` clears all before it."""
-    found: dict[str, Assignment] = {}
+def _settings(files: Iterable[UnitFile]) -> Iterator[tuple[UnitFile, int, str, str]]:
+    """Every setting with its file, line number and section."""
     for file in files:
         section = ""
         for number, line in logical_lines(file.text):
             if line.startswith("["):
                 section = line
-                continue
-            key, _, value = line.partition("=")
-            if section != "[Service]" or key.strip() != "Environment":
-                continue
-            if not value.strip():
-                found.clear()
-            for word in split_words(value):
-                name, equals, setting = word.partition("=")
-                if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                    found[name] = Assignment(name, setting.replace("%%", "%"), file.path, number)
+            else:
+                yield file, number, section, line
+
+
+def environment_of(files: Iterable[UnitFile]) -> dict[str, Assignment]:
+    """What the files set, the last assignment of a variable winning; an empty ``Environment=`` clears all before it."""
+    found: dict[str, Assignment] = {}
+    for file, number, section, line in _settings(files):
+        key, _, value = line.partition("=")
+        if section != "[Service]" or key.strip() != "Environment":
+            continue
+        if not value.strip():
+            found.clear()
+        for word in split_words(value):
+            name, equals, setting = word.partition("=")
+            if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                found[name] = Assignment(name, setting.replace("%%", "%"), file.path, number)
     return found
 
 
 def mistakes_in(files: Iterable[UnitFile]) -> list[Mistake]:
     """Lines about Ollama's variables that systemd ignores or reads otherwise."""
-    found = []
-    for file in files:
-        section = ""
-        for number, line in logical_lines(file.text):
-            if line.startswith("["):
-                section = line
-                continue
-            reason = _reason(section, line)
-            if reason:
-                found.append(Mistake(file.path, number, line, reason))
-    return found
+    return [
+        Mistake(file.path, number, line, reason)
+        for file, number, section, line in _settings(files)
+        if (reason := _reason(section, line))
+    ]
 
 
 def _reason(section: str, line: str) -> str:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpcore
@@ -92,7 +93,11 @@ class OllamaClient:
             length, capabilities = listing.show_details(self.show(model.name))
         except OllamaError:
             return model
-        return model.with_details(length, capabilities)
+        return replace(
+            model,
+            context_length=model.context_length or length,
+            capabilities=model.capabilities or capabilities,
+        )
 
     # -- changing ----------------------------------------------------------
 

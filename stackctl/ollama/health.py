@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from stackctl.errors import StackctlError
@@ -15,6 +14,7 @@ from stackctl.ollama.client import OllamaClient
 from stackctl.ollama.errors import OllamaError, State
 from stackctl.ollama.listing import Loaded, Model
 from stackctl.ollama.server import Server
+from stackctl.ollama.text import rfc3339
 from stackctl.ollama.unreached import timeout
 
 Connect = Callable[[Server], OllamaClient]
@@ -58,11 +58,6 @@ class Health:
         }
 
 
-def now() -> str:
-    """The time, RFC 3339, in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def check(server: Server, connect: Connect) -> Health:
     """Ask one server for its version (or its own health path), its models, what it has loaded.
 
@@ -70,7 +65,7 @@ def check(server: Server, connect: Connect) -> Health:
     """
     url = str(server.url)
     if not server.enabled:
-        return Health(server.name, url, State.DISABLED, now())
+        return Health(server.name, url, State.DISABLED, rfc3339(time.time()))
     latency: float | None = None
     version: str | None = None
     begun = time.monotonic()
@@ -86,7 +81,7 @@ def check(server: Server, connect: Connect) -> Health:
             loaded = client.ps() if "/api/tags" not in server.endpoints else _ps(client)
     except StackctlError as error:
         return _failed(server, error, latency, version)
-    return Health(server.name, url, State.HEALTHY, now(), latency, version, tuple(models), tuple(loaded))
+    return Health(server.name, url, State.HEALTHY, rfc3339(time.time()), latency, version, tuple(models), tuple(loaded))
 
 
 def _failed(server: Server, error: StackctlError, latency: float | None = None, version: str | None = None) -> Health:
@@ -95,7 +90,17 @@ def _failed(server: Server, error: StackctlError, latency: float | None = None, 
         (error.state, str(error.kind)) if isinstance(error, OllamaError) else (State.MISCONFIGURED, "configuration")
     )
     url = str(server.url)
-    return Health(server.name, url, state, now(), latency, version, cause=cause, message=error.message, hint=error.hint)
+    return Health(
+        server.name,
+        url,
+        state,
+        rfc3339(time.time()),
+        latency,
+        version,
+        cause=cause,
+        message=error.message,
+        hint=error.hint,
+    )
 
 
 def _ps(client: OllamaClient) -> list[Loaded]:

@@ -7,7 +7,7 @@ trusted: a value of a wrong type counts as missing, and an entry without a valid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from stackctl.ollama import model_names
@@ -30,14 +30,6 @@ class Model:
     context_length: int = 0
     capabilities: tuple[str, ...] = ()
     remote: str = ""
-
-    def with_details(self, context_length: int, capabilities: tuple[str, ...]) -> Model:
-        """The same model with what only ``/api/show`` tells."""
-        return replace(
-            self,
-            context_length=self.context_length or context_length,
-            capabilities=self.capabilities or capabilities,
-        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 LIMIT = 500
@@ -52,6 +53,11 @@ def number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if -(2**63) < value < 2**63 else 0
+
+
+def rfc3339(seconds: float) -> str:
+    """A Unix time in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def human_bytes(count: float) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackctl.errors import WrongInput
-from stackctl.ports import Container
 from stackctl.transaction.observed import Observed
 from stackctl.transaction.steps import Plan
 
@@ -41,12 +40,9 @@ class Snapshot:
         """Take the snapshot of what was observed."""
         containers: dict[str, list[dict[str, str]]] = {}
         for container in observed.containers:
-            containers.setdefault(container.service, []).append(_remembered(container))
+            known = {"id": container.id, "name": container.name, "state": container.state}
+            containers.setdefault(container.service, []).append(known)
         return cls(containers, observed.override, state_text, tuple(sorted(observed.networks)), observed.gateway)
-
-
-def _remembered(container: Container) -> dict[str, str]:
-    return {"id": container.id, "name": container.name, "state": container.state}
 
 
 @dataclass(frozen=True)

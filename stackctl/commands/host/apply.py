@@ -24,8 +24,10 @@ def apply(
     failed command printed, or ``RollbackFailed`` with the commands that finish the undoing by hand.
     """
     old = _load(host, setup.subject, plan.project)
-    if old is not None and old.state == "applied" and same_setup(old.setup, setup) and _untouched(old, host):
-        return False
+    if old is not None and old.state == "applied" and same_setup(old.setup, setup):
+        edited = [file.path for file in old.setup.files if host.read(file.path) != file.text.encode()]
+        if not edited:
+            return False
     _check(setup, plan, host)
     if old is not None:
         undo(old, host, reporter)
@@ -42,7 +44,8 @@ def apply(
             verify()
     except BaseException as error:
         reporter.warn("undoing what had begun")
-        undo(_reloaded(record, host), host, reporter, failing=getattr(error, "command", None))
+        saved = _load(host, setup.subject, plan.project) or record  # lists the steps that ran
+        undo(saved, host, reporter, failing=getattr(error, "command", None))
         if old is not None and isinstance(error, ExpectedFailure):
             reporter.note("putting the set-up that was there before back in force")
             _carry_out(replace(old, done=(), state="applying"), host, reporter)
@@ -125,20 +128,11 @@ def undo(record: Record, host: ServerHost, reporter: Reporter, *, failing: Comma
     return kept
 
 
-def _reloaded(record: Record, host: ServerHost) -> Record:
-    """The record as it was last saved, which lists the steps that ran."""
-    return _load(host, record.setup.subject, record.project) or record
-
-
 def _load(host: ServerHost, subject: str, project: str) -> Record | None:
     try:
         return load_record(host, subject, project)
     except ValueError as error:
         raise ExpectedFailure(f"the record in {DIRECTORY} cannot be read: {error}") from None
-
-
-def _untouched(record: Record, host: ServerHost) -> bool:
-    return all(host.read(file.path) == file.text.encode() for file in record.setup.files)
 
 
 def _is_present(argv: tuple[str, ...], needle: str, host: ServerHost) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ from stackctl.ollama.backup.contents import Contents
 from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer
 from stackctl.ollama.backup.pack import pack
 from stackctl.ollama.backup.unpack import Sink, Source, peek, unpack
-from stackctl.ollama.text import human_bytes
+from stackctl.ollama.text import human_bytes, rfc3339
 from stackctl.outcome import Block, Line, Outcome, Table
 from stackctl.ports import Container, Progress, StoreLocation
 from stackctl.project.compose import ComposeProject
@@ -71,7 +70,7 @@ def backup(
         files.writing(path) as write,
         open_store(location).reading() as read_into,
     ):
-        contents = pack(read_into, write, wanted=models, created=_time(begun), mtime=int(begun), say=_Meter(session))
+        contents = pack(read_into, write, wanted=models, created=rfc3339(begun), mtime=int(begun), say=_Meter(session))
     size = path.stat().st_size
     seconds = max(session.clock() - begun, 0.001)
     text = (
@@ -124,10 +123,6 @@ def contents_of(path: Path, files: BackupFiles) -> Outcome:
         contents, size = peek(file), file.size
     blocks: list[Block] = [Line(f"{path}: made {contents.created}, {human_bytes(contents.size)}"), _table(contents)]
     return Outcome("stackctl.models-backup/1", {"file": str(path), "size": size, **_document(contents)}, blocks)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _table(contents: Contents) -> Table:

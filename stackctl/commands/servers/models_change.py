@@ -133,12 +133,10 @@ def _outcome(
             detail = f"{human_bytes(result.bytes)} in {human_seconds(result.seconds)}" if result.bytes else "done"
             blocks.append(Line(f"{name}: {result.model}, {detail}", "ok"))
         else:
-            blocks.append(Line(f"{name}: {error.message}", "bad"))
-            blocks += [Line(f"→ {error.hint}", "dim", 1)] if error.hint else []
+            blocks += _problem(name, error)
     for name, problem in failed.items():
         entries.append({"instance": name, "model": None, "ok": False, "message": problem.message, "hint": problem.hint})
-        blocks.append(Line(f"{name}: {problem.message}", "bad"))
-        blocks += [Line(f"→ {problem.hint}", "dim", 1)] if problem.hint else []
+        blocks += _problem(name, problem)
     touched = {name for name, _ in done}
     for name, models in present.items():
         if name not in touched:
@@ -146,6 +144,11 @@ def _outcome(
             blocks.append(Line(f"{name}: {text}; nothing to do", "dim"))
     ok = not failed and all(entry["ok"] for entry in entries)
     return Outcome(schema, {"ok": ok, "pulls": entries}, blocks, code=0 if ok else 1)
+
+
+def _problem(name: str, error: StackctlError) -> list[Line]:
+    hint = [Line(f"→ {error.hint}", "dim", 1)] if error.hint else []
+    return [Line(f"{name}: {error.message}", "bad"), *hint]
 
 
 class _JoinedProgress:
