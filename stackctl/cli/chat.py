@@ -9,6 +9,7 @@ import typer
 
 from stackctl.cli.globals import console_of
 from stackctl.cli.wiring import present, session, settings_of
+from stackctl.errors import UsageError
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False)
 MAX_PROMPT = 1 << 20
@@ -51,4 +52,7 @@ def _from_input() -> str:
     if sys.stdin is None:
         return ""
     text = io.TextIOWrapper(sys.stdin.buffer, "utf-8", errors="surrogateescape")
-    return text.read(MAX_PROMPT).strip()
+    try:
+        return text.read(MAX_PROMPT).strip()
+    except OSError as error:  # io.UnsupportedOperation too: a descriptor that is only open for writing
+        raise UsageError(f"standard input cannot be read: {error}", hint='stackctl chat "PROMPT"') from None
