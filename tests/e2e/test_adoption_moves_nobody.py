@@ -113,3 +113,17 @@ def test_a_model_that_is_not_there_today_is_not_required(stack: Project) -> None
     document = adopt(stack)
     assert "models" not in document
     assert document["consumers"] == {"web": {"env": {"OLLAMA_URL": "{url}"}}}
+
+
+def test_a_server_that_nobody_is_known_to_use_runs_on(stack: Project, host_double: Double) -> None:
+    url = f"http://host.docker.internal:{host_double.port}"
+    start(stack, {"ollama": ollama(), "web": backend(**told(url), extra_hosts=HOST)}, volumes=VOLUMES)
+    before = stack.marks()
+    document = adopt(stack)
+    assert document["default"] == "host"
+    assert stack.marks() == before
+    assert "nothing to do" in stack.stackctl("up").ok().text
+    assert "ollama" in stack.running()
+    stack.stackctl("switch", "local").ok()
+    stack.stackctl("switch", "host").ok()
+    assert "ollama" not in stack.running()

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 
 from stackctl.commands.context.project_loader import Stack
 from stackctl.commands.context.session import Session
+from stackctl.commands.context.state_directory import OVERRIDE, read_state, read_text
+from stackctl.config.models import StackConfig
 from stackctl.config.target import Target
 from stackctl.config.url import OllamaUrl
 from stackctl.ports import Container
 from stackctl.project import dependents
 from stackctl.project.compose import ComposeProject
 from stackctl.project.dependents import RUNS, Dependent
-from stackctl.project.localollama import Listener, listener
+from stackctl.project.localollama import OFF_PROFILE, Listener, listener
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,18 @@ def _dependents(
         others = [c for c in session.engine.containers(None) if c.id not in ids]
         shared = [config.network.shared] if config.network.shared else []
         found += dependents.of_others(own, there, others, shared if gateway else None)
+    if not found and not gateway and any(c.state in RUNS for c in there) and _never_switched(session, config, target):
+        stop = f"`stackctl compose -- stop {server}` ends it, where nobody does"
+        found.append(Dependent("whoever uses it", "it ran before stackctl came", stop))
     return list({d.name: d for d in reversed(found)}.values())[::-1]
+
+
+def _never_switched(session: Session, config: StackConfig, target: Target) -> bool:
+    """Whether ``target`` is what was in use at adoption, and nothing was switched since: ``up`` ends no server then."""
+    state = read_state(session)
+    if target.name != config.default:
+        return False
+    return state is None or (state.profile == target.name and OFF_PROFILE not in (read_text(session, OVERRIDE) or ""))
 
 
 def _by_files(
