@@ -275,3 +275,11 @@ def test_what_a_switch_costs_is_said_before(stack: Project, host_double: Double)
     said = stack.stackctl("switch", f"http://localhost:{host_double.port}").ok().err
     assert "re-creates backend (" in said
     assert "behind `gateway: true` a switch re-creates nobody" in said
+
+
+def test_a_switch_that_could_move_nobody_names_who_is_fixed(stack: Project) -> None:
+    stack.compose({"ollama": ollama(), "shop": {"image": BUSYBOX, "command": ["sleep", "1d"]}}, volumes=VOLUMES)
+    stack.config(consumers={"shop": {"fixed": "shop/.env:2"}})
+    refused = stack.stackctl("switch", "http://192.0.2.1:11434").ended(1)
+    assert "shop (shop/.env:2) cannot be told otherwise" in refused.err
+    assert "gateway: true" in refused.err

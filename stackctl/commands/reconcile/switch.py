@@ -46,9 +46,13 @@ def switch_to(
 ) -> Outcome:
     """Point the consumers at ``name``. The caller holds the lock and has recovered."""
     if not stack.config.told:
+        fixed = [f"{name} ({c.fixed})" for name, c in stack.config.consumers.items() if c.fixed]
+        held = f": {', '.join(fixed)} cannot be told otherwise" if fixed else ""
         raise ExpectedFailure(
-            f"{session.config_name} names no consumer that could be pointed elsewhere",
-            hint="stackctl init   (finds who uses Ollama here)",
+            f"{session.config_name} names no consumer that could be pointed elsewhere{held}",
+            hint="`gateway: true` takes over the server's name for them, each written as `{}`"
+            if fixed
+            else "stackctl init   (finds who uses Ollama here)",
         )
     running = {c.service for c in session.engine.containers(project.name) if c.state == "running"}
     # Where no consumer runs there is nothing to point elsewhere: the switch is an `up` on that target.
