@@ -16,6 +16,10 @@ from stackctl.diagnose.plan import Aim
 from stackctl.diagnose.scene import Scene, UrlSetting
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs.board import Board, Case
+from stackctl.diagnose.signs.life import seconds_of
+
+STARTING = 5.0
+"""Seconds after its start in which a server that refuses connections is not judged yet."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,18 @@ def reaches_of(scene: Scene) -> dict[tuple[str, str], Reach]:
             seen, Aim(setting.aim, setting.url), setting.consumer, models=setting.models
         )
     return found
+
+
+def too_early(scene: Scene, now: float) -> bool:
+    """Whether a connection was refused while a server of the project had only just been started.
+
+    A server that runs needs a moment until it listens; a refusal within it says nothing. ``now`` is the engine's
+    time in seconds since the epoch, as :attr:`Scene.now`.
+    """
+    refused = any(r.failed and r.failed.observed.get("errno") == "ECONNREFUSED" for r in reaches_of(scene).values())
+    servers = [c for c in scene.containers if c.service in scene.ollama_services and c.state == "running"]
+    starts = [since for c in servers if (since := seconds_of(c.started_at)) is not None]
+    return refused and any(0 <= now - since < STARTING for since in starts)
 
 
 def _findings(scene: Scene, meant: Mapping[str, OllamaUrl], reaches: Mapping[tuple[str, str], Reach]) -> list[Finding]:

@@ -15,6 +15,7 @@ from stackctl.diagnose.checks import Check, Reach
 from stackctl.diagnose.findings import Finding
 from stackctl.diagnose.scene import Scene
 from stackctl.errors import ComposeFileError
+from stackctl.waiting import until
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def diagnose(
         return Diagnosis(None, (), {}, (found,), time.monotonic() - begun)
     stage = replace(stage, scene=replace(stage.scene, deep=deep))
     with Prober(session.engine, images=_images(stage.scene), labels=dict(labels or {})) as prober:
-        scene = first(prober, stage)
+        scene = _first_look(session, prober, stage)
         reaches = judgement.reaches_of(scene)
         failing = list(dict.fromkeys(c for (c, _), r in reaches.items() if not r.ok))
         stopped = [t.consumer for t in scene.settings if t.url is None]
@@ -81,6 +82,18 @@ def diagnose(
         time.monotonic() - begun,
         scene.project.name,
     )
+
+
+def _first_look(session: Session, prober: Prober, stage: DiagnosedProject) -> Scene:
+    """What the consumers see; again for as long as a server of the project has only just been started."""
+    looks: list[Scene] = []
+
+    def settled() -> bool:
+        looks.append(first(prober, stage))
+        return not judgement.too_early(looks[-1], session.clock())
+
+    until(settled, within=judgement.STARTING, every=0.3)
+    return looks[-1]
 
 
 def _images(scene: Scene) -> list[str]:

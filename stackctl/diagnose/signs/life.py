@@ -103,7 +103,7 @@ def of_container(scene: Scene, container: Container, board: Board, who: Role) ->
         board.note(Sign.TARGET_RUNNING)
     restarts = int(container.raw.get("RestartCount") or 0)
     line = f"{container.name} is {container.state}, exit code {container.exit_code}, {restarts} restarts"
-    since = _time(container.started_at)
+    since = seconds_of(container.started_at)
     fresh = since is not None and scene.now - since < LOOPING
     between = container.state == "running" and restarts >= 2 and fresh  # caught between two falls
     if container.state != "running" or between:
@@ -128,7 +128,7 @@ def of_container(scene: Scene, container: Container, board: Board, who: Role) ->
         and container.state == "exited"
         and str((host.get("RestartPolicy") or {}).get("Name") or "no") == "no"
     ):
-        finished = _time(str(state.get("FinishedAt") or ""))
+        finished = seconds_of(str(state.get("FinishedAt") or ""))
         boot = scene.host.boot_time
         if finished and boot and finished < boot + 30:
             board.note(
@@ -175,7 +175,7 @@ def _race(case: Case, target: Container, board: Board) -> None:
     edge = (service.depends_on.get(target.service) if service else None) or {}
     if edge.get("condition") == "service_healthy":
         return
-    ours, theirs = _time(case.container.started_at), _time(target.started_at)
+    ours, theirs = seconds_of(case.container.started_at), seconds_of(target.started_at)
     log = case.scene.logs.get(case.container.name, "")
     hosts = {case.host, *(str(e.get("IPAddress")) for e in target.networks.values())}
     if ours and theirs and ours <= theirs + 2 and logs.failed_towards(log, hosts, case.port):
@@ -186,7 +186,8 @@ def _race(case: Case, target: Container, board: Board) -> None:
         )
 
 
-def _time(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
+    """Seconds since the epoch of an RFC 3339 time of the engine; None where there is none (year 1 means never)."""
     try:
         moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text))
     except ValueError:
