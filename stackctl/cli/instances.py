@@ -50,7 +50,7 @@ def _settings(**given: Any) -> dict[tuple[str, ...], Any]:
     }
     found = {place: given[key] for key, place in places.items() if given.get(key) not in (None, [])}
     if (given["user"] is None) != (given["password"] is None):
-        raise UsageError("--basic-user and --basic-password go together")
+        raise UsageError("one needs the other: --basic-user and --basic-password")
     if given["user"] is not None:
         found[("auth", "basic")] = {"user": given["user"], "password": given["password"]}
     for key, option in (("headers", "--header"), ("endpoints", "--endpoint")):

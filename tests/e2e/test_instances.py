@@ -105,7 +105,7 @@ def test_what_an_editor_wrote_meanwhile_is_kept(plain: Project, monkeypatch: pyt
         (["add", "local", "http://box"], "local"),
         (["add", "x", "http://box", "--bearer", "sk-1234567890"], "literal secret is refused"),
         (["add", "x", "http://box", "--header", "Authorization=sk-1234567890"], "literal secret"),
-        (["add", "x", "http://box", "--basic-user", "u"], "go together"),
+        (["add", "x", "http://box", "--basic-user", "u"], "one needs the other"),
         (["add", "x", "http://box", "--timeout", "soon"], "duration"),
         (["add", "x", "http://box", "--endpoint", "nope=/x"], "nope"),
         (["edit", "nope", "--priority", "1"], "no instance"),
