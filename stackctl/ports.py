@@ -317,19 +317,6 @@ class Engine(Protocol):
         """Any other ``docker ARGUMENTS`` on this engine; for reading what has no method of its own."""
 
 
-@dataclass(frozen=True)
-class StoreLocation:
-    """Where an Ollama's models are on the engine.
-
-    ``mount`` is ``--volumes-from CONTAINER`` or ``--volume NAME:/PATH`` as two arguments of ``docker run``, ``path``
-    the store's directory inside, ``image`` one on the engine that has ``sh`` and ``tar``.
-    """
-
-    mount: tuple[str, str]
-    path: str
-    image: str
-
-
 class Files(Protocol):
     """The state directory and the files around it. Writes are atomic, mode 0600, with fsync."""
 
@@ -350,28 +337,6 @@ class Files(Protocol):
 
     def lock(self, path: Path, purpose: str) -> AbstractContextManager[None]:
         """Hold the project's lock; raises ``ProjectLocked`` with holder, age and purpose."""
-
-
-class Trust(Protocol):
-    """The texts of ``stackctl.yaml`` that the user has trusted, by path and digest. Kept outside of every project."""
-
-    def trusted(self, path: Path, digest: str) -> bool:
-        """Whether the user has trusted this very text of the file."""
-
-    def add(self, path: Path, digest: str) -> None:
-        """Trust this text."""
-
-    def revoke(self, path: Path) -> bool:
-        """Trust the file no longer; returns whether it was trusted."""
-
-    def sign(self, text: str) -> str:
-        """A signature that only this user can make; empty where there is no place to keep a key."""
-
-    def signed(self, text: str, signature: str) -> bool:
-        """Whether the signature of the text is this user's."""
-
-    def leads_outside(self, path: Path, directory: Path) -> bool:
-        """Whether ``path``, its links followed, is anywhere but in ``directory``."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from stackctl.adapters import process
 from stackctl.adapters.confinement import confined
 from stackctl.errors import ExpectedFailure
-from stackctl.ports import StoreLocation
+from stackctl.ollama.backup.location import StoreLocation
 from stackctl.waiting import until
 
 PIPE_SIZE = 1 << 20

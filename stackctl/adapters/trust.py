@@ -16,7 +16,7 @@ LIMIT = 64 << 10
 
 
 class TrustStore:
-    """Behind :class:`stackctl.ports.Trust`: ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
+    """Behind :class:`stackctl.commands.context.session.Trust`: ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
 
     A record is named after the real path of the ``stackctl.yaml`` that it is
     about, and holds the digest of the text that the user trusted.

@@ -14,7 +14,7 @@ from stackctl.cli.wiring import present, session
 if TYPE_CHECKING:
     from stackctl.commands.context.session import Session
     from stackctl.commands.servers.models_backup import Store
-    from stackctl.ports import StoreLocation
+    from stackctl.ollama.backup.location import StoreLocation
 
 verb = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Models on all instances.")
 

@@ -12,7 +12,7 @@ import pytest
 
 from stackctl.adapters.docker import DockerEngine
 from stackctl.adapters.modelstore import ModelStore
-from stackctl.ports import StoreLocation
+from stackctl.ollama.backup.location import StoreLocation
 from stackctl.waiting import until
 from tests.support.project import BUSYBOX, docker
 

@@ -20,7 +20,7 @@ HOLDER = """
 import sys, time
 from stackctl.adapters.docker import DockerEngine
 from stackctl.adapters.modelstore import ModelStore
-from stackctl.ports import StoreLocation
+from stackctl.ollama.backup.location import StoreLocation
 
 place = StoreLocation(("--volume", sys.argv[1] + ":/m"), "/m", sys.argv[2])
 store = ModelStore(DockerEngine().client_argv(), place, same_machine=True)

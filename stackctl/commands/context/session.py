@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stackctl.commands.context import project_state
 from stackctl.config.secrets import Secret
-from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter, Trust
+from stackctl.ports import Clock, Container, Engine, Files, HostNames, Reporter
 from stackctl.redaction import Redactor
 
 Consent = Callable[[str, Path | None], None]
@@ -23,6 +23,28 @@ def _no_secrets(_variables: Mapping[str, str], _directory: Path, _consent: Conse
 
 def _no_way(_container: Container, _port: int) -> Any:
     raise NotImplementedError("this session reaches into no container")
+
+
+class Trust(Protocol):
+    """The texts of ``stackctl.yaml`` that the user has trusted, by path and digest. Kept outside of every project."""
+
+    def trusted(self, path: Path, digest: str) -> bool:
+        """Whether the user has trusted this very text of the file."""
+
+    def add(self, path: Path, digest: str) -> None:
+        """Trust this text."""
+
+    def revoke(self, path: Path) -> bool:
+        """Trust the file no longer; returns whether it was trusted."""
+
+    def sign(self, text: str) -> str:
+        """A signature that only this user can make; empty where there is no place to keep a key."""
+
+    def signed(self, text: str, signature: str) -> bool:
+        """Whether the signature of the text is this user's."""
+
+    def leads_outside(self, path: Path, directory: Path) -> bool:
+        """Whether ``path``, its links followed, is anywhere but in ``directory``."""
 
 
 @dataclass(frozen=True)

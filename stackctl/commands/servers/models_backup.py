@@ -14,11 +14,12 @@ from stackctl.errors import ExpectedFailure, StackctlError, UsageError
 from stackctl.ollama import model_names
 from stackctl.ollama.backup.contents import Contents
 from stackctl.ollama.backup.frames import TRAILER_SIZE, Buffer, check_trailer
+from stackctl.ollama.backup.location import StoreLocation
 from stackctl.ollama.backup.pack import pack
 from stackctl.ollama.backup.unpack import Sink, Source, peek, unpack
 from stackctl.ollama.text import human_bytes, rfc3339
 from stackctl.outcome import Block, Line, Outcome, Table
-from stackctl.ports import Container, Progress, StoreLocation
+from stackctl.ports import Container, Progress
 from stackctl.project.compose import ComposeProject
 from stackctl.project.localollama import DEFAULT_VOLUME, STORE
 

@@ -12,6 +12,7 @@ from stackctl.diagnose.scene import ListeningSocket
 from stackctl.diagnose.sign import Sign
 from stackctl.diagnose.signs import engine
 from stackctl.diagnose.signs.board import STANDARD_PORT, Board, Case
+from stackctl.diagnose.signs.life import seconds_of
 from stackctl.ports import Container
 from stackctl.sockets import parse_proc_net_tcp
 
@@ -290,13 +291,7 @@ def _unit(case: Case, board: Board) -> None:
 
 
 def _created(container: Container | None) -> float | None:
-    from datetime import datetime  # noqa: PLC0415
-
-    text = str(container.raw.get("Created") or "") if container else ""
-    try:
-        return datetime.fromisoformat(re.sub(r"\.\d+", "", text)).timestamp()
-    except ValueError:
-        return None
+    return seconds_of(str(container.raw.get("Created") or "")) if container else None
 
 
 def _beyond(case: Case, board: Board, tried: Connected) -> None:
