@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,11 +99,10 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
 
 
 @contextmanager
-def private_engine(folder: Path, *images: str) -> Iterator[PrivateEngine]:
+def private_engine(*images: str) -> Iterator[PrivateEngine]:
     """A running engine with the project's images, and ``images``; ``DOCKER_HOST`` points at it meanwhile."""
-    room = folder / "e"
-    room.mkdir()
-    made = PrivateEngine(room)
+    # Its sockets lie below: a path to one may have 107 characters (unix(7)), which a test's own directory uses up.
+    made = PrivateEngine(Path(tempfile.mkdtemp(prefix="sct-e-")))
     try:
         subprocess.run(["ip", "netns", "add", made.name], check=True)
         subprocess.run(["ip", "-n", made.name, "link", "set", "lo", "up"], check=True)
@@ -116,7 +116,7 @@ def private_engine(folder: Path, *images: str) -> Iterator[PrivateEngine]:
 
 def engine_stops(folder: Path, count: int, dice: random.Random) -> Iterator[Figure]:
     """The engine stopped in the middle of a switch and started again; then ``up`` or ``rollback``."""
-    with private_engine(folder) as engine:
+    with private_engine() as engine:
         inside = ["nsenter", f"--net=/run/netns/{engine.name}"]
         with host_double(folder / "own", host=ADDRESS, prefix=inside, wait=False, port=11999) as server:
             until(lambda: "Listening on" in server.log, "the double listens")

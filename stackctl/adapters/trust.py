@@ -16,7 +16,9 @@ LIMIT = 64 << 10
 
 
 class TrustStore:
-    """Behind :class:`stackctl.commands.context.session.Trust`: ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
+    """Records in ``$XDG_STATE_HOME/stackctl/trust``, or below ``~/.local/state``.
+
+    Behind :class:`stackctl.commands.context.session.Trust`.
 
     A record is named after the real path of the ``stackctl.yaml`` that it is
     about, and holds the digest of the text that the user trusted.

@@ -12,7 +12,7 @@ TOKEN = "token-that-outlives-the-engine"
 
 
 def test_the_gateway_comes_back_by_itself_tokens_and_all(tmp_path: Path) -> None:
-    with private_engine(tmp_path, IMAGE) as engine, project(tmp_path / "project", "reboot") as stack:
+    with private_engine(IMAGE) as engine, project(tmp_path / "project", "reboot") as stack:
         environment = {"OLLAMA_DOUBLE_NAME": "box", "OLLAMA_DOUBLE_MODELS": MODEL, "OLLAMA_DOUBLE_BEARER": TOKEN}
         box = ollama(environment=environment, volumes=[], ports=[f"{ADDRESS}:11999:11434"])
         stack.compose({"box": box, "backend": backend()})

@@ -17,7 +17,7 @@ import pytest
 from tests.support.cli import start_process
 from tests.support.double import Double, double
 from tests.support.netlab import bridge_address
-from tests.support.project import MODEL, VOLUMES, Project, backend, docker, ollama
+from tests.support.project import MODEL, VOLUMES, Project, backend, bystander, docker, ollama
 from tests.support.twoservers import answered_by, prepare, refused
 
 BACKEND = {"env": {"OLLAMA_URL": "{url}", "OLLAMA_MODEL": "{model}"}}
@@ -79,7 +79,7 @@ def test_only_what_must_change_and_the_local_one_last(stack: Project, host_doubl
             "ollama": ollama(networks=["front", "back"]),
             "backend": backend(**near),
             "worker": backend(**far_off),
-            "page": backend(networks=["front", "side"]),
+            "page": bystander(networks=["front", "side"]),
         },
         volumes=VOLUMES,
         networks={"front": {}, "back": {}, "side": {}},

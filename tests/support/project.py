@@ -51,6 +51,11 @@ def backend(**settings: Any) -> dict[str, Any]:
     }
 
 
+def bystander(**settings: Any) -> dict[str, Any]:
+    """A service that has nothing to do with the project's Ollama: the same program, told another's address."""
+    return backend(environment={"OLLAMA_URL": "http://127.0.0.1:9", "OLLAMA_MODEL": MODEL}, **settings)
+
+
 def ollama(name: str = "local-double", **settings: Any) -> dict[str, Any]:
     """The double as the project's own Ollama service."""
     return {

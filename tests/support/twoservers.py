@@ -6,12 +6,13 @@ from typing import Any
 
 from tests.support.cli import Ran
 from tests.support.double import Double
-from tests.support.project import VOLUMES, Project, backend, ollama
+from tests.support.project import VOLUMES, Project, backend, bystander, ollama
 
 
 def prepare(stack: Project, server: Double, **settings: Any) -> None:
     """A backend, a page that has nothing to do with Ollama, a local Ollama, and one on the host."""
-    stack.compose({"ollama": ollama(), "backend": backend(depends_on=["ollama"]), "page": backend()}, volumes=VOLUMES)
+    services = {"ollama": ollama(), "backend": backend(depends_on=["ollama"]), "page": bystander()}
+    stack.compose(services, volumes=VOLUMES)
     stack.config(**{"instances": {"host": {"url": f"http://localhost:{server.port}"}}, **settings})
 
 

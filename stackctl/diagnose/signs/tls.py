@@ -145,9 +145,11 @@ def certificates_of(pem: str) -> list[x509.Certificate]:
 
 
 def _runtimes(case: Case, board: Board, *, ok: bool) -> None:
-    """Stores that differ: the system's and the runtime's own."""
+    """Stores that differ: the system's and the runtime's own, where the probe ran in the consumer's own image."""
+    if case.seen is None or not case.seen.vantage.startswith("exec"):
+        return  # these would be the stores of the probe's image
     by: dict[str, Shaken] = {s.store: s for s in case.aim.shaken}
-    tool = case.seen.tool if case.seen else ""
+    tool = case.seen.tool
     system, certifi = by.get("system"), by.get("certifi")
     if (not ok and system is not None and system.ok) or (ok and certifi is not None and not certifi.ok):
         runtime = "Node's bundled roots" if tool.startswith("node") else "certifi"
