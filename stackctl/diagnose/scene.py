@@ -168,6 +168,8 @@ class Scene:
     processes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """How many processes run in a container, and how many may, where starting one more in it went wrong."""
     ollama_services: tuple[str, ...] = ()
+    unasked: frozenset[str] = frozenset()
+    """Consumers that this diagnosis is not about: what is wrong with them is found when they are asked."""
     verified: str = ""
     deep: bool = False
     now: float = 0.0

@@ -90,6 +90,7 @@ def set_stage(session: Session, services: Sequence[str], profile: str | None) ->
             dotenv=_dotenv(session, call),
             shell=session.variables,
             ollama_services=servers,
+            unasked=frozenset(t.consumer for t in settings) - set(consumers),
             verified=state.url if state and state.verified else "",
             now=session.clock(),
         )

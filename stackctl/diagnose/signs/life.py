@@ -202,7 +202,8 @@ def of_services(scene: Scene) -> list[Board]:
         board = _board(scene, service.name, "project")
         if service.name in scene.project.active:
             _creatable(scene, service, board, "own")
-        names.namespace_lost(scene, service.name, board)
+        if service.name not in scene.unasked:
+            names.namespace_lost(scene, service.name, board)
         boards.append(board)
     return boards
 
