@@ -177,6 +177,8 @@ def tls(aim, address, timeout):
     if not aim["verify"]:
         first = shake(aim, address, "any", timeout)
     out("tls", aim=aim["id"], **first)
+    if not first["ok"] and first["error"] != "VERIFY":
+        return False  # no other store would help, and a server that dawdles would dawdle again
     stores = []
     try:
         import site
