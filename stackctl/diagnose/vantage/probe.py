@@ -288,9 +288,10 @@ def other_dialect(aim, address, timeout):
     data = b""
     try:
         sock = dial(address, aim["port"], timeout)
-        sock.settimeout(2)
         sock.sendall(("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % aim["host"]).encode())
-        while len(data) < 4096:
+        end = time.monotonic() + 2
+        while len(data) < 4096 and time.monotonic() < end:
+            sock.settimeout(max(0.01, end - time.monotonic()))
             piece = sock.recv(4096)
             if not piece:
                 break
@@ -379,8 +380,8 @@ def main(plan):
         globals()["ssl"] = __import__("ssl")
 
     def work():
-        if plan["facts"]:
-            facts(plan["files"], plan["paths"])
+        # Without facts it still says who answers: silence would be taken for an image that cannot probe.
+        facts(*((plan["files"], plan["paths"]) if plan["facts"] else ((), ())))
         jobs = [(climb, (aim, plan)) for aim in plan["aims"]]
         jobs += [(extra_name, (name, plan)) for name in plan["names"]]
         jobs += [(extra_connect, (address, port, plan)) for address, port in plan["connects"]]
